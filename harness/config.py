@@ -334,6 +334,20 @@ class Eval(Table):
     """The name that these settings go by in scores.json."""
 
 
+class Budget(Table):
+    """What training may cost: it ends with the first step that reaches ``limit``, whatever ``steps`` say.
+
+    Evaluations never count. Falling learning rates follow the budget where it is the first to end.
+    """
+
+    measure: Literal["flops", "tokens", "device_seconds"] = "flops"
+    """Model FLOPs; tokens sampled or learned from; or seconds of a device, which no two launches repeat."""
+    limit: float = Field(gt=0.0)
+    """How much of it, all stages together."""
+    teacher: bool = True
+    """Whether what a teacher generated counts, or is taken as given."""
+
+
 class Sweep(Table):
     """An Optuna study over the experiment's settings."""
 
@@ -403,6 +417,8 @@ class Experiment(Table):
     """The questions."""
     stages: list[Stage] = []
     """What happens to the policy, in order."""
+    budget: Budget | None = None
+    """What training may cost, in compute; by default its steps are the limit."""
     eval: Eval = Eval()
     """The measurement at the end."""
     sweep: Sweep | None = None

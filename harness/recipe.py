@@ -13,12 +13,14 @@ from evals.tasks.task import Question, Task
 from harness import config
 from harness.config import GRPO, SFT, Experiment, Reject, Stage
 from harness.engines import RolloutEngine, make_engine
-from harness.errors import UsageError
+from harness.errors import JobError, UsageError
 from harness.evaluate import evaluate, known_tasks, protocol_of
 from harness.examples import TINY_TRACES
+from harness.flops import shape_of
 from harness.grpo import checkpoint
 from harness.grpo.trainer import Outcome, train_grpo
-from harness.policy import load_policy
+from harness.ledger import Meter
+from harness.policy import Policy, load_policy
 from harness.progress import Progress
 from harness.reject import sample_and_keep
 from harness.rewards import check_names
@@ -165,9 +167,16 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
     policy = load_policy(experiment.policy, trainable=True)
     engine = make_engine(experiment.policy.engine, policy)
     outcome = Outcome("done", 0)
+    saved = checkpoint.newest(run.checkpoints)
+    reached = 0 if saved is None else checkpoint.step_of(saved)
+    run.rewind(reached if reached else -1)
     for stage in experiment.stages:
+        if Meter(run.folder, experiment).exhausted and reached <= outcome.step:
+            break
         if isinstance(stage, Reject):
-            _reject(run, stage, engine, asked, progress)
+            if reached > outcome.step and stage.teacher is None:
+                _check_kept(run, stage)
+            _reject(run, stage, policy, engine, asked, progress)
             continue
         first = outcome.step
         with progress.step(stage.name, stage.steps) as update:
@@ -191,16 +200,33 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
     return outcome
 
 
-def _reject(run: Run, stage: Reject, engine: RolloutEngine, asked: Asked, progress: Progress) -> None:
+def _check_kept(run: Run, stage: Reject) -> None:
+    """The policy has been trained further since: it would answer otherwise than when the data set was made.
+
+    Raises:
+        JobError: the data set is gone.
+    """
+    kept = run.folder / "data" / f"{stage.name}.jsonl"
+    if not kept.exists():
+        raise JobError(
+            f"{kept} is gone, and the policy that wrote it has been trained on: "
+            "put the file back, or name another --out"
+        )
+
+
+def _reject(
+    run: Run, stage: Reject, policy: Policy, engine: RolloutEngine, asked: Asked, progress: Progress
+) -> None:
     """A data set from the policy as it is now, or from a teacher that is loaded for it alone."""
     if stage.data:
         asked = questions(stage.data)
-    if stage.teacher is None:
-        sample_and_keep(run, stage, engine, run.experiment.policy.template, asked, progress)
-        return
-    prepare_policy(stage.teacher, progress)
-    teacher = make_engine(stage.teacher.engine, load_policy(stage.teacher))
-    sample_and_keep(run, stage, teacher, stage.teacher.template, asked, progress)
+    template, shape = run.experiment.policy.template, shape_of(policy.model)
+    if stage.teacher is not None:
+        prepare_policy(stage.teacher, progress)
+        teacher = load_policy(stage.teacher)
+        template, shape = stage.teacher.template, shape_of(teacher.model)
+        engine = make_engine(stage.teacher.engine, teacher)
+    sample_and_keep(run, stage, engine, template, asked, progress, shape)
 
 
 def _measure(run: Run, progress: Progress) -> list[Scores]:

@@ -2,18 +2,19 @@
 
 RUN/data/STAGE/TASK/     all that was sampled, with verdicts (resumable, see evals/sampling.py)
 RUN/data/STAGE.jsonl     what was kept, one response a line, with where it comes from
-RUN/data/STAGE.json      how many responses each rule turned away
+RUN/data/STAGE.json      how many responses each rule turned away, and what sampling cost
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.engine import Completion, Sampling
+from evals.engine import Completion, Request, Sampling
 from evals.grading import make_grader
 from evals.grading.verdict import Verdict
 from evals.prompts import render
@@ -23,8 +24,10 @@ from evals.sampling import sample_benchmark
 from evals.tasks.task import Question, Task
 from harness import files
 from harness.config import Reject
-from harness.engines import RolloutEngine
+from harness.engines import RolloutEngine, text
 from harness.errors import JobError
+from harness.flops import Shape
+from harness.ledger import devices
 from harness.progress import Progress
 from harness.rewards import Attempt
 from harness.rewards.mix import REWARDS
@@ -41,8 +44,11 @@ def sample_and_keep(
     template: str,
     questions: Sequence[tuple[Task, Question]],
     progress: Progress,
+    shape: Shape | None,
 ) -> Path:
     """Makes the stage's data set, or finds it there; returns its path.
+
+    ``shape`` is that of the model behind ``engine``, where that is known, to count FLOPs by.
 
     Raises:
         JobError: no response passed; the message counts what each rule turned away.
@@ -55,12 +61,15 @@ def sample_and_keep(
         by_task[task.name].append((task, question))
     kept: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
-    for name, pairs in by_task.items():
+    cost = {"tokens": 0.0, "flops": 0.0, "device_seconds": 0.0}
+    for task_name, pairs in by_task.items():
         task, asked = pairs[0][0], list({question.id: question for _, question in pairs}.values())
-        folder = run.folder / "data" / stage.name / name
+        folder = run.folder / "data" / stage.name / task_name
         _sample(run, stage, engine, template, task, asked, folder, progress)
         kept += _keep(stage, engine, template, task, asked, folder, counts)
-    files.write_json(run.folder / "data" / f"{stage.name}.json", dict(counts))
+        for name, value in _cost(engine, template, task, asked, folder, shape).items():
+            cost[name] += value
+    files.write_json(run.folder / "data" / f"{stage.name}.json", {"rules": dict(counts), "cost": cost})
     if not kept:
         told = ", ".join(f"{rule} {count}" for rule, count in counts.items())
         raise JobError(f"{stage.name}: no response passed the rules, nothing is left to learn from ({told})")
@@ -129,6 +138,31 @@ def _keep(
                 "model": engine.model_hash,
                 "stage": stage.name,
             }
+
+
+def _cost(
+    engine: RolloutEngine,
+    template: str,
+    task: Task,
+    questions: Sequence[Question],
+    folder: Path,
+    shape: Shape | None,
+) -> dict[str, float]:
+    """What sampling one task took, by the names of ``ledger.Cost``."""
+    lengths: dict[str, list[int]] = defaultdict(list)
+    seconds = 0.0
+    for sample in read_samples(folder / "samples.jsonl"):
+        lengths[sample.id].append(sample.tokens or 0)
+        seconds += sample.seconds
+    flops = math.nan
+    if shape is not None:
+        requests = [Request(render(q, task, template, engine.tokenizer), 1, 0) for q in questions]
+        prompts = text.encode_prompts(engine.tokenizer, requests)
+        flops = sum(
+            shape.forward(len(prompt), lengths[q.id]) for q, prompt in zip(questions, prompts, strict=True)
+        )
+    tokens = sum(sum(each) for each in lengths.values())
+    return {"tokens": tokens, "flops": flops, "device_seconds": devices() * seconds}
 
 
 def turned_away_by(stage: Reject, attempt: Attempt, taken: set[str]) -> str | None:

@@ -4,6 +4,7 @@ RUN/experiment.toml   the resolved experiment
 RUN/manifest.json     command, versions, commit, seeds, hardware
 RUN/metrics.jsonl     one object a line: step, stage, names -> numbers
 RUN/checkpoints/step-N/
+RUN/ledger.json       what it cost
 RUN/status.json       running | done | pruned | failed, and why
 RUN/samples.jsonl     a few completions every so many steps, for people
 """
@@ -28,6 +29,7 @@ import psutil
 from harness import files
 from harness.config import Experiment, dump_toml
 from harness.errors import UsageError
+from harness.ledger import Launches
 
 State = Literal["running", "done", "pruned", "failed"]
 PACKAGES = (
@@ -89,6 +91,7 @@ class Run:
             files.write_text(recorded, text)
         files.drop_torn_line(self.metrics_path)
         files.drop_torn_line(self.samples_path)
+        self._launches = Launches(self.folder, self.experiment.stages)
 
     @property
     def metrics_path(self) -> Path:
@@ -107,6 +110,7 @@ class Run:
         clean = {name: value if math.isfinite(value) else None for name, value in values.items()}
         row = {"step": step, "stage": stage, "time": round(time.time(), 3), **clean}
         files.append_line(self.metrics_path, row)
+        self._launches.alive()
         return row
 
     def log_samples(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -126,6 +130,7 @@ class Run:
         files.write_json(self.folder / "status.json", asdict(Status(state, reason, time.time())))
 
     def close(self) -> None:
+        self._launches.close()
         self._lock.release()
 
 

@@ -20,6 +20,7 @@ from harness.config import SFT
 from harness.engines import RolloutEngine, text
 from harness.errors import JobError, UsageError
 from harness.examples import Example, load_examples
+from harness.flops import BACKWARD, shape_of
 from harness.grpo import checkpoint, dev
 from harness.grpo.batching import Row, plan
 from harness.grpo.forward import Scorer, evaluation_mode
@@ -29,6 +30,7 @@ from harness.grpo.prompts import Stream, render_all
 from harness.grpo.rollout import Graders
 from harness.grpo.trainer import Outcome
 from harness.grpo.update import with_less_memory
+from harness.ledger import Meter
 from harness.policy import Policy
 from harness.run import Run
 
@@ -69,18 +71,19 @@ def train_sft(
         else:
             checkpoint.seed_everything(run.experiment.seed)
         run.rewind(step if step else -1)
+        meter = Meter(run.folder, run.experiment)
         if step == 0 and stage.eval_every:
             training.log_start()
-        while step < last_step:
+        while step < last_step and not meter.exhausted:
             reason = should_stop() if should_stop else None
             if reason is not None:
                 return Outcome("pruned", step, reason)
             step += 1
-            row = training.step(step)
+            row = training.step(step, meter)
             if on_step:
                 on_step(row)
         engine.sync(policy.model)
-    return Outcome("done", last_step)
+    return Outcome("done", step)
 
 
 class SftUpdater:
@@ -91,15 +94,18 @@ class SftUpdater:
         self.optimizer = make_optimizer(policy.model, stage)
         self._policy = policy
         self._stage = stage
+        self._shape = shape_of(policy.model)
         self._scorer = Scorer(policy.model, policy, temperature=1.0)
 
-    def update(self, batch: Sequence[Tokens], step: int) -> dict[str, float]:
+    def update(self, batch: Sequence[Tokens], step: int, spent: float = 0.0) -> dict[str, float]:
         """One optimiser step on the stage's step ``step``; returns its metrics.
+
+        ``spent`` is the part of the run's budget that is gone (see ``learning_rate_at``).
 
         Raises:
             JobError: the loss or a gradient is not finite, or memory does not suffice.
         """
-        learning_rate = learning_rate_at(self._stage, step)
+        learning_rate = learning_rate_at(self._stage, step, spent)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         rows = [Row(i, i, prompt, response) for i, (prompt, response) in enumerate(batch)]
@@ -116,6 +122,8 @@ class SftUpdater:
             "grad_norm": norm,
             "learning_rate": learning_rate,
             "tokens": float(sum(len(row.completion_ids) for row in rows)),
+            "flops/update": (1 + BACKWARD)
+            * sum(self._shape.forward(len(row.prompt_ids), [len(row.completion_ids)]) for row in rows),
         }
 
     def _gradients(self, rows: Sequence[Row]) -> float:
@@ -184,14 +192,15 @@ class _Training:
         if found:
             self._run.log(0, self._stage.name, found)
 
-    def step(self, step: int) -> dict[str, Any]:
+    def step(self, step: int, meter: Meter) -> dict[str, Any]:
         """Training step ``step`` of the experiment; returns its row of metrics."""
         stage, of_stage = self._stage, step - self._first_step
         started = time.perf_counter()
-        metrics = self._updater.update(self._stream.take(stage.batch_size), of_stage)
+        metrics = self._updater.update(self._stream.take(stage.batch_size), of_stage, meter.share)
         metrics["seconds/update"] = time.perf_counter() - started
         metrics["memory_gib"] = memory_gib(self._policy.device)
-        last = of_stage == stage.steps
+        meter.count(metrics)
+        last = of_stage == stage.steps or meter.exhausted
         if last or (stage.eval_every and of_stage % stage.eval_every == 0):
             metrics |= self._evaluate()
         row = self._run.log(step, stage.name, metrics)

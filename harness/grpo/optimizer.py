@@ -19,14 +19,16 @@ def make_optimizer(model: torch.nn.Module, stage: GRPO | SFT) -> torch.optim.Opt
     return torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
 
 
-def learning_rate_at(stage: GRPO | SFT, step: int) -> float:
+def learning_rate_at(stage: GRPO | SFT, step: int, spent: float = 0.0) -> float:
     """The learning rate of the stage's step 1, 2, …: a function of the step, so that there is no state.
 
     Warm-up reaches the peak at step ``warmup_steps``; the schedules would reach 0 one step after the last.
+    ``spent`` is the part of the run's budget that is gone: where it is ahead of the steps, it leads.
     """
     if step < stage.warmup_steps:
         return stage.learning_rate * step / stage.warmup_steps
     done = max(0, step - 1 - stage.warmup_steps) / max(1, stage.steps - stage.warmup_steps)
+    done = max(done, min(spent, 1.0))
     match stage.schedule:
         case "constant":
             return stage.learning_rate

@@ -19,14 +19,16 @@ from evals.tasks.task import Question, Task
 from harness.config import GRPO
 from harness.engines import RolloutEngine
 from harness.errors import JobError
+from harness.flops import shape_of
 from harness.grpo import checkpoint, dev
 from harness.grpo.advantages import advantages
 from harness.grpo.guards import Guards
 from harness.grpo.metrics import batch_metrics, memory_gib, sample_rows
 from harness.grpo.prompts import Stream, render_all
 from harness.grpo.reference import Reference
-from harness.grpo.rollout import Graders, Sampler
+from harness.grpo.rollout import Batch, Graders, Sampler
 from harness.grpo.update import Updater, sequences
+from harness.ledger import Meter
 from harness.policy import Policy, weights_hash
 from harness.rewards import make_mix
 from harness.run import Run
@@ -86,17 +88,18 @@ def train_grpo(
         else:
             checkpoint.seed_everything(run.experiment.seed)
         run.rewind(step if step else -1)
+        meter = Meter(run.folder, run.experiment)
         if step == 0 and stage.eval_every:
             training.log_start()
-        while step < last_step:
+        while step < last_step and not meter.exhausted:
             reason = should_stop() if should_stop else None
             if reason is not None:
                 return Outcome("pruned", step, reason)
             step += 1
-            row = training.step(step)
+            row = training.step(step, meter)
             if on_step:
                 on_step(row)
-    return Outcome("done", last_step)
+    return Outcome("done", step)
 
 
 class _Training:
@@ -127,6 +130,7 @@ class _Training:
         self._sampler = Sampler(engine, graders, mix, stage=stage, stream=self._stream, seed=experiment.seed)
         self._reference = Reference(policy.model, stage.reference) if stage.beta > 0 else None
         self._updater = Updater(policy, stage, self._reference)
+        self._shape = shape_of(policy.model)
         self._guards = Guards()
 
     def log_start(self) -> None:
@@ -135,7 +139,7 @@ class _Training:
         if found:
             self._run.log(0, self._stage.name, found)
 
-    def step(self, step: int) -> dict[str, Any]:
+    def step(self, step: int, meter: Meter) -> dict[str, Any]:
         """Training step ``step`` of the experiment; returns its row of metrics."""
         stage, model = self._stage, self._policy.model
         of_stage = step - self._first_step
@@ -146,7 +150,9 @@ class _Training:
         self._engine.release()
         failed = self._run.folder / f"failed-step-{step}.json"
         metrics = batch_metrics(batch, stage)
-        metrics |= self._updater.update(sequences(batch.rollouts, values, stage), of_stage, failed)
+        metrics["flops/rollout"] = self._rollout_flops(batch)
+        batch_of_rows = sequences(batch.rollouts, values, stage)
+        metrics |= self._updater.update(batch_of_rows, of_stage, failed, meter.share)
         if self._reference is not None:
             self._reference.follow(model, of_stage)
         self._engine.resume()
@@ -156,7 +162,8 @@ class _Training:
         metrics["memory_gib"] = memory_gib(self._policy.device)
         self._guards.watch(step, metrics)
 
-        last = of_stage == stage.steps
+        meter.count(metrics)
+        last = of_stage == stage.steps or meter.exhausted
         if last or (stage.eval_every and of_stage % stage.eval_every == 0):
             metrics |= self._evaluate()
             self._run.log_samples(sample_rows(batch, values, step))
@@ -164,6 +171,15 @@ class _Training:
         if last or of_stage % stage.checkpoint_every == 0:
             checkpoint.write(self._run.checkpoints, step, self._policy, self._state(), stage.keep_checkpoints)
         return row
+
+    def _rollout_flops(self, batch: Batch) -> float:
+        """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
+        return sum(
+            self._shape.forward(
+                len(rollout.group.prompt_ids), [len(c.token_ids) for c in rollout.group.completions]
+            )
+            for rollout in batch.sampled
+        )
 
     def _evaluate(self) -> dict[str, float]:
         if not self._dev:

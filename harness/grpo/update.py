@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from harness import files
 from harness.config import GRPO
 from harness.errors import JobError
+from harness.flops import BACKWARD, shape_of
 from harness.grpo.batching import Row, plan
 from harness.grpo.forward import Scorer, Scores, evaluation_mode
 from harness.grpo.loss import Denominators, TokenTerms, grpo_loss
@@ -91,17 +92,20 @@ class Updater:
         self.optimizer = make_optimizer(policy.model, stage)
         self._policy = policy
         self._stage = stage
+        self._shape = shape_of(policy.model)
         self._scorer = Scorer(policy.model, policy, stage.temperature)
         self._reference = None if reference is None else Scorer(reference.model, policy, stage.temperature)
 
-    def update(self, batch: Sequences, step: int, failed: Path) -> dict[str, float]:
+    def update(self, batch: Sequences, step: int, failed: Path, spent: float = 0.0) -> dict[str, float]:
         """Every epoch and minibatch of the stage's step ``step``; returns its metrics.
+
+        ``spent`` is the part of the run's budget that is gone (see ``learning_rate_at``).
 
         Raises:
             JobError: a loss or gradient is not finite (the minibatch is then in the file ``failed``), or
                 memory does not suffice for the smallest micro-batch.
         """
-        learning_rate = learning_rate_at(self._stage, step)
+        learning_rate = learning_rate_at(self._stage, step, spent)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         means, losses, norms = TokenMeans(), [], []
@@ -127,7 +131,22 @@ class Updater:
             "loss": sum(losses) / len(losses),
             "grad_norm": sum(norms) / len(norms),
             "learning_rate": learning_rate,
+            "flops/update": self._flops(batch),
         }
+
+    def _flops(self, batch: Sequences) -> float:
+        """Model FLOPs of the update: gradients each epoch, old and reference log-probabilities once."""
+        rows = self._needed(batch.rows, batch)
+        groups: dict[int, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.group, []).append(row)
+        once = sum(
+            self._shape.forward(len(group[0].prompt_ids), [len(row.completion_ids) for row in group])
+            for group in groups.values()
+        )
+        moves = self._stage.epochs * self._stage.minibatches > 1
+        passes = self._stage.epochs * (1 + BACKWARD) + moves + (self._reference is not None)
+        return once * passes
 
     def _known(self, batch: Sequences) -> _Known:
         rows = self._needed(batch.rows, batch)

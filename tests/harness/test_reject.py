@@ -16,9 +16,10 @@ from harness import config
 from harness.config import SFT, Data, Experiment, Reject
 from harness.engines.transformers import TransformersEngine
 from harness.errors import JobError, UsageError
-from harness.policy import Policy
+from harness.flops import shape_of
+from harness.policy import Policy, save_policy
 from harness.progress import Progress
-from harness.recipe import _check_ids, check_experiment
+from harness.recipe import _check_ids, check_experiment, run_experiment
 from harness.reject import sample_and_keep, turned_away_by
 from harness.rewards import Attempt
 from harness.run import Run
@@ -69,7 +70,8 @@ def sample(folder: Path, policy: Policy, stage: Reject) -> Path:
     run = Run(folder, experiment)
     try:
         pairs = [(TASK, question) for question in QUESTIONS]
-        return sample_and_keep(run, stage, TransformersEngine(policy), "tags", pairs, Progress(quiet=True))
+        engine, shape = TransformersEngine(policy), shape_of(policy.model)
+        return sample_and_keep(run, stage, engine, "tags", pairs, Progress(quiet=True), shape)
     finally:
         run.close()
 
@@ -78,11 +80,18 @@ def test_what_is_kept_says_where_it_comes_from(tiny_random_policy: Policy, tmp_p
     stage = Reject(samples=3, max_tokens=40, keep={}, per_question=2)
     path = sample(tmp_path / "a", tiny_random_policy, stage)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    counts = json.loads(path.with_suffix(".json").read_text())
+    told = json.loads(path.with_suffix(".json").read_text())
+    counts, cost = told["rules"], told["cost"]
     assert sum(counts.values()) == 12
     assert counts["kept"] == len(rows) > 0
     assert max(Counter(row["id"].partition("#")[0] for row in rows).values()) <= 2
     assert {"task", "question", "response", "tokens", "model", "stage"} <= set(rows[0])
+
+    samples = [json.loads(line) for line in (tmp_path / "a/data/reject/sums/samples.jsonl").open()]
+    assert cost["tokens"] == sum(row["tokens"] for row in samples)
+    parameters = shape_of(tiny_random_policy.model).parameters
+    assert cost["flops"] > 2 * parameters * cost["tokens"]  # the prompts, and attention
+    assert cost["device_seconds"] > 0
 
     before = path.read_bytes()
     assert sample(tmp_path / "a", tiny_random_policy, stage).read_bytes() == before  # not done again
@@ -120,3 +129,23 @@ def test_two_questions_of_one_id_are_refused() -> None:
     other = Question("0", "something else?", "1")
     with pytest.raises(UsageError, match=r"reject.data: two questions of sums have the id '0'"):
         _check_ids("reject", [(TASK, QUESTIONS[0]), (TASK, QUESTIONS[0]), (TASK, other)])
+
+
+def test_answers_of_a_policy_that_has_moved_on_are_not_sampled_again(
+    tiny_random_policy: Policy, tmp_path: Path
+) -> None:
+    save_policy(tiny_random_policy, tmp_path / "policy")
+    experiment = Experiment(
+        name="test",
+        policy=config.Policy(model=str(tmp_path / "policy"), template="tags"),
+        data=Data(train="tiny-aime:train[:4]"),
+        stages=[
+            Reject(name="kept", samples=8, max_tokens=120, keep={}, per_question=4),
+            SFT(data="kept", steps=1, batch_size=2),
+        ],
+    )
+    assert run_experiment(experiment, tmp_path / "run", Progress(quiet=True)) == "done"
+    (tmp_path / "run/status.json").unlink()
+    (tmp_path / "run/data/kept.jsonl").unlink()
+    with pytest.raises(JobError, match=r"kept\.jsonl is gone"):
+        run_experiment(experiment, tmp_path / "run", Progress(quiet=True))
