@@ -140,7 +140,7 @@ def test_answers_of_a_policy_that_has_moved_on_are_not_sampled_again(
         policy=config.Policy(model=str(tmp_path / "policy"), template="tags"),
         data=Data(train="tiny-aime:train[:4]"),
         stages=[
-            Reject(name="kept", samples=8, max_tokens=120, keep={}, per_question=4),
+            Reject(name="kept", samples=8, max_tokens=60, keep={}, per_question=4),
             SFT(data="kept", steps=1, batch_size=2),
         ],
     )
