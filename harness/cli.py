@@ -7,12 +7,15 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from evals.tasks.task import TaskError
 from harness.errors import JobError, UsageError
+
+if TYPE_CHECKING:
+    from harness.config import Experiment
 
 EngineKind = Literal["transformers", "vllm"]
 Against = Literal["math-verify", "labels"]
@@ -148,11 +151,26 @@ def train(
 
     experiment = read_experiment(files, overrides or ())
     folder = out or Path("runs") / experiment.name
+    if experiment.compare is not None:
+        return _train_arms(experiment, folder, quiet, as_json)
     state = run_experiment(experiment, folder, Progress(quiet), sys.argv)
     if as_json:
         _print_json({"folder": str(folder), "state": state})
     elif not quiet:
         typer.echo(f"{state}: {folder}")
+
+
+def _train_arms(experiment: Experiment, folder: Path, quiet: bool, as_json: bool) -> None:
+    from harness import show
+    from harness.arms import train_and_compare
+    from harness.progress import Progress
+
+    result = train_and_compare(experiment, folder, Progress(quiet))
+    if as_json:
+        return _print_json(result.to_json())
+    show.arms_table(result)
+    show.comparison_table(result.comparisons)
+    typer.echo(f"Report: {result.report}")
 
 
 @app.command(name="eval", rich_help_panel=MEASURE)
@@ -189,10 +207,11 @@ def evaluate_command(
     from harness import config, show
     from harness.evaluate import evaluate, split_names
     from harness.progress import Progress
+    from harness.tiny.build import SIZES
 
     tasks, suites = split_names(benchmarks.split(","))
     asked = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "template": template}
-    if model == "tiny":  # pretrained on one template, and with few positions
+    if model in SIZES:  # pretrained on one template, and with few positions
         asked = {"template": "tags", "max_tokens": 256, **{k: v for k, v in asked.items() if v is not None}}
     changes = {key: value for key, value in asked.items() if value is not None}
     chosen = protocols.get(protocol).changed(**changes)

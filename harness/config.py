@@ -36,7 +36,7 @@ class Policy(Table):
     """Which model is trained or sampled."""
 
     model: str
-    """A Hugging Face hub id, a folder in Hugging Face format, or "tiny" (built and pretrained here)."""
+    """A hub id, a folder in Hugging Face format, or "tiny", "tiny-small", "tiny-teacher": pretrained here."""
     revision: str | None = None
     """The hub revision (a commit), when ``model`` is a hub id."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -272,14 +272,21 @@ class SFT(Table):
     """How many of the newest checkpoints stay on disk."""
 
 
-class Reject(Table):
-    """Rejection sampling: answers sampled from a policy, of which only the good ones become a data set."""
+class Pretrain(SFT):
+    """Next-token training on text, every token of it: continued pretraining before anything else."""
 
-    kind: Literal["reject"] = "reject"
-    name: str = "reject"
-    """The stage's name: how a later "sft" stage asks for its data."""
-    teacher: Policy | None = None
-    """Who answers; by default the policy in training, as it is then. Another one makes this distillation."""
+    kind: Literal["pretrain"] = "pretrain"  # type: ignore[assignment]
+    name: str = "pretrain"
+    """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
+    data: str
+    """A JSONL file of texts, a line each: {"text"}; or "tiny-traces"."""
+    sequence_length: int = Field(512, ge=2)
+    """Texts are joined, an end-of-sequence token after each, and cut into pieces of so many tokens."""
+
+
+class Answers(Table):
+    """How answers are sampled, and which of them are kept."""
+
     data: list[str] = []
     """Questions, as ``task:split[a:b]``; by default ``data.train``."""
     samples: int = Field(4, ge=1)
@@ -297,6 +304,68 @@ class Reject(Table):
     per_question: int = Field(1, ge=1)
     """How many different responses to one question are kept at most."""
 
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
+class Reject(Answers):
+    """Rejection sampling: answers sampled from a policy, of which only the good ones become a data set."""
+
+    kind: Literal["reject"] = "reject"
+    name: str = "reject"
+    """The stage's name: how a later "sft" stage asks for its data."""
+    teacher: Policy | None = None
+    """Who answers; by default the policy in training, as it is then. Another one makes this distillation."""
+
+    @property
+    def steps(self) -> int:
+        """It trains nothing."""
+        return 0
+
+
+class Distill(SFT):
+    """A teacher's good answers, and the policy fine-tuned on them: "reject" and "sft" in one.
+
+    Answers pass as text, so teacher and student may have different tokenizers.
+    """
+
+    kind: Literal["distill"] = "distill"  # type: ignore[assignment]
+    name: str = "distill"
+    """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
+    data: str = ""
+    """A file of recorded answers, as "sft" stages take it, in place of a teacher."""
+    teacher: Policy | None = None
+    """Who answers."""
+    answers: Answers = Answers()
+    """What the teacher is asked, and which answers are learned from."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Distill:
+        if (self.teacher is None) == (not self.data):
+            raise ValueError("name either a teacher or data, a file of recorded answers")
+        return self
+
+    def parts(self) -> list[Reject | SFT]:
+        """The stages that this one is."""
+        tuning = self.model_dump(exclude={"kind", "teacher", "answers"})
+        if self.teacher is None:
+            return [SFT(**tuning)]
+        answers = f"{self.name}-answers"
+        asked = Reject(name=answers, teacher=self.teacher, **self.answers.model_dump())
+        return [asked, SFT(**{**tuning, "data": answers})]
+
+
+class Evaluate(Table):
+    """The benchmarks of ``[eval]``, or others, between two stages: RUN/evals/NAME."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    name: str = "evaluate"
+    """The stage's name, and the evaluation's."""
+    benchmarks: list[str] = []
+    """Task names; by default those of ``[eval]``."""
+
     @property
     def steps(self) -> int:
         """It trains nothing."""
@@ -309,10 +378,63 @@ def _kind_of_stage(value: object) -> str:
 
 
 Stage = Annotated[
-    Annotated[GRPO, Tag("#grpo")] | Annotated[SFT, Tag("#sft")] | Annotated[Reject, Tag("#reject")],
+    Annotated[GRPO, Tag("#grpo")]
+    | Annotated[SFT, Tag("#sft")]
+    | Annotated[Pretrain, Tag("#pretrain")]
+    | Annotated[Reject, Tag("#reject")]
+    | Annotated[Distill, Tag("#distill")]
+    | Annotated[Evaluate, Tag("#evaluate")],
     Discriminator(_kind_of_stage),
 ]
-STAGES: dict[str, type[Table]] = {"#grpo": GRPO, "#sft": SFT, "#reject": Reject}
+STAGES: dict[str, type[Table]] = {
+    "#grpo": GRPO,
+    "#sft": SFT,
+    "#pretrain": Pretrain,
+    "#reject": Reject,
+    "#distill": Distill,
+    "#evaluate": Evaluate,
+}
+
+
+def parts(stages: Sequence[Stage]) -> list[GRPO | SFT | Reject | Evaluate]:
+    """The stages with each "distill" stage taken apart: these are what runs and what costs."""
+    return [part for stage in stages for part in (stage.parts() if isinstance(stage, Distill) else [stage])]
+
+
+class Arm(Table):
+    """One way of training the policy, compared with others (see ``Compare``)."""
+
+    stages: list[Stage]
+    """What happens to the policy, in order."""
+    budget: Budget | None = None
+    """What training may cost; by default the experiment's budget."""
+    space: dict[str, Any] = {}
+    """What is tuned, as in ``[sweep.space]``, with the ``tuning_trials`` that every arm has."""
+
+
+class Compare(Table):
+    """Arms of one policy, trained from several seeds and compared: distilled against reinforced, say."""
+
+    seeds: int = Field(3, ge=1)
+    """Training seeds of each arm, from the experiment's own seed on."""
+    tuning_trials: int = Field(0, ge=0)
+    """Settings tried for each arm on the dev questions before its seeds are trained: as many for each."""
+    workers: int = Field(1, ge=1)
+    """Runs that are trained side by side."""
+    arms: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Arm] = Field(min_length=1)
+    """The arms by name; the untrained policy, "base", is always measured beside them."""
+
+    @model_validator(mode="after")
+    def _arms_are_alike(self) -> Compare:
+        if "base" in self.arms:
+            raise ValueError('arms.base: "base" is the untrained policy; name the arm otherwise')
+        for name, arm in self.arms.items():
+            if bool(arm.space) != bool(self.tuning_trials):
+                raise ValueError(
+                    f"arms.{name}.space: with tuning_trials every arm is tuned, and without it none; "
+                    "another arm with more tuning would not be a fair comparison"
+                )
+        return self
 
 
 class Eval(Table):
@@ -421,6 +543,8 @@ class Experiment(Table):
     """What training may cost, in compute; by default its steps are the limit."""
     eval: Eval = Eval()
     """The measurement at the end."""
+    compare: Compare | None = None
+    """Several ways of training the policy, in place of ``stages``."""
     sweep: Sweep | None = None
     """The study, for ``harness sweep``."""
     sweep_of: str | None = None
@@ -433,6 +557,8 @@ class Experiment(Table):
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages must have different names, got {names}")
+        if self.compare is not None and (self.stages or self.sweep is not None):
+            raise ValueError("compare: its arms have the stages, so leave out [[stages]] and [sweep]")
         return self
 
 

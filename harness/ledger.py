@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from harness import files
-from harness.config import Budget, Experiment, Reject, Stage
+from harness.config import Budget, Experiment, Reject, Stage, parts
 
 LEDGER = "ledger.json"
 FLOPS = ("flops/rollout", "flops/update")
@@ -63,7 +63,7 @@ def stage_costs(folder: Path, stages: Sequence[Stage]) -> list[Cost]:
     """What each stage of the run in ``folder`` has cost so far, in order."""
     found = {
         stage.name: Cost(stage.name, stage.kind, isinstance(stage, Reject) and stage.teacher is not None)
-        for stage in stages
+        for stage in parts(stages)
     }
     for row in files.read_lines(folder / "metrics.jsonl"):
         if row["stage"] in found:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from harness import config
 from harness.errors import JobError, UsageError
+from harness.tiny.build import SIZES, tiny_folder
 
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 GOLDEN = -7046029254386353131  # 2^64 / golden ratio, as a signed number: spreads consecutive places
@@ -134,10 +135,8 @@ def _device(name: str) -> torch.device:
 
 def _folder(settings: config.Policy) -> Path:
     """The folder to load from: built, given, or downloaded into the hub's cache."""
-    if settings.model == "tiny":
-        from harness.tiny.build import tiny_folder
-
-        return tiny_folder()
+    if settings.model in SIZES:
+        return tiny_folder(SIZES[settings.model])
     path = Path(settings.model).expanduser()
     if path.is_dir():
         if settings.revision is not None:

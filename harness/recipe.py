@@ -11,7 +11,7 @@ from evals.prompts import TEMPLATES
 from evals.scores import Scores
 from evals.tasks.task import Question, Task
 from harness import config
-from harness.config import GRPO, SFT, Experiment, Reject, Stage
+from harness.config import GRPO, SFT, Evaluate, Experiment, Pretrain, Reject, parts
 from harness.engines import RolloutEngine, make_engine
 from harness.errors import JobError, UsageError
 from harness.evaluate import evaluate, known_tasks, protocol_of
@@ -27,8 +27,7 @@ from harness.rewards import check_names
 from harness.rewards.mix import REWARDS
 from harness.run import Run, State, read_status
 from harness.sft import train_sft
-from harness.tiny.build import tiny_folder
-from harness.tiny.pretrain import Recipe
+from harness.tiny.build import SIZES, tiny_folder
 from harness.tracking import Tracker
 
 Asked = list[tuple[Task, Question]]
@@ -47,20 +46,28 @@ def check_experiment(experiment: Experiment) -> None:
         raise UsageError("stages: the experiment has no [[stages]] table, so there is nothing to train")
     if not any(stage.steps for stage in experiment.stages):
         raise UsageError("stages: no stage trains the policy; add one of kind sft or grpo")
-    for number, stage in enumerate(experiment.stages):
-        kept = [earlier.name for earlier in experiment.stages[:number] if isinstance(earlier, Reject)]
-        _check_stage(stage, kept, experiment.data.train)
+    kept: list[str] = []
+    for stage in parts(experiment.stages):
+        _check_stage(stage, kept, experiment)
+        if isinstance(stage, Reject):
+            kept.append(stage.name)
     _check_template("policy.template", experiment.policy.template)
     for spec in (*experiment.data.train, *experiment.data.dev):
         tasks.load_spec(spec)
     known_tasks(experiment.eval.benchmarks)
 
 
-def _check_stage(stage: Stage, kept: Sequence[str], train: Sequence[str]) -> None:
+def _check_stage(stage: GRPO | SFT | Reject | Evaluate, kept: Sequence[str], experiment: Experiment) -> None:
     """``kept``: the earlier stages that leave a data set."""
     match stage:
         case GRPO():
             check_names(stage.rewards)
+        case Evaluate():
+            if not known_tasks(stage.benchmarks or experiment.eval.benchmarks):
+                raise UsageError(f"{stage.name}.benchmarks: name some, here or in [eval]")
+        case Pretrain():
+            if stage.data != TINY_TRACES and not Path(stage.data).exists():
+                raise UsageError(f"{stage.name}.data: {stage.data!r} is neither a file nor {TINY_TRACES}")
         case SFT():
             known = (*kept, TINY_TRACES)
             if stage.data not in known and not Path(stage.data).exists():
@@ -73,7 +80,7 @@ def _check_stage(stage: Stage, kept: Sequence[str], train: Sequence[str]) -> Non
                 raise UsageError(f"{stage.name}.keep.{unknown[0]}: accepted: {', '.join(REWARDS)}")
             if stage.teacher is not None:
                 _check_template(f"{stage.name}.teacher.template", stage.teacher.template)
-            _check_ids(stage.name, questions(stage.data or train))
+            _check_ids(stage.name, questions(stage.data or experiment.data.train))
 
 
 def _check_template(key: str, template: str) -> None:
@@ -92,13 +99,13 @@ def _check_ids(stage: str, asked: Asked) -> None:
 
 
 def prepare_policy(settings: config.Policy, progress: Progress) -> None:
-    """Builds the tiny policy, with a bar, where it is asked for and not built yet."""
-    if settings.model != "tiny":
+    """Builds an embedded policy, with a bar, where it is asked for and not built yet."""
+    recipe = SIZES.get(settings.model)
+    if recipe is None:
         return
-    steps = Recipe().steps
-    with progress.step("pretrain the tiny policy", steps) as update:
-        tiny_folder(on_step=lambda step, _steps, loss: update(step, f"loss {loss:.2f}"))
-        update(steps)
+    with progress.step(f"pretrain {settings.model}", recipe.steps) as update:
+        tiny_folder(recipe, lambda step, _steps, loss: update(step, f"loss {loss:.2f}"))
+        update(recipe.steps)
 
 
 def run_experiment(
@@ -170,9 +177,13 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
     saved = checkpoint.newest(run.checkpoints)
     reached = 0 if saved is None else checkpoint.step_of(saved)
     run.rewind(reached if reached else -1)
-    for stage in experiment.stages:
+    for stage in parts(experiment.stages):
+        if isinstance(stage, Evaluate):
+            if reached <= outcome.step:  # else it was done before training went on
+                _measure(run, progress, stage.name, stage.benchmarks)
+            continue
         if Meter(run.folder, experiment).exhausted and reached <= outcome.step:
-            break
+            continue
         if isinstance(stage, Reject):
             if reached > outcome.step and stage.teacher is None:
                 _check_kept(run, stage)
@@ -197,6 +208,11 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
                 outcome = train_grpo(run, stage, policy, engine, asked, **common)
         if outcome.state == "pruned":
             break
+    if outcome.step == 0 and outcome.state == "done":
+        raise JobError(
+            "budget.limit: sampled answers took the whole budget before the first training step; "
+            "raise it, or ask for fewer answers"
+        )
     return outcome
 
 
@@ -225,18 +241,26 @@ def _reject(
         prepare_policy(stage.teacher, progress)
         teacher = load_policy(stage.teacher)
         template, shape = stage.teacher.template, shape_of(teacher.model)
+        if teacher.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+            progress.say(f"{stage.name}: {teacher.name} has another tokenizer; its answers pass as text")
         engine = make_engine(stage.teacher.engine, teacher)
     sample_and_keep(run, stage, engine, template, asked, progress, shape)
 
 
-def _measure(run: Run, progress: Progress) -> list[Scores]:
-    """The trained policy on the experiment's benchmarks."""
-    experiment = run.experiment
-    trained = checkpoint.newest(run.checkpoints)
-    if trained is None or not experiment.eval.benchmarks:
+def _measure(
+    run: Run, progress: Progress, name: str = "final", benchmarks: Sequence[str] = ()
+) -> list[Scores]:
+    """The policy as it is now on ``benchmarks``, or on the experiment's own, into RUN/evals/NAME."""
+    experiment, settings = run.experiment, run.experiment.policy
+    if benchmarks:
+        chosen = experiment.eval.model_copy(update={"benchmarks": list(benchmarks)})
+        experiment = experiment.model_copy(update={"eval": chosen})
+    if not experiment.eval.benchmarks:
         return []
-    settings = experiment.policy.model_copy(update={"model": str(trained), "revision": None})
-    return measure(experiment, settings, run.folder / "evals" / "final", progress)
+    trained = checkpoint.newest(run.checkpoints)
+    if trained is not None:
+        settings = settings.model_copy(update={"model": str(trained), "revision": None})
+    return measure(experiment, settings, run.folder / "evals" / name, progress)
 
 
 def measure(experiment: Experiment, policy: config.Policy, folder: Path, progress: Progress) -> list[Scores]:

@@ -16,10 +16,10 @@ import torch
 
 from evals.engine import Request
 from evals.tasks.task import Question, Task
-from harness.config import SFT
+from harness.config import SFT, Pretrain
 from harness.engines import RolloutEngine, text
 from harness.errors import JobError, UsageError
-from harness.examples import Example, load_examples
+from harness.examples import Example, load_examples, load_texts
 from harness.flops import BACKWARD, shape_of
 from harness.grpo import checkpoint, dev
 from harness.grpo.batching import Row, plan
@@ -138,6 +138,41 @@ class SftUpdater:
         return float(total)
 
 
+def _learned(stage: SFT, policy: Policy, template: str, run: Run) -> list[Tokens]:
+    """What the stage learns from, in tokens."""
+    seed = run.experiment.seed
+    if isinstance(stage, Pretrain):
+        return pack(load_texts(stage, policy, template, seed), policy, stage.sequence_length)
+    return encode(load_examples(stage, policy, template, run.folder / "data", seed), policy)
+
+
+def pack(texts: Sequence[str], policy: Policy, length: int) -> list[Tokens]:
+    """The texts, one after another, in pieces of ``length`` tokens: the first is read, the rest is learned.
+
+    Every text ends with the end-of-sequence token. What does not fill a last piece is left out, unless it is
+    all there is.
+
+    Raises:
+        UsageError: pieces longer than the model has positions, or a tokenizer without an end.
+    """
+    end, positions = policy.tokenizer.eos_token_id, _positions(policy)
+    if end is None:
+        raise UsageError(f"{policy.name}: its tokenizer has no end-of-sequence token, so no text can end")
+    if length > positions:
+        raise UsageError(f"sequence_length: {length} tokens do not fit the model's {positions} positions")
+    ids = [
+        token
+        for row in policy.tokenizer(list(texts), add_special_tokens=False).input_ids
+        for token in (*row, end)
+    ]
+    pieces = [ids[start : start + length] for start in range(0, len(ids) - length + 1, length)] or [ids]
+    return [((piece[0],), tuple(piece[1:])) for piece in pieces]
+
+
+def _positions(policy: Policy) -> int:
+    return int(policy.model.config.get_text_config().max_position_embeddings)
+
+
 def encode(examples: Sequence[Example], policy: Policy) -> list[Tokens]:
     """Token ids of every example, as the engines encode prompts; the end-of-sequence token closes a response.
 
@@ -150,7 +185,7 @@ def encode(examples: Sequence[Example], policy: Policy) -> list[Tokens]:
     prompts = text.encode_prompts(policy.tokenizer, [Request(e.prompt, 1, 0) for e in examples])
     responses = policy.tokenizer([e.response for e in examples], add_special_tokens=False).input_ids
     encoded = [(tuple(prompt), (*response, end)) for prompt, response in zip(prompts, responses, strict=True)]
-    positions = int(policy.model.config.get_text_config().max_position_embeddings)
+    positions = _positions(policy)
     for example, (prompt, response) in zip(examples, encoded, strict=True):
         if len(prompt) + len(response) > positions:
             raise UsageError(
@@ -182,8 +217,7 @@ class _Training:
         self._graders = graders
         self._first_step = first_step
         self._dev = render_all(dev_questions, template, policy)
-        examples = load_examples(stage, policy, template, run.folder / "data", experiment.seed)
-        self._stream = Stream(encode(examples, policy), experiment.seed)
+        self._stream = Stream(_learned(stage, policy, template, run), experiment.seed)
         self._updater = SftUpdater(policy, stage)
 
     def log_start(self) -> None:

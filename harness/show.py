@@ -21,6 +21,7 @@ from harness.data_files import FileState
 from harness.doctor import Check
 
 if TYPE_CHECKING:
+    from harness.arms import Result as ArmsResult
     from harness.sweep.simulate import Result
     from reports.reproduce import Reproduced
 
@@ -125,6 +126,25 @@ def comparison_table(comparisons: Sequence[Comparison]) -> None:
         console.print(table)
     for each in comparisons:
         console.print(f"• {each.sentence}", markup=False)
+
+
+def arms_table(result: ArmsResult) -> None:
+    """An arm a line: what it came to on each benchmark, and what its training took, a mean over seeds."""
+    benchmarks = list(result.rows[0].pass_at_1)
+    table = _table(None)
+    table.add_column("arm", no_wrap=True)
+    for heading in ("seeds", *benchmarks, "tokens", "TFLOPs", "teacher's", "tuning", "min"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in result.rows:
+        table.add_row(
+            escape(row.arm),
+            str(row.seeds),
+            *(f"{100 * row.pass_at_1[name]:.1f}" for name in benchmarks),
+            f"{row.tokens:,.0f}",
+            *(f"{flops / 1e12:,.2f}" for flops in (row.flops, row.teacher_flops, row.tuning_flops)),
+            f"{row.device_seconds / 60:.1f}",
+        )
+    Console(highlight=False).print(table)
 
 
 def _comparison_row(one: Comparison) -> list[str]:

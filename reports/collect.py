@@ -184,6 +184,8 @@ def collect(folders: Sequence[Path]) -> Study:
             or (folder / "study.db").exists()
         ):
             _collect_sweep(folder, study, several)
+        elif (folder / "arms").is_dir():
+            _collect_arms(folder, study, several)
         elif any((folder / name).exists() for name in ("metrics.jsonl", "status.json")):
             _collect_run(folder, study, several)
         elif _benchmark_folders(folder):
@@ -232,6 +234,25 @@ def _collect_sweep(folder: Path, study: Study, several: bool) -> None:
                 study.problems.append(f"{folder}: {label} has not been evaluated.")
             continue
         _collect_evaluations(folder / where, study, prefix + label, prefix + group)
+
+
+def _collect_arms(folder: Path, study: Study, several: bool) -> None:
+    """The untrained policy and every arm's seeds, as far as they are there; tuning runs are left out."""
+    prefix = f"{folder.name}: " if several else ""
+    if not (folder / "arms.json").exists():
+        study.problems.append(f"{folder}: this comparison has not finished; what it has so far is shown.")
+    if _benchmark_folders(folder / "evals" / "base"):
+        _collect_evaluations(folder / "evals" / "base", study, f"{prefix}base", f"{prefix}base")
+    asked = _read_toml(folder / "experiment.toml", study)
+    arms = list(((asked.get("compare") or {}).get("arms")) or {})
+    for arm in arms or sorted(path.name for path in (folder / "arms").iterdir()):
+        seeds = sorted((folder / "arms" / arm).glob("seed-*"), key=lambda path: path.name.zfill(20))
+        for job in seeds:
+            label = f"{prefix}{arm}, seed {job.name.removeprefix('seed-')}"
+            run = _training(_last_attempt(job), label, study)
+            study.runs.append(run)
+            if _benchmark_folders(run.folder / "evals" / "final"):
+                _collect_evaluations(run.folder / "evals" / "final", study, label, f"{prefix}{arm}")
 
 
 def _sweep_state(summary: Mapping[str, Any], status: Mapping[str, Any]) -> str:

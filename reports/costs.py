@@ -1,14 +1,18 @@
-"""What a study cost: tokens sampled and time spent, part by part, from metrics.jsonl and scores.json."""
+"""What a study cost: tokens, FLOPs and time, part by part, from metrics.jsonl, data/ and scores.json."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from harness.ledger import FLOPS, LEDGER
 from reports import tables
-from reports.collect import Study, Sweep
+from reports.collect import Study, Sweep, Training
 from reports.tables import Cell, Column, Table
 
 SHARES = ("rollout", "reward", "update", "dev")
@@ -19,13 +23,15 @@ SHARES = ("rollout", "reward", "update", "dev")
 class Cost:
     """One part of a study. ``seconds`` by what they were spent on; None where nothing says.
 
-    ``wall`` is the processes' own time, start-up and retries included, in seconds.
+    ``flops`` are model FLOPs of sampling and learning, ``wall`` is the processes' own time, start-up and
+    retries included, in seconds.
     """
 
     part: str
     runs: int | None
     steps: int | None
     tokens: float | None
+    flops: float | None
     seconds: Mapping[str, float]
     wall: float | None
 
@@ -34,7 +40,7 @@ def costs(study: Study) -> list[Cost]:
     """The parts in the order they ran: a sweep's trials, its fresh seeds, single runs, evaluations."""
     return [
         *(cost for sweep in study.sweeps for cost in _sweep(sweep, len(study.sweeps) > 1)),
-        *(_training(run.label, [run.metrics]) for run in study.runs if not run.metrics.empty),
+        *(cost for run in study.runs if not run.metrics.empty for cost in _run(run)),
         *_evaluations(study),
     ]
 
@@ -50,14 +56,16 @@ def table(study: Study) -> Table | None:
     return Table(
         key="costs",
         title="What it cost",
-        caption="Tokens are those that were sampled. Minutes of training by what they were spent on; wall is "
-        "the time of the processes, with start-up, saving and what was tried again. Pruned and failed trials "
-        "are included. Evaluations do not log their minutes apart.",
+        caption="Tokens are those that were sampled, or learned from in supervised stages; TFLOPs are what "
+        "the model's mathematics needs, no padding, no recomputation. Minutes of training by what they were "
+        "spent on; wall is the time of the processes, with start-up, saving and what was tried again. Pruned "
+        "and failed trials are included. Evaluations do not log their minutes apart.",
         columns=(
             Column("part", "Part", "text"),
             Column("runs", "Runs"),
             Column("steps", "Steps", help="training steps"),
-            Column("tokens", "Tokens", help="sampled"),
+            Column("tokens", "Tokens", help="sampled or learned from"),
+            Column("tflops", "TFLOPs", help="10^12 floating point operations of the model"),
             *(Column(f"minutes/{name}", f"{name.title()}, min") for name in SHARES),
             Column("minutes/wall", "Wall, min"),
         ),
@@ -76,6 +84,26 @@ def _sweep(sweep: Sweep, several: bool) -> Iterator[Cost]:
         yield _training(f"{prefix}fresh seeds", fresh)
 
 
+def _run(run: Training) -> Iterator[Cost]:
+    """A run's training, and what its data sets of sampled answers took."""
+    yield _training(run.label, [run.metrics])
+    for stage in sampled_stages(run):
+        what = "teacher's answers" if stage["teacher"] else "sampled answers"
+        known = None if stage["flops"] is None or math.isnan(stage["flops"]) else float(stage["flops"])
+        seconds = {"rollout": float(stage["device_seconds"])}
+        yield Cost(f"{run.label}: {what}", None, None, float(stage["tokens"]), known, seconds, None)
+
+
+def sampled_stages(run: Training) -> list[Mapping[str, Any]]:
+    """The stages in a run's ledger.json that sampled a data set."""
+    path = run.folder / LEDGER
+    try:
+        stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [stage for stage in stages if stage.get("kind") == "reject" and stage.get("tokens")]
+
+
 def _training(part: str, frames: Sequence[pd.DataFrame], wall: float | None = None) -> Cost:
     seconds = {name: _sum(frames, f"seconds/{name}") for name in SHARES}
     known = {name: value for name, value in seconds.items() if value is not None}
@@ -83,7 +111,8 @@ def _training(part: str, frames: Sequence[pd.DataFrame], wall: float | None = No
         spans = [frame["time"].max() - frame["time"].min() for frame in frames if "time" in frame]
         wall = float(sum(spans)) or None
     steps = sum(int((frame["step"] > 0).sum()) for frame in frames)
-    return Cost(part, len(frames), steps, _sum(frames, "tokens"), known, wall)
+    parts = [value for name in FLOPS if (value := _sum(frames, name)) is not None]
+    return Cost(part, len(frames), steps, _sum(frames, "tokens"), sum(parts) or None, known, wall)
 
 
 def _evaluations(study: Study) -> Iterator[Cost]:
@@ -94,7 +123,7 @@ def _evaluations(study: Study) -> Iterator[Cost]:
             if evaluation.model == model
         ]
         known = [float(total) for total in totals if total is not None]
-        yield Cost(f"evaluation of {model}", None, None, sum(known) if known else None, {}, None)
+        yield Cost(f"evaluation of {model}", None, None, sum(known) if known else None, None, {}, None)
 
 
 def _sum(frames: Sequence[pd.DataFrame], column: str) -> float | None:
@@ -115,6 +144,7 @@ def _total(found: Sequence[Cost]) -> Cost:
         None,
         None if steps is None else int(steps),
         add([cost.tokens for cost in found]),
+        add([cost.flops for cost in found]),
         {name: value for name, value in seconds.items() if value is not None},
         add([cost.wall for cost in found]),
     )
@@ -126,6 +156,7 @@ def _row(cost: Cost, strong: bool = False) -> tuple[Cell, ...]:
         tables.count(cost.runs),
         tables.count(cost.steps),
         tables.count(cost.tokens),
+        tables.number(None if cost.flops is None else cost.flops / 1e12, 2),
         *(_minutes(cost.seconds.get(name)) for name in SHARES),
         _minutes(cost.wall),
     )

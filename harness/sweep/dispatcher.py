@@ -148,7 +148,7 @@ def run_sweep(
             clock=clock or Clock(),
             poll_seconds=poll_seconds,
         )
-        with _terminable():
+        with terminable():
             return dispatcher.run()
     finally:
         lock.release()
@@ -597,7 +597,7 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """SIGTERM ends the sweep as Ctrl-C does (where this is the main thread, which alone may say so)."""
     if threading.current_thread() is not threading.main_thread():
         yield

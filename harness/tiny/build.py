@@ -8,7 +8,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +20,17 @@ from harness import files
 from harness.tiny import pretrain, tokenizer, traces
 
 TOKENIZER_TRACES = 4000
+CAREFUL = traces.Mixture(
+    sloppy=0.05, step_error=0.005, mended=0.08, mixed_language=0.02, bad_format=0.02, rambling=0.005
+)
+SIZES: Mapping[str, pretrain.Recipe] = {
+    "tiny": pretrain.Recipe(),
+    "tiny-small": pretrain.Recipe(width=128, heads=4, feed_forward=352),
+    "tiny-teacher": pretrain.Recipe(
+        width=320, layers=3, heads=10, feed_forward=864, skill_steps=1400, habit_steps=200, mixture=CAREFUL
+    ),
+}
+"""The embedded policies by name: a base model, a smaller one, and a larger one with fewer bad habits."""
 SHAPING = (arithmetic, tiny_math, tiny_code, synthetic, traces, tokenizer, pretrain)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from harness import config, ledger
 from harness.config import GRPO, SFT, Budget, Data, Experiment, Reject
+from harness.errors import JobError
 from harness.grpo import checkpoint
 from harness.grpo.optimizer import learning_rate_at
 from harness.ledger import Cost, Launches, Meter, spent, stage_costs
@@ -133,3 +134,16 @@ def test_a_run_knows_what_each_launch_took(tmp_path: Path) -> None:
     assert len(told["launches"]) == 2
     assert all(launch["ended"] >= launch["started"] for launch in told["launches"])
     assert not (tmp_path / ".alive").exists()
+
+
+def test_a_budget_that_answers_alone_use_up_is_an_error(tiny_random_policy: Policy, tmp_path: Path) -> None:
+    save_policy(tiny_random_policy, tmp_path / "policy")
+    experiment = Experiment(
+        name="x",
+        policy=config.Policy(model=str(tmp_path / "policy"), template="tags"),
+        data=Data(train="tiny-aime:train[:4]"),
+        stages=[Reject(samples=8, max_tokens=60, keep={}, per_question=8), SFT(data="reject")],
+        budget=Budget(measure="tokens", limit=20.0),
+    )
+    with pytest.raises(JobError, match="took the whole budget before the first training step"):
+        run_experiment(experiment, tmp_path / "run", Progress(quiet=True))

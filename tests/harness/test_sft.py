@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from harness import config, files
-from harness.config import SFT, Data, Experiment
+from harness.config import SFT, Data, Experiment, Pretrain
 from harness.engines.transformers import TransformersEngine
 from harness.errors import UsageError
-from harness.examples import Example, load_examples
+from harness.examples import Example, load_examples, load_texts
 from harness.grpo.trainer import Outcome
 from harness.policy import Policy, weights_hash
 from harness.run import Run
-from harness.sft import SftUpdater, encode, train_sft
+from harness.sft import SftUpdater, encode, pack, train_sft
 
 EXAMPLES = [Example(f"User: {i}+{i}?\nAssistant:", f" {'so ' * i}{2 * i}") for i in range(1, 9)]
 
@@ -128,3 +128,36 @@ def test_tiny_traces_are_flawless_and_the_seed_s_own(tiny_random_policy: Policy,
 
     assert load(0) == load(0) != load(1)
     assert all(e.response.startswith("<think>") and e.response.endswith("</answer>") for e in load(0))
+
+
+def test_pretraining_learns_every_token_of_joined_texts(tiny_random_policy: Policy, tmp_path: Path) -> None:
+    texts = ["one two", "three", "four five six"]
+    pieces = pack(texts, tiny_random_policy, 6)
+    end = tiny_random_policy.tokenizer.eos_token
+    joined = tiny_random_policy.tokenizer(end.join(texts) + end, add_special_tokens=False).input_ids
+    ids = [token for prompt, rest in pieces for token in (*prompt, *rest)]
+    assert ids == joined[: len(ids)]
+    assert {len(prompt) + len(rest) for prompt, rest in pieces} == {6}
+    assert len(joined) - len(ids) < 6
+    assert pack(["hi"], tiny_random_policy, 100) == [
+        (
+            (joined_ids(tiny_random_policy, "hi")[0],),
+            (*joined_ids(tiny_random_policy, "hi")[1:], tiny_random_policy.tokenizer.eos_token_id),
+        )
+    ]
+    with pytest.raises(UsageError, match="do not fit the model's 256 positions"):
+        pack(texts, tiny_random_policy, 257)
+
+    data = write(tmp_path / "texts.jsonl", [{"text": text} for text in texts])
+    of = Pretrain(data=str(data), steps=6, batch_size=2, sequence_length=8, learning_rate=1e-2)
+    assert run_stage(tmp_path / "run", tiny_random_policy, of).state == "done"
+    losses = [row["loss"] for row in files.read_lines(tmp_path / "run/metrics.jsonl")]
+    assert losses[-1] < losses[0]
+    bad = write(tmp_path / "bad.jsonl", [{"text": "fine"}, {"texts": "no"}])
+    with pytest.raises(UsageError, match='line 2: "text" must be text'):
+        load_texts(of.model_copy(update={"data": str(bad)}), tiny_random_policy, "tags", 0)
+
+
+def joined_ids(policy: Policy, text: str) -> list[int]:
+    ids: list[int] = policy.tokenizer(text, add_special_tokens=False).input_ids
+    return ids
