@@ -57,9 +57,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Training:
-    """One run folder. ``metrics`` has a row per line of metrics.jsonl; ``state`` as in status.json."""
+    """One run folder. ``metrics`` has a row per line of metrics.jsonl; ``state`` as in status.json.
+
+    Runs of one ``group`` differ by their training seed alone.
+    """
 
     label: str
+    group: str
     folder: Path
     metrics: pd.DataFrame
     state: str
@@ -249,7 +253,7 @@ def _collect_arms(folder: Path, study: Study, several: bool) -> None:
         seeds = sorted((folder / "arms" / arm).glob("seed-*"), key=lambda path: path.name.zfill(20))
         for job in seeds:
             label = f"{prefix}{arm}, seed {job.name.removeprefix('seed-')}"
-            run = _training(_last_attempt(job), label, study)
+            run = _training(_last_attempt(job), label, study, f"{prefix}{arm}")
             study.runs.append(run)
             if _benchmark_folders(run.folder / "evals" / "final"):
                 _collect_evaluations(run.folder / "evals" / "final", study, label, f"{prefix}{arm}")
@@ -297,10 +301,11 @@ def _collect_run(folder: Path, study: Study, several: bool) -> None:
         _collect_evaluations(path, study, label, label)
 
 
-def _training(folder: Path, label: str, study: Study) -> Training:
+def _training(folder: Path, label: str, study: Study, group: str = "") -> Training:
     status = _read_json(folder / "status.json", study)
     return Training(
         label=label,
+        group=group or label,
         folder=folder,
         metrics=_metrics(folder / "metrics.jsonl", study),
         state=str(status.get("state") or "running"),

@@ -35,6 +35,9 @@ CURVES = (
     Curve("length", "Length", "tokens per completion"),
     Curve("length/correct", "Length of right answers", "tokens per completion"),
     Curve("length/wrong", "Length of wrong answers", "tokens per completion"),
+    Curve("reflection", "Reflection", "marker words per 1,000 tokens", zero=True),
+    Curve("self_correction", "Wrong steps mended", "wrong steps of arithmetic (%)", share=True, zero=True),
+    Curve("one_language", "One language", "reasoning words in the question's script (%)", share=True),
     Curve("clip_fraction", "Clipped ratios", "clipped tokens (%)", share=True, zero=True),
     Curve("truncated", "Truncated", "completions cut (%)", share=True, zero=True),
     Curve("zero_variance", "Groups of equal rewards", "groups (%)", share=True, zero=True),
@@ -72,21 +75,23 @@ def learning(sweep: Sweep) -> Figure | None:
 
 
 def runs(study: Study) -> Figure | None:
-    """Learning curves of runs outside a sweep, a colour each."""
-    shown = [run for run in study.runs if not run.metrics.empty][: len(SERIES)]
+    """Learning curves of runs outside a sweep, a colour each, or one for all seeds of an arm."""
+    groups = list(dict.fromkeys(run.group for run in study.runs if not run.metrics.empty))[: len(SERIES)]
+    shown = [run for run in study.runs if not run.metrics.empty and run.group in groups]
+    colours = [SERIES[groups.index(run.group)] for run in shown]
     drawn, flat = _moving([run.metrics for run in shown])
     panels = [
         Panel(
             f"runs-{slug(curve.metric)}",
             curve.title,
             f"{curve.title} against training step for {', '.join(run.label for run in shown)}.",
-            partial(_draw_runs, curve, [run.metrics for run in shown]),
+            partial(_draw_runs, curve, [run.metrics for run in shown], colours),
         )
         for curve in drawn
     ]
     if not panels:
         return None
-    legend = tuple(Entry(run.label, colour) for run, colour in zip(shown, SERIES, strict=False))
+    legend = tuple(Entry(group, colour) for group, colour in zip(groups, SERIES, strict=False))
     return Figure("runs", "Learning curves", "A line per run." + flat, tuple(panels), legend)
 
 
@@ -127,9 +132,9 @@ def _draw_learning(
     _from_zero(axes, curve)
 
 
-def _draw_runs(curve: Curve, frames: Sequence[pd.DataFrame], canvas: Canvas) -> None:
+def _draw_runs(curve: Curve, frames: Sequence[pd.DataFrame], colours: Sequence[str], canvas: Canvas) -> None:
     axes = _axes(canvas, curve)
-    for frame, colour in zip(frames, SERIES, strict=False):
+    for frame, colour in zip(frames, colours, strict=True):
         _line(axes, frame, curve, colour, 1.6)
     _from_zero(axes, curve)
 

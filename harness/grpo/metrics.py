@@ -10,6 +10,7 @@ from statistics import fmean
 import torch
 
 from harness.config import GRPO
+from harness.evolution import evolution_metrics
 from harness.grpo.loss import Loss, TokenTerms
 from harness.grpo.rollout import Batch
 from harness.rewards import Attempt
@@ -81,7 +82,7 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
     attempts = [attempt for rollout in rollouts for attempt in rollout.attempts]
     scores = [score for rollout in rollouts for score in rollout.scores]
     rewards = [[reward for reward in rollout.rewards if not math.isnan(reward)] for rollout in rollouts]
-    found = {
+    found: dict[str, float | None] = {
         "reward": _mean(reward for group in rewards for reward in group),
         "reward_std": _mean(_std(group) for group in rewards if group),
         "zero_variance": _mean(not rollout.informative for rollout in rollouts),
@@ -93,6 +94,7 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
         "seconds/rollout": batch.rollout_seconds,
         "seconds/reward": batch.reward_seconds,
     }
+    found |= evolution_metrics(attempts)
     for name in stage.rewards:
         values = [score.parts[name] for score in scores]
         found[f"reward/{name}"] = _mean(value for value in values if value is not None)
