@@ -21,13 +21,21 @@ from harness.tiny import pretrain, tokenizer, traces
 
 TOKENIZER_TRACES = 4000
 CAREFUL = traces.Mixture(
-    sloppy=0.05, step_error=0.005, mended=0.08, mixed_language=0.02, bad_format=0.02, rambling=0.005
+    sloppy=0.05, step_error=0.0, mended=0.08, mixed_language=0.02, bad_format=0.02, rambling=0.005
 )
 SIZES: Mapping[str, pretrain.Recipe] = {
     "tiny": pretrain.Recipe(),
     "tiny-small": pretrain.Recipe(width=128, heads=4, feed_forward=352),
     "tiny-teacher": pretrain.Recipe(
-        width=320, layers=3, heads=10, feed_forward=864, skill_steps=1400, habit_steps=200, mixture=CAREFUL
+        width=256,
+        layers=3,
+        heads=8,
+        feed_forward=704,
+        skill_steps=1500,
+        habit_steps=150,
+        learning_rate=1e-3,
+        warmup=100,
+        mixture=CAREFUL,
     ),
 }
 """The embedded policies by name: a base model, a smaller one, and a larger one with fewer bad habits."""
