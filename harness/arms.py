@@ -1,7 +1,7 @@
 """Several ways of training one policy, compared: the question "distil or RL?" at a stated budget.
 
 FOLDER/arms.json                       costs, tuned settings, comparisons
-FOLDER/evals/base/BENCHMARK/           the untrained policy
+FOLDER/evals/base/BENCHMARK/           the untrained policy; NAME-base for an arm with a policy of its own
 FOLDER/arms/NAME/tuning/               a sweep, where the arms are tuned
 FOLDER/arms/NAME/seed-K/attempt-M/     run folders, each with its evaluation in evals/final
 """
@@ -19,7 +19,7 @@ from evals import compare
 from evals.compare import Comparison, compare_arms, read_evaluations
 from evals.scores import Scores
 from harness import files
-from harness.config import Experiment, Reject, Sweep, dump_toml, parts, validate
+from harness.config import Experiment, Policy, Reject, Sweep, dump_toml, parts, validate
 from harness.errors import JobError, UsageError
 from harness.ledger import Cost, stage_costs
 from harness.progress import Progress
@@ -92,11 +92,14 @@ def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) 
     try:
         _claim(experiment, folder)
         _prepare(experiment, progress)
-        base = measure(experiment, experiment.policy, folder / "evals" / BASE, progress)
+        bases = {
+            name: measure(experiment, policy, folder / "evals" / name, progress)
+            for name, policy in untrained(experiment).items()
+        }
         with terminable():
             tuned = {name: _tune(experiment, name, folder, progress) for name in names}
             runs = _train(experiment, tuned, folder, progress)
-        return _compare(experiment, folder, base, tuned, runs)
+        return _compare(experiment, folder, bases, tuned, runs)
     finally:
         lock.release()
 
@@ -116,9 +119,19 @@ def arm_experiment(experiment: Experiment, name: str, seed: int) -> Experiment:
         "stages": [stage.model_dump(mode="json", exclude_none=True) for stage in arm.stages],
         "sweep_of": experiment.name,
     }
+    if arm.policy is not None:
+        raw["policy"] = arm.policy.model_dump(mode="json", exclude_none=True)
     if arm.budget is not None:
         raw["budget"] = arm.budget.model_dump(mode="json")
     return validate(raw, where=f"compare.arms.{name}")
+
+
+def untrained(experiment: Experiment) -> dict[str, Policy]:
+    """The policies that arms start from, by the names that their evaluations go by."""
+    assert experiment.compare is not None
+    arms = experiment.compare.arms
+    found = {f"{name}-{BASE}": arm.policy for name, arm in arms.items() if arm.policy is not None}
+    return ({BASE: experiment.policy} if len(found) < len(arms) else {}) | found
 
 
 def _claim(experiment: Experiment, folder: Path) -> None:
@@ -133,11 +146,14 @@ def _claim(experiment: Experiment, folder: Path) -> None:
 def _prepare(experiment: Experiment, progress: Progress) -> None:
     """The embedded policies that the runs need, built before two of them wait for each other."""
     assert experiment.compare is not None
-    prepare_policy(experiment.policy, progress)
-    for arm in experiment.compare.arms.values():
-        for stage in parts(arm.stages):
-            if isinstance(stage, Reject) and stage.teacher is not None:
-                prepare_policy(stage.teacher, progress)
+    teachers = [
+        stage.teacher
+        for arm in experiment.compare.arms.values()
+        for stage in parts(arm.stages)
+        if isinstance(stage, Reject) and stage.teacher is not None
+    ]
+    for policy in dict.fromkeys([*untrained(experiment).values(), *teachers]):
+        prepare_policy(policy, progress)
 
 
 def _tune(experiment: Experiment, name: str, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -243,7 +259,7 @@ def _last_attempt(job: Path) -> Path:
 def _compare(
     experiment: Experiment,
     folder: Path,
-    base: Sequence[Scores],
+    bases: Mapping[str, Sequence[Scores]],
     tuned: Mapping[str, Mapping[str, Any]],
     runs: Mapping[str, Sequence[Path]],
 ) -> Result:
@@ -251,13 +267,15 @@ def _compare(
         name: tuple(read_evaluations(run / "evals" / "final") for run in where)
         for name, where in runs.items()
     }
-    sides = [compare.Arm(BASE, ({scores.benchmark: scores for scores in base},))]
+    sides = [
+        compare.Arm(name, ({scores.benchmark: scores for scores in found},)) for name, found in bases.items()
+    ]
     sides += [compare.Arm(name, found) for name, found in measured.items()]
-    rows = [_base_row(base)]
+    rows = [_base_row(name, found) for name, found in bases.items()]
     for name, where in runs.items():
         means = {
             benchmark: fmean(seed[benchmark].pass_at_1().value for seed in measured[name])
-            for benchmark in (scores.benchmark for scores in base)
+            for benchmark in sides[0].benchmarks()
         }
         tuning = _tuning_flops(experiment, folder / "arms" / name / "tuning", name)
         rows.append(_row(name, means, _costs(experiment, name, where), tuning, tuned[name]))
@@ -287,9 +305,9 @@ def _tuning_flops(experiment: Experiment, folder: Path, name: str) -> float:
     return sum(cost.flops for trial in trials for cost in stage_costs(trial, stages))
 
 
-def _base_row(base: Sequence[Scores]) -> Row:
+def _base_row(name: str, base: Sequence[Scores]) -> Row:
     figures = {scores.benchmark: scores.pass_at_1().value for scores in base}
-    return Row(BASE, 1, figures, 0.0, 0.0, 0.0, 0.0, 0.0, {})
+    return Row(name, 1, figures, 0.0, 0.0, 0.0, 0.0, 0.0, {})
 
 
 def _row(

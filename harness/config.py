@@ -408,6 +408,8 @@ class Arm(Table):
     """What happens to the policy, in order."""
     budget: Budget | None = None
     """What training may cost; by default the experiment's budget."""
+    policy: Policy | None = None
+    """Another policy than the experiment's: a student of another size, say. It is measured untrained too."""
     space: dict[str, Any] = {}
     """What is tuned, as in ``[sweep.space]``, with the ``tuning_trials`` that every arm has."""
 
@@ -422,12 +424,13 @@ class Compare(Table):
     workers: int = Field(1, ge=1)
     """Runs that are trained side by side."""
     arms: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Arm] = Field(min_length=1)
-    """The arms by name; the untrained policy, "base", is always measured beside them."""
+    """The arms by name; the untrained policy, "base", is measured beside those that start from it."""
 
     @model_validator(mode="after")
     def _arms_are_alike(self) -> Compare:
-        if "base" in self.arms:
-            raise ValueError('arms.base: "base" is the untrained policy; name the arm otherwise')
+        for name in self.arms:
+            if name == "base" or (name.removesuffix("-base") in self.arms and name.endswith("-base")):
+                raise ValueError(f'arms.{name}: "base" is an untrained policy; name the arm otherwise')
         for name, arm in self.arms.items():
             if bool(arm.space) != bool(self.tuning_trials):
                 raise ValueError(

@@ -245,8 +245,9 @@ def _collect_arms(folder: Path, study: Study, several: bool) -> None:
     prefix = f"{folder.name}: " if several else ""
     if not (folder / "arms.json").exists():
         study.problems.append(f"{folder}: this comparison has not finished; what it has so far is shown.")
-    if _benchmark_folders(folder / "evals" / "base"):
-        _collect_evaluations(folder / "evals" / "base", study, f"{prefix}base", f"{prefix}base")
+    for base in sorted((folder / "evals").glob("*base")):
+        if _benchmark_folders(base):
+            _collect_evaluations(base, study, prefix + base.name, prefix + base.name)
     asked = _read_toml(folder / "experiment.toml", study)
     arms = list(((asked.get("compare") or {}).get("arms")) or {})
     for arm in arms or sorted(path.name for path in (folder / "arms").iterdir()):

@@ -2,11 +2,12 @@
 
 A key addresses a setting the way ``-s`` does (``grpo.beta``), and its value says where to look::
 
-    "grpo.group_size" = [4, 8, 16, 32]                         # choices "grpo.beta"       = { low = 1e-4,
-    high = 0.1, log = true } # a range; of integers if both ends are "grpo.epochs"     = { low = 1, high = 4,
-    step = 1 } "grpo.rewards"    = { presets = { plain = { accuracy = 1.0 }, shaped = { accuracy = 1.0, format
-    = 0.2 } } } "grpo"            = { presets = { dapo = { aggregation = "dapo" }, gspo = { ratio = "sequence"
-    } } } "grpo.reference.steps" = { low = 8, high = 64, when = { "grpo.reference.refresh" = "every" } }
+    "grpo.group_size" = [4, 8, 16, 32]                          # choices
+    "grpo.beta" = { low = 1e-4, high = 0.1, log = true }        # a range; of integers if both ends are
+    "grpo.epochs" = { low = 1, high = 4, step = 1 }
+    "grpo.rewards" = { presets = { plain = { accuracy = 1.0 }, shaped = { accuracy = 1.0, format = 0.2 } } }
+    "grpo" = { presets = { dapo = { aggregation = "dapo" }, gspo = { ratio = "sequence" } } }
+    "grpo.reference.steps" = { low = 8, high = 64, when = { "grpo.reference.refresh" = "every" } }
 
 A preset of a whole stage sets the keys it names; any other preset replaces the setting. ``when`` makes a
 setting conditional on others, sampled or fixed: one value or a list of them per key.

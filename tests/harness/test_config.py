@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.arms import arm_experiment
 from harness.config import Epsilon, dump_toml, read_experiment
 from harness.errors import UsageError
 from harness.shipped import experiment_file
+from harness.sweep.space import parse_space
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -118,3 +120,7 @@ def test_the_shipped_experiments_are_valid() -> None:
 def test_every_experiment_that_comes_along_is_valid(path: Path) -> None:
     experiment = read_experiment([path])
     assert experiment.stages or experiment.compare
+    if experiment.sweep is not None:
+        parse_space(experiment.sweep.space).check(experiment)
+    for name in experiment.compare.arms if experiment.compare else ():
+        assert arm_experiment(experiment, name, 1).stages
