@@ -32,6 +32,23 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class LoRA(Table):
+    """Low-rank adapters: the policy's matrices stay as they are, and small ones beside them are trained."""
+
+    rank: int = Field(16, ge=1)
+    """The inner dimension of an adapter."""
+    alpha: int = Field(32, ge=1)
+    """An adapter's product is multiplied by alpha / rank."""
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+    """Which matrices are adapted, by the ends of their names ("q_proj"); or all but embeddings and output."""
+
+    @model_validator(mode="after")
+    def _some_target(self) -> LoRA:
+        if not self.targets:
+            raise ValueError("targets must name at least one matrix")
+        return self
+
+
 class Policy(Table):
     """Which model is trained or sampled."""
 
@@ -47,6 +64,8 @@ class Policy(Table):
     """Where it runs; "auto" takes a GPU where there is one."""
     template: str = "r1-zero"
     """The prompt template, a name from evals/prompts.py. The tiny policy was pretrained on "tags"."""
+    lora: LoRA | None = None
+    """Train adapters instead of the whole model; by default all of it is trained."""
 
 
 class Data(Table):
@@ -560,6 +579,13 @@ class Experiment(Table):
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages must have different names, got {names}")
+        if self.policy.lora is not None:
+            for stage in parts(self.stages):
+                if isinstance(stage, GRPO) and stage.reference.refresh == "ema":
+                    raise ValueError(
+                        f"{stage.name}.reference.refresh: an average of adapters is none of policies; with "
+                        "policy.lora, accepted: never, every"
+                    )
         if self.compare is not None and (self.stages or self.sweep is not None):
             raise ValueError("compare: its arms have the stages, so leave out [[stages]] and [sweep]")
         return self

@@ -15,6 +15,8 @@ import torch
 
 BACKWARD = 2
 """The cost of a backward pass, in forward passes."""
+FROZEN_BACKWARD = 1
+"""The same where the weights are frozen and adapters learn: gradients pass through, none are taken."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ import torch
 from huggingface_hub import errors as hub
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from harness import config
+from harness import config, lora
 from harness.errors import JobError, UsageError
 from harness.tiny.build import SIZES, tiny_folder
 
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 GOLDEN = -7046029254386353131  # 2^64 / golden ratio, as a signed number: spreads consecutive places
 CHECKSUM_CHUNK = 2**20
+ADAPTER = "adapter"
 # What a policy is made of on the hub: never pickled weights, which run code when they are read.
-HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+WEIGHT_FILES = "*.safetensors"
+HUB_FILES = ("*.json", WEIGHT_FILES, "*.jinja", "*.model", "*.txt")
 
 
 @dataclass
@@ -30,13 +33,14 @@ class Policy:
     """A loaded model, its tokenizer, and the name it was asked for by.
 
     ``dtype`` is the forward pass's; where the weights have another one (float32 master weights of a
-    policy in training) the forward runs inside ``autocast()``.
+    policy in training) the forward runs inside ``autocast()``. With ``lora`` the model carries adapters.
     """
 
     model: PreTrainedModel
     tokenizer: Any
     name: str
     dtype: torch.dtype = torch.float32
+    lora: config.LoRA | None = None
 
     @property
     def device(self) -> torch.device:
@@ -49,8 +53,11 @@ class Policy:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
 
-def load_policy(settings: config.Policy, *, trainable: bool = False) -> Policy:
+def load_policy(settings: config.Policy, *, trainable: bool = False, seed: int = 0) -> Policy:
     """Loads what ``[policy]`` names; ``trainable`` keeps float32 master weights whatever the dtype.
+
+    With ``policy.lora`` what is trained are float32 adapters, initialised by ``seed``; the frozen weights
+    then have the forward pass's dtype.
 
     Raises:
         UsageError: no such model, revision, folder or device; or the folder holds no whole causal model.
@@ -59,24 +66,34 @@ def load_policy(settings: config.Policy, *, trainable: bool = False) -> Policy:
     device = _device(settings.device)
     folder = _folder(settings)
     dtype = getattr(torch, settings.dtype)
-    model = _load_model(folder, torch.float32 if trainable else dtype)
+    adapters = settings.lora if trainable else None
+    model = _load_model(folder, torch.float32 if trainable and adapters is None else dtype)
+    if adapters is not None:
+        lora.check(adapters, model, settings.model)
+        lora.attach(model, adapters, seed)
     torch.nn.Module.to(model, device)  # by the base class: transformers' own decorators hide its signature
     return Policy(
         model=model.train(trainable),
-        tokenizer=_load_tokenizer(folder),
+        tokenizer=load_tokenizer(folder),
         name=settings.model,
         dtype=dtype,
+        lora=adapters,
     )
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
     """Writes model (safetensors), configuration and tokenizer as a Hugging Face folder.
 
+    An adapted policy's weights are written merged, and the adapter alone besides, in ``folder``/adapter.
+
     Raises:
         JobError: the folder cannot be written.
     """
     try:
-        policy.model.save_pretrained(folder)
+        weights = policy.model.state_dict()
+        policy.model.save_pretrained(folder, state_dict=dict(lora.merged(policy.model, weights.items())))
+        if policy.lora is not None:
+            lora.save(policy.model, policy.name, folder / ADAPTER)
         policy.tokenizer.save_pretrained(folder)
     except Exception as error:  # safetensors and tokenizers wrap a full disk in classes of their own
         raise JobError(f"{folder}: the policy could not be saved: {_first_line(error)}") from error
@@ -85,18 +102,20 @@ def save_policy(policy: Policy, folder: Path) -> None:
 def weights_hash(model: torch.nn.Module) -> str:
     """A digest of every parameter and saved buffer: name, dtype, shape and bits (tied weights once).
 
-    The same weights give the same digest on every device, where the sums below are taken in place: hashing
-    a large model's bytes on the host would cost more than sending it to the sampler. Any change of one
-    weight shows; it is no defence against someone who looks for collisions.
+    Adapters count as merged. The same weights give the same digest on every device, where the sums below
+    are taken in place: hashing a large model's bytes on the host would cost more than sending it to the
+    sampler. Any change of one weight shows; it is no defence against someone who looks for collisions.
     """
     tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
     saved = model.state_dict().keys()
     tensors.update((name, tensor) for name, tensor in model.named_buffers() if name in saved)
-    digest = hashlib.blake2b(digest_size=16)
+    lines = []
     with torch.inference_mode():
-        for name in sorted(tensors):
-            tensor = tensors[name].detach()
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_checksum(tensor)}\n".encode())
+        for name, tensor in lora.merged(model, tensors.items()):
+            lines.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_checksum(tensor.detach())}\n")
+    digest = hashlib.blake2b(digest_size=16)
+    for line in sorted(lines):
+        digest.update(line.encode())
     return digest.hexdigest()
 
 
@@ -133,8 +152,21 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _folder(settings: config.Policy) -> Path:
-    """The folder to load from: built, given, or downloaded into the hub's cache."""
+def config_folder(settings: config.Policy) -> Path:
+    """A folder with the configuration and the tokenizer; of a hub model, its weights are not fetched.
+
+    Raises:
+        UsageError: no such model, revision or folder.
+        JobError: the hub cannot be reached and the model is not in its cache.
+    """
+    folder = _folder(settings, tuple(pattern for pattern in HUB_FILES if pattern != WEIGHT_FILES))
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder}: no config.json, so no model folder in Hugging Face format")
+    return folder
+
+
+def _folder(settings: config.Policy, files: Sequence[str] = HUB_FILES) -> Path:
+    """The folder to load from: built, given, or ``files`` of it downloaded into the hub's cache."""
     if settings.model in SIZES:
         return tiny_folder(SIZES[settings.model])
     path = Path(settings.model).expanduser()
@@ -142,15 +174,13 @@ def _folder(settings: config.Policy) -> Path:
         if settings.revision is not None:
             raise UsageError(f"policy.revision is for hub models, and policy.model {path} is a folder")
         return path
-    return _download(settings.model, settings.revision)
+    return _download(settings.model, settings.revision, files)
 
 
-def _download(model: str, revision: str | None) -> Path:
+def _download(model: str, revision: str | None, files: Sequence[str]) -> Path:
     expected = 'expected "tiny", a folder in Hugging Face format or a hub id such as Qwen/Qwen2.5-1.5B'
     try:
-        return Path(
-            huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=list(HUB_FILES))
-        )
+        return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=list(files)))
     except hub.HFValidationError:
         raise UsageError(f"policy.model: no folder {model}; {expected}") from None
     except hub.GatedRepoError:
@@ -187,7 +217,12 @@ def _load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """The fast tokenizer of a model's folder.
+
+    Raises:
+        UsageError: it has none, or one that cannot be read.
+    """
     # Not AutoTokenizer: for a Qwen2 configuration it puts Qwen2's own splitting rules in the place of those
     # in tokenizer.json, and samples a policy on other tokens than it was trained on.
     if not (folder / "tokenizer.json").is_file():

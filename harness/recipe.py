@@ -16,6 +16,7 @@ from harness.engines import RolloutEngine, make_engine
 from harness.errors import JobError, UsageError
 from harness.evaluate import evaluate, known_tasks, protocol_of
 from harness.examples import TINY_TRACES
+from harness.fitting import check_fit
 from harness.flops import shape_of
 from harness.grpo import checkpoint
 from harness.grpo.trainer import Outcome, train_grpo
@@ -123,6 +124,7 @@ def run_experiment(
     """
     check_experiment(experiment)
     prepare_policy(experiment.policy, progress)
+    check_fit(experiment, questions(experiment.data.train), questions(experiment.data.dev))
     run = Run(folder, experiment, argv)
     try:
         finished = read_status(folder)
@@ -171,7 +173,7 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
     """The stages, one after another; steps are counted over all of them."""
     experiment = run.experiment
     asked, dev = questions(experiment.data.train), questions(experiment.data.dev)
-    policy = load_policy(experiment.policy, trainable=True)
+    policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed)
     engine = make_engine(experiment.policy.engine, policy)
     outcome = Outcome("done", 0)
     saved = checkpoint.newest(run.checkpoints)

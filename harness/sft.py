@@ -20,7 +20,7 @@ from harness.config import SFT, Pretrain
 from harness.engines import RolloutEngine, text
 from harness.errors import JobError, UsageError
 from harness.examples import Example, load_examples, load_texts
-from harness.flops import BACKWARD, shape_of
+from harness.flops import BACKWARD, FROZEN_BACKWARD, shape_of
 from harness.grpo import checkpoint, dev
 from harness.grpo.batching import Row, plan
 from harness.grpo.forward import Scorer, evaluation_mode
@@ -122,7 +122,7 @@ class SftUpdater:
             "grad_norm": norm,
             "learning_rate": learning_rate,
             "tokens": float(sum(len(row.completion_ids) for row in rows)),
-            "flops/update": (1 + BACKWARD)
+            "flops/update": (1 + (BACKWARD if self._policy.lora is None else FROZEN_BACKWARD))
             * sum(self._shape.forward(len(row.prompt_ids), [len(row.completion_ids)]) for row in rows),
         }
 

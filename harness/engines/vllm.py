@@ -24,6 +24,7 @@ import torch
 from transformers import PreTrainedModel
 
 from evals.engine import Group, Request, Sampling
+from harness import lora
 from harness import policy as policies
 from harness.engines import text
 from harness.errors import JobError, UsageError
@@ -78,7 +79,7 @@ class VllmEngine:
 
     def sync(self, model: PreTrainedModel) -> None:
         """Copies the weights in place and forgets the cached prefixes that the old ones computed."""
-        weights = [(name, tensor.detach()) for name, tensor in model.state_dict().items()]
+        weights = [(name, t.detach()) for name, t in lora.merged(model, model.state_dict().items())]
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         if not self._llm.reset_prefix_cache():
             raise JobError("vLLM could not drop its prefix cache: a request is still running")

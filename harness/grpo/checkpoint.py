@@ -1,6 +1,7 @@
 """Checkpoints that are whole or not there: a Hugging Face folder plus the trainer's state.
 
 checkpoints/step-N/   model, configuration and tokenizer, as any tool loads them
+                      adapter/       the adapter alone, where the policy has one
                       trainer.pt     optimizer, reference policy, random states, counters
                       checksums.json file name -> BLAKE2b of its bytes
 """
@@ -21,9 +22,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from harness import files
+from harness import files, lora
 from harness.errors import JobError
-from harness.policy import Policy, save_policy
+from harness.policy import ADAPTER, Policy, save_policy
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,11 @@ def write(folder: Path, step: int, policy: Policy, state: Mapping[str, Any], kee
         aside.mkdir(parents=True)
         save_policy(policy, aside)
         torch.save({**state, "step": step, "random": _random_states()}, aside / STATE)
-        checksums = {file.name: _checksum(file) for file in sorted(aside.iterdir())}
+        written = [path for path in sorted(aside.rglob("*")) if path.is_file()]
+        checksums = {str(file.relative_to(aside)): _checksum(file) for file in written}
         files.write_json(aside / CHECKSUMS, checksums)
-        for file in aside.iterdir():
-            _sync(file)
+        for path in aside.rglob("*"):
+            _sync(path)
         shutil.rmtree(final, ignore_errors=True)  # a damaged one, passed over on resume
         os.replace(aside, final)
         files.sync_folder(folder)
@@ -104,14 +106,17 @@ def step_of(path: Path) -> int:
 
 
 def read(path: Path, model: torch.nn.Module) -> dict[str, Any]:
-    """Loads the weights into ``model``, in place, restores the random states, and returns the state.
+    """Loads weights (or the adapter) into ``model``, in place, restores the random states; returns the state.
 
     Raises:
         JobError: the files are not what this version writes.
     """
     try:
-        saved = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
-        model.load_state_dict(saved.state_dict())
+        if lora.is_adapted(model):
+            lora.load(model, path / ADAPTER)
+        else:
+            saved = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+            model.load_state_dict(saved.state_dict())
         state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
         _restore_random_states(state.pop("random"))
     except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
@@ -151,6 +156,9 @@ def _checksum(file: Path) -> str:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)  # a folder cannot be opened as a file
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,29 +1,95 @@
-"""The reference policy: the model that the KL penalty pulls towards, and how it follows the policy."""
+"""The reference policy: what the KL penalty pulls towards, and how it follows the policy."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import torch
 
+from harness import lora
 from harness.config import Reference as Settings
 
 
-class Reference:
-    """A frozen copy of the policy's model, refreshed as the stage asks."""
+class Reference(Protocol):
+    """A frozen policy: ``model`` is it inside ``applied()``."""
 
-    def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
-        self._settings = settings
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+    model: torch.nn.Module
 
-    @torch.no_grad()
+    def applied(self) -> AbstractContextManager[None]: ...
+
     def follow(self, model: torch.nn.Module, steps: int) -> None:
         """Refreshes after ``steps`` training steps of the stage, where one is due.
 
         "every": reference <- policy. "ema": reference <- decay * reference + (1 - decay) * policy.
         """
+        ...
+
+    def state(self) -> Mapping[str, torch.Tensor] | None:
+        """What a checkpoint keeps of it."""
+        ...
+
+    def restore(self, state: Mapping[str, torch.Tensor] | None) -> None: ...
+
+
+def make_reference(model: torch.nn.Module, settings: Settings) -> Reference:
+    """The policy as it is now, frozen."""
+    return AdapterReference(model, settings) if lora.is_adapted(model) else ModelReference(model, settings)
+
+
+class ModelReference:
+    """A copy of the policy's model."""
+
+    def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
+        self._settings = settings
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    def applied(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @torch.no_grad()
+    def follow(self, model: torch.nn.Module, steps: int) -> None:
         if self._settings.refresh == "never" or steps % self._settings.steps:
             return
         weight = 1.0 if self._settings.refresh == "every" else 1 - self._settings.decay
         for mine, new in zip(self.model.parameters(), model.parameters(), strict=True):
             mine.lerp_(new.detach(), weight)
+
+    def state(self) -> Mapping[str, torch.Tensor]:
+        return self.model.state_dict()
+
+    def restore(self, state: Mapping[str, torch.Tensor] | None) -> None:
+        self.model.load_state_dict(state or {})
+
+
+class AdapterReference:
+    """The policy's own model with the adapter of the stage's beginning, or with none: no second copy of it.
+
+    A moving average of adapters is not one of policies, so "ema" is refused (``config.Experiment``).
+    """
+
+    def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
+        self._settings = settings
+        self.model = model
+        untrained = not any(bool(p.any()) for name, p in lora.adapter(model).items() if ".lora_B." in name)
+        self._adapter = None if untrained else self._copied(model)
+
+    def applied(self) -> AbstractContextManager[None]:
+        return lora.instead(self.model, self._adapter)
+
+    def follow(self, model: torch.nn.Module, steps: int) -> None:
+        if self._settings.refresh == "every" and steps % self._settings.steps == 0:
+            self._adapter = self._copied(model)
+
+    def state(self) -> Mapping[str, torch.Tensor] | None:
+        return self._adapter
+
+    def restore(self, state: Mapping[str, torch.Tensor] | None) -> None:
+        device = next(self.model.parameters()).device
+        self._adapter = None if state is None else {k: v.to(device) for k, v in state.items()}
+
+    @staticmethod
+    def _copied(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        return {name: parameter.detach().clone() for name, parameter in lora.adapter(model).items()}

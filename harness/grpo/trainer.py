@@ -25,7 +25,7 @@ from harness.grpo.advantages import advantages
 from harness.grpo.guards import Guards
 from harness.grpo.metrics import batch_metrics, memory_gib, sample_rows
 from harness.grpo.prompts import Stream, render_all
-from harness.grpo.reference import Reference
+from harness.grpo.reference import make_reference
 from harness.grpo.rollout import Batch, Graders, Sampler
 from harness.grpo.update import Updater, sequences
 from harness.ledger import Meter
@@ -128,7 +128,7 @@ class _Training:
         self._stream = Stream(render_all(questions, template, policy), experiment.seed)
         mix = make_mix(stage.rewards)
         self._sampler = Sampler(engine, graders, mix, stage=stage, stream=self._stream, seed=experiment.seed)
-        self._reference = Reference(policy.model, stage.reference) if stage.beta > 0 else None
+        self._reference = make_reference(policy.model, stage.reference) if stage.beta > 0 else None
         self._updater = Updater(policy, stage, self._reference)
         self._shape = shape_of(policy.model)
         self._guards = Guards()
@@ -203,7 +203,7 @@ class _Training:
         return {
             "stage": self._stage.name,
             "optimizer": self._updater.optimizer.state_dict(),
-            "reference": None if self._reference is None else self._reference.model.state_dict(),
+            "reference": None if self._reference is None else self._reference.state(),
             "position": self._stream.position,
             "budget": self._updater.budget,
         }
@@ -220,6 +220,6 @@ class _Training:
         self._updater.optimizer.load_state_dict(state["optimizer"])
         self._updater.budget = state["budget"]
         if self._reference is not None:
-            self._reference.model.load_state_dict(state["reference"])
+            self._reference.restore(state["reference"])
         self._stream.position = state["position"]
         self._engine.sync(self._policy.model)

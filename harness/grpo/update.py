@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from harness import files
 from harness.config import GRPO
 from harness.errors import JobError
-from harness.flops import BACKWARD, shape_of
+from harness.flops import BACKWARD, FROZEN_BACKWARD, shape_of
 from harness.grpo.batching import Row, plan
 from harness.grpo.forward import Scorer, Scores, evaluation_mode
 from harness.grpo.loss import Denominators, TokenTerms, grpo_loss
@@ -94,7 +94,10 @@ class Updater:
         self._stage = stage
         self._shape = shape_of(policy.model)
         self._scorer = Scorer(policy.model, policy, stage.temperature)
-        self._reference = None if reference is None else Scorer(reference.model, policy, stage.temperature)
+        self._reference = reference
+        self._reference_scorer = (
+            None if reference is None else Scorer(reference.model, policy, stage.temperature)
+        )
 
     def update(self, batch: Sequences, step: int, failed: Path, spent: float = 0.0) -> dict[str, float]:
         """Every epoch and minibatch of the stage's step ``step``; returns its metrics.
@@ -145,7 +148,8 @@ class Updater:
             for group in groups.values()
         )
         moves = self._stage.epochs * self._stage.minibatches > 1
-        passes = self._stage.epochs * (1 + BACKWARD) + moves + (self._reference is not None)
+        backward = BACKWARD if self._policy.lora is None else FROZEN_BACKWARD
+        passes = self._stage.epochs * (1 + backward) + moves + (self._reference is not None)
         return once * passes
 
     def _known(self, batch: Sequences) -> _Known:
@@ -159,8 +163,14 @@ class Updater:
 
         return _Known(
             old=score(self._scorer) if rows and moves else None,
-            reference=score(self._reference) if rows and self._reference is not None else None,
+            reference=self._under_reference(score) if rows else None,
         )
+
+    def _under_reference(self, score: Callable[[Scorer], list[torch.Tensor]]) -> list[torch.Tensor] | None:
+        if self._reference is None or self._reference_scorer is None:
+            return None
+        with self._reference.applied():
+            return score(self._reference_scorer)
 
     def _needed(self, rows: Sequence[Row], batch: Sequences) -> list[Row]:
         """The rows with a gradient: without KL and entropy terms, an advantage of 0 leaves nothing."""
