@@ -279,19 +279,20 @@ def _compare(
         }
         tuning = _tuning_flops(experiment, folder / "arms" / name / "tuning", name)
         rows.append(_row(name, means, _costs(experiment, name, where), tuning, tuned[name]))
-    result = Result(
-        folder,
-        tuple(rows),
-        # From the last arm to the first, so that a difference is the later arm's gain; then in order again.
-        tuple(compare_arms(list(reversed(sides)))[::-1]),
-        folder / "report.html",
-    )
+    result = Result(folder, tuple(rows), _gains(sides), folder / "report.html")
     files.write_json(folder / "arms.json", result.to_json())
     files.write_json(folder / "status.json", {"state": "done", "reason": "", "time": 0.0})
     from reports.page import build_report
 
     build_report([folder])
     return result
+
+
+def _gains(sides: Sequence[compare.Arm]) -> tuple[Comparison, ...]:
+    """Every pair of arms, a difference being the later one's gain over the earlier one."""
+    found = compare_arms(list(reversed(sides)))
+    pairs = list(dict.fromkeys((each.a, each.b) for each in found))
+    return tuple(each for pair in reversed(pairs) for each in found if (each.a, each.b) == pair)
 
 
 def _costs(experiment: Experiment, name: str, runs: Sequence[Path]) -> list[list[Cost]]:

@@ -93,6 +93,10 @@ def sweep(
     max_device_hours: Annotated[
         float | None, typer.Option(help="End the search when its trials have taken so many device-hours.")
     ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="End it when they have cost so much, at --price a device-hour.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="Of a device-hour, in any currency.")] = None,
     status: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Only show how the sweep in this folder stands.")
     ] = None,
@@ -130,7 +134,50 @@ def sweep(
         return _export(out or Path("runs") / read_experiment(files, overrides or ()).name, export)
     if simulate:
         return _simulate(files, overrides, as_json)
+    caps = {"max_device_hours": max_device_hours, "max_cost": max_cost, "device_hour_price": price}
+    given = [f"sweep.{key}={value}" for key, value in caps.items() if value is not None]
+    overrides = [*(overrides or []), *given]
     _sweep(files, overrides, out, storage, quiet, as_json)
+
+
+@app.command(rich_help_panel=RUN)
+def plan(
+    files: Experiments,
+    overrides: Overrides = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="h200, h100, a100, l40s or rtx4090: by its data sheet; else tried out here."),
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="How many of them work on a run.")] = 1,
+    response: Annotated[
+        float | None, typer.Option(min=1, help="Tokens of a response; by default half of what is allowed.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of a device-hour, in any currency.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Estimates tokens, FLOPs, memory, time and price of an experiment before anything runs.
+
+    Without --device a few steps of every stage are tried on this machine.
+
+    Example: harness plan experiments/distill-vs-rl.toml --device h100 --price 2.5
+    """
+    from harness import show
+    from harness.config import read_experiment
+    from harness.plan.machines import DEVICES
+    from harness.plan.plan import plan_here, plan_on
+    from harness.progress import Progress
+
+    experiment = read_experiment(files, overrides or ())
+    if device is None:
+        found = plan_here(experiment, Progress(quiet), price)
+    elif device in DEVICES:
+        found = plan_on(experiment, DEVICES[device], devices, response, price)
+    else:
+        raise UsageError(f"--device {device}: accepted: {', '.join(DEVICES)}")
+    if as_json:
+        return _print_json(found.to_json())
+    show.plan_table(found)
 
 
 @app.command(rich_help_panel=RUN)
@@ -169,7 +216,7 @@ def _train_arms(experiment: Experiment, folder: Path, quiet: bool, as_json: bool
     if as_json:
         return _print_json(result.to_json())
     show.arms_table(result)
-    show.comparison_table(result.comparisons)
+    show.differences_table(result.comparisons)
     typer.echo(f"Report: {result.report}")
 
 

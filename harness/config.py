@@ -505,6 +505,10 @@ class Sweep(Table):
     """Trials that run side by side."""
     max_device_hours: float | None = Field(None, gt=0.0)
     """When the trials have taken so many hours of a device, those at work end and the winner is confirmed."""
+    max_cost: float | None = Field(None, gt=0.0)
+    """The same, as a price: it needs ``device_hour_price``."""
+    device_hour_price: float | None = Field(None, gt=0.0)
+    """What an hour of a device costs, in any currency."""
     executor: Literal["local", "ray"] = "local"
     """What launches trials: processes of this machine, or a Ray cluster (RAY_ADDRESS)."""
     cpus_per_trial: float = Field(1.0, gt=0.0)
@@ -537,6 +541,20 @@ class Sweep(Table):
     """A run that writes nothing for so long is killed and goes on from its last checkpoint."""
     space: dict[str, Any] = {}
     """Setting (``stage.key``) -> a list of choices, or { low, high, log, step }."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> Sweep:
+        if self.max_cost is not None and self.device_hour_price is None:
+            raise ValueError("max_cost needs device_hour_price, what an hour of a device costs")
+        return self
+
+    @property
+    def device_hours(self) -> float | None:
+        """The cap on the trials' device-hours, the tighter of the two; None without one."""
+        caps = [] if self.max_device_hours is None else [self.max_device_hours]
+        if self.max_cost is not None and self.device_hour_price is not None:
+            caps.append(self.max_cost / self.device_hour_price)
+        return min(caps, default=None)
 
 
 class Tracking(Table):

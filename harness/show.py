@@ -22,6 +22,7 @@ from harness.doctor import Check
 
 if TYPE_CHECKING:
     from harness.arms import Result as ArmsResult
+    from harness.plan.plan import Plan
     from harness.sweep.simulate import Result
     from reports.reproduce import Reproduced
 
@@ -128,23 +129,89 @@ def comparison_table(comparisons: Sequence[Comparison]) -> None:
         console.print(f"• {each.sentence}", markup=False)
 
 
-def arms_table(result: ArmsResult) -> None:
-    """An arm a line: what it came to on each benchmark, and what its training took, a mean over seeds."""
-    benchmarks = list(result.rows[0].pass_at_1)
+def plan_table(plan: Plan) -> None:
+    """A part a line, then the sums, what they rest on, and what to beware of."""
     table = _table(None)
-    table.add_column("arm", no_wrap=True)
-    for heading in ("seeds", *benchmarks, "tokens", "TFLOPs", "teacher's", "tuning", "min"):
+    table.add_column("run", overflow="fold")
+    table.add_column("part", overflow="fold", min_width=14)
+    for heading in ("runs", "steps", "tokens", "FLOPs", "minutes"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in result.rows:
+    before, notes = "", dict.fromkeys(part.note for part in plan.parts if part.note)
+    marks = {note: "*" * place for place, note in enumerate(notes, start=1)}
+    for part in plan.parts:
+        named = escape(part.run) if part.run != before else ""
         table.add_row(
-            escape(row.arm),
-            str(row.seeds),
-            *(f"{100 * row.pass_at_1[name]:.1f}" for name in benchmarks),
-            f"{row.tokens:,.0f}",
-            *(f"{flops / 1e12:,.2f}" for flops in (row.flops, row.teacher_flops, row.tuning_flops)),
-            f"{row.device_seconds / 60:.1f}",
+            named,
+            escape(part.part) + marks.get(part.note, ""),
+            str(part.runs) if named else "",
+            f"{part.steps:,}",
+            _short(part.tokens),
+            f"{part.flops:.1e}" if part.flops else "",
+            f"{part.seconds / 60:,.1f}",
         )
-    Console(highlight=False).print(table)
+        before = part.run
+    console = Console(highlight=False)
+    console.print(table)
+    for note, mark in marks.items():
+        console.print(f"{mark} {note}", markup=False)
+    price = "" if plan.cost is None else f", {plan.cost:,.2f} at that price"
+    sums = (
+        f"{_short(plan.tokens)} tokens, {plan.flops:.1e} FLOPs, {plan.device_hours:,.2f} device-hours{price}"
+    )
+    console.print(f"{plan.name}: {sums}; {plan.memory_gib:,.1f} GiB on a device.", markup=False)
+    console.print(f"Basis: {plan.basis}.", markup=False)
+    for warning in plan.warnings:
+        console.print(f"Note: {warning}.", markup=False)
+
+
+def _short(count: float) -> str:
+    """1,234,567 as 1.2M; "" for 0."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:,.1f}{letter}"
+    return f"{count:,.0f}" if count else ""
+
+
+def arms_table(result: ArmsResult) -> None:
+    """An arm a line: what it came to on each benchmark, and what its training took, means over its seeds."""
+    benchmarks = list(result.rows[0].pass_at_1)
+    console = Console(highlight=False)
+    figures = _table("pass@1, in %")
+    costs = _table("what training took, a seed")
+    for table in (figures, costs):
+        table.add_column("arm", no_wrap=True)
+    for heading in ("seeds", *benchmarks):
+        figures.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("tokens", "TFLOPs", "teacher's", "all tuning", "minutes"):
+        costs.add_column(heading, justify="right", no_wrap=True)
+    for row in result.rows:
+        means = (f"{100 * row.pass_at_1[name]:.1f}" for name in benchmarks)
+        figures.add_row(escape(row.arm), str(row.seeds), *means)
+        if row.tokens:
+            flops = (f"{each / 1e12:,.2f}" for each in (row.flops, row.teacher_flops, row.tuning_flops))
+            costs.add_row(escape(row.arm), f"{row.tokens:,.0f}", *flops, f"{row.device_seconds / 60:.1f}")
+    console.print(figures)
+    console.print(costs)
+
+
+def differences_table(comparisons: Sequence[Comparison]) -> None:
+    """The paired differences, a line each, significant ones bold; one sentence on what they are."""
+    table = _table("differences")
+    table.add_column("arms", no_wrap=True)
+    table.add_column("benchmark", overflow="fold")
+    for heading in ("points [95%]", "p (Holm)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in comparisons:
+        *_, difference, _, holm = _comparison_row(each)
+        table.add_row(escape(f"{each.a} − {each.b}"), escape(each.benchmark), difference, holm)
+    console = Console(highlight=False)
+    console.print(table)
+    clear = sum("bold" in _comparison_row(each)[4] for each in comparisons)
+    console.print(
+        f"{clear} of {len(comparisons)} differences are significant (bold: p below {SIGNIFICANT} after Holm "
+        "and an interval without 0); intervals are for new seeds and new questions.",
+        markup=False,
+    )
 
 
 def _comparison_row(one: Comparison) -> list[str]:

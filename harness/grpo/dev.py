@@ -64,6 +64,7 @@ def evaluate(
         "dev/stderr": statistics.standard_error(rates),
         "dev/truncated": sum(question.truncated for question in questions) / len(items),
         "dev/unparsed": sum(question.unparsed for question in questions) / len(items),
+        "dev/tokens": float(sum(len(completion.token_ids) for _, completion in items)),
     }
     if samples > 1 and all(votable(prompt.task) for prompt in prompts):
         found[f"dev/cons@{samples}"] = float(np.mean(metrics.cons_at_k(questions, samples).values))

@@ -50,6 +50,8 @@ CHANGEABLE = frozenset(
             "sweep.workers",
             "sweep.deterministic",
             "sweep.max_device_hours",
+            "sweep.max_cost",
+            "sweep.device_hour_price",
             "sweep.executor",
             "sweep.cpus_per_trial",
             "sweep.gpus_per_trial",
@@ -243,7 +245,7 @@ class Dispatcher:
 
     @property
     def _budget_is_spent(self) -> bool:
-        cap = self.sweep.max_device_hours
+        cap = self.sweep.device_hours
         if cap is None:
             return False
         now = self.clock.wall()
@@ -254,7 +256,7 @@ class Dispatcher:
 
     def _end_all(self) -> None:
         """Ends every trial at work, with what it has reported so far."""
-        reason = f"the budget of {self.sweep.max_device_hours:g} device-hours is spent"
+        reason = f"the budget of {self.sweep.device_hours:g} device-hours is spent"
         for number, job in self.open.items():
             if job.pruned is None and number not in self.ended:
                 reported = max(self.study.reported(number), default=0)

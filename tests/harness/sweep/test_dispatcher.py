@@ -142,6 +142,17 @@ def test_a_budget_ends_the_search_and_the_winner_is_confirmed(
     assert len(more["trials"]) == total
 
 
+def test_a_price_makes_a_cost_a_budget(make_experiment: Make) -> None:
+    sweep = make_experiment(max_cost=3.0, device_hour_price=1.5).sweep
+    assert sweep is not None
+    assert sweep.device_hours == 2.0
+    tighter = make_experiment(max_cost=3.0, device_hour_price=1.5, max_device_hours=1.0).sweep
+    assert tighter is not None
+    assert tighter.device_hours == 1.0
+    with pytest.raises(UsageError, match="max_cost needs device_hour_price"):
+        make_experiment(max_cost=3.0)
+
+
 def test_trials_is_the_total(make_experiment: Make, sweep_it: Sweep, tmp_path: Path) -> None:
     whole, _ = sweep_it(make_experiment(trials=6), tmp_path / "whole")
     sweep_it(make_experiment(trials=2), tmp_path / "parts")

@@ -1,0 +1,154 @@
+"""Plans against what runs then take, against published model sizes, and against slices of real lists."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals.tasks import load_spec
+from evals.tasks.task import TaskError
+from harness import files
+from harness.config import Experiment, Policy, read_experiment, validate
+from harness.errors import UsageError
+from harness.ledger import stage_costs
+from harness.plan.machines import DEVICES, memory, seconds
+from harness.plan.plan import plan_here, plan_on
+from harness.plan.shapes import architecture
+from harness.plan.trying import first
+from harness.plan.work import Work, assumed, work
+from harness.policy import Policy as Loaded
+from harness.policy import save_policy
+from harness.progress import Progress
+from harness.recipe import run_experiment
+from harness.shipped import experiment_file
+
+
+@pytest.mark.parametrize(
+    ("model", "billions"),
+    [
+        ("Qwen/Qwen2.5-0.5B", 0.49),
+        ("Qwen/Qwen2.5-1.5B", 1.54),
+        ("Qwen/Qwen2.5-7B-Instruct", 7.62),
+        ("Qwen/Qwen2.5-32B", 32.8),
+        ("meta-llama/Llama-3.2-1B", 1.24),
+        ("meta-llama/Llama-3.2-3B", 3.21),
+        ("meta-llama/Llama-3.1-8B", 8.03),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", 14.8),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", 70.6),
+    ],
+)
+def test_known_models_have_their_published_sizes(model: str, billions: float) -> None:
+    assert architecture(Policy(model=model)).parameters / 1e9 == pytest.approx(billions, rel=0.01)
+
+
+def test_a_model_that_is_not_known_is_refused() -> None:
+    with pytest.raises(UsageError, match="no folder, not in the hub's cache"):
+        architecture(Policy(model="nobody/nothing"))
+
+
+def raw(policy: Path, **changes: Any) -> dict[str, Any]:
+    short = {"max_tokens": 12, "checkpoint_every": 50, "learning_rate": 1e-3}
+    return {
+        "name": "planned",
+        "policy": {"model": str(policy), "template": "tags"},
+        "data": {"train": "tiny-aime:train[:6]", "dev": "tiny-aime:dev[:3]", "dev_samples": 2},
+        "stages": [
+            {"kind": "reject", "samples": 4, "keep": {}, "per_question": 4, "max_tokens": 60},
+            {"kind": "sft", "data": "reject", "steps": 7, "batch_size": 2, **short},
+            {"kind": "grpo", "steps": 6, "completions_per_step": 8, "group_size": 4, "beta": 0.01, **short},
+        ],
+        "eval": {"benchmarks": ["tiny-aime"], "samples": 2, "max_tokens": 12},
+        "tracking": {"wandb": "off"},
+    } | changes
+
+
+@pytest.fixture
+def experiment(tiny_random_policy: Loaded, tmp_path: Path) -> Experiment:
+    save_policy(tiny_random_policy, tmp_path / "policy")
+    return validate(raw(tmp_path / "policy"), "test")
+
+
+def test_tokens_and_flops_are_those_of_the_run(experiment: Experiment, tmp_path: Path) -> None:
+    """With the lengths that the run turned out to have; prompts are counted by characters here."""
+    run_experiment(experiment, tmp_path / "run", Progress(quiet=True))
+    rows = list(files.read_lines(tmp_path / "run/metrics.jsonl"))
+    costs = {cost.stage: cost for cost in stage_costs(tmp_path / "run", experiment.stages)}
+    seen = {
+        "reject": costs["reject"].tokens / 24,
+        "sft": costs["sft"].tokens / 14,
+        "grpo": sum(row["length"] for row in rows if row["stage"] == "grpo") / 6,
+    }
+    planned = {part.name: part for part in work(experiment, lambda part, most: seen.get(part) or most)}
+    for name, cost in costs.items():
+        part = planned[name]
+        assert (part.sampled or part.learned) == pytest.approx(cost.tokens, rel=0.01)
+    # A byte-level tokenizer: four times the assumed prompt tokens, so responses alone are compared.
+    assert planned["grpo"].steps == 6
+    assert planned["tiny-aime"].sampled == 30 * 2 * 12
+    assert planned["grpo: dev"].sampled == pytest.approx(3 * 2 * seen["grpo"])
+
+
+def test_a_budget_cuts_what_comes_last(tmp_path: Path, experiment: Experiment) -> None:
+    whole = {part.name: part for part in work(experiment, assumed(10))}
+    limit = whole["reject"].sampled + 0.5 * whole["sft"].learned
+    cut = validate(raw(tmp_path / "policy", budget={"measure": "tokens", "limit": limit}), "test")
+    parts = {part.name: part for part in work(cut, assumed(10))}
+    assert parts["reject"] == whole["reject"]
+    assert parts["sft"].learned == pytest.approx(0.5 * whole["sft"].learned)
+    assert parts["grpo"].flops == 0
+    assert parts["tiny-aime"] == whole["tiny-aime"]
+
+
+def test_trying_it_out_measures_every_part(experiment: Experiment) -> None:
+    found = plan_here(experiment, Progress(quiet=True), price=2.0)
+    timed = {part.part: part.seconds for part in found.parts}
+    assert set(timed) >= {"reject", "sft", "grpo", "grpo: dev", "tiny-aime"}
+    assert all(value > 0 for value in timed.values())
+    assert found.device_hours * 3600 == pytest.approx(sum(timed.values()))
+    assert found.cost == pytest.approx(2 * found.device_hours)
+    assert found.memory_gib > 0
+
+
+def test_a_sweep_counts_its_trials(experiment: Experiment, tmp_path: Path) -> None:
+    sweep = {"trials": 5, "confirm_seeds": 2, "space": {"grpo.beta": [0.0, 0.01]}}
+    swept = validate(raw(tmp_path / "policy", sweep=sweep), "test")
+    runs = {part.run: part.runs for part in plan_on(swept, DEVICES["h100"], 1, 10, None).parts}
+    assert runs == {"trial": 5, "fresh seed": 2, "base": 1}
+
+
+def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) -> None:
+    experiment = read_experiment([experiment_file("distill-vs-rl")])
+    found = plan_on(experiment, DEVICES["h100"], 1, None, 2.5)
+    assert experiment.budget is not None
+    trained = [part for part in found.parts if part.run == "rl" and part.part == "rl"]
+    assert trained[0].flops == pytest.approx(experiment.budget.limit)
+    assert found.cost == pytest.approx(2.5 * found.device_hours)
+    assert 10 < found.device_hours < 10_000
+    small = plan_on(experiment, DEVICES["rtx4090"], 1, None, None)
+    assert "GiB on each device" in small.warnings[0]
+
+
+def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment) -> None:
+    one, four = memory(experiment, 1), memory(experiment, 4)
+    assert four.learning < one.learning
+    part = Work("x", "train", experiment.policy, 1, 1e6, 1e6, 1e12, 3e12, 256, 100, 100)
+    assert seconds(part, DEVICES["h100"], 4) < seconds(part, DEVICES["h100"], 1)
+    assert seconds(part, DEVICES["h100"], 1) < seconds(part, DEVICES["a100"], 1)
+    large = Policy(model="deepseek-ai/DeepSeek-R1-Distill-Llama-70B")
+    assert seconds(Work("x", "train", large, 1, 1, 0, 1, 0, 1, 1, 1), DEVICES["l40s"], 1) == math.inf
+
+
+@given(st.none() | st.integers(-40, 40), st.none() | st.integers(-40, 40), st.integers(1, 8))
+def test_the_first_questions_of_a_slice(start: int | None, stop: int | None, count: int) -> None:
+    spec = f"tiny-aime:test[{'' if start is None else start}:{'' if stop is None else stop}]"
+    try:
+        whole = load_spec(spec)[1]
+    except TaskError:  # it selects nothing
+        return
+    assert load_spec(first(spec, count))[1] == whole[:count]
+    assert load_spec(first("tiny-aime:test", count))[1] == load_spec("tiny-aime:test")[1][:count]
