@@ -142,10 +142,12 @@ class Study:
     runs: list[Training] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    arms: list[str] = field(default_factory=list)
+    """The names of experiments that compare arms."""
 
     @property
     def title(self) -> str:
-        names = [sweep.name for sweep in self.sweeps] or [run.label for run in self.runs]
+        names = self.arms + [sweep.name for sweep in self.sweeps] or [run.label for run in self.runs]
         return " · ".join(dict.fromkeys(names or [e.model for e in self.evaluations])) or "Nothing to report"
 
     @property
@@ -249,6 +251,7 @@ def _collect_arms(folder: Path, study: Study, several: bool) -> None:
         if _benchmark_folders(base):
             _collect_evaluations(base, study, prefix + base.name, prefix + base.name)
     asked = _read_toml(folder / "experiment.toml", study)
+    study.arms.append(str(asked.get("name") or folder.name))
     arms = list(((asked.get("compare") or {}).get("arms")) or {})
     for arm in arms or sorted(path.name for path in (folder / "arms").iterdir()):
         seeds = sorted((folder / "arms" / arm).glob("seed-*"), key=lambda path: path.name.zfill(20))

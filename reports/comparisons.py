@@ -2,14 +2,16 @@
 
 Each question has one rate per group of models (the mean over its samples and, where a group holds several
 training seeds, over the seeds); the difference of two groups is the mean over questions of the difference of
-these rates, with the paired interval of evals/statistics.py. Seeds are averaged, not resampled: the interval
-speaks for new questions, and the page shows each seed's own difference beside it.
+these rates. Between single models the interval is the paired one of evals/statistics.py, for new questions;
+where a group has several seeds it is that of ``arms_estimate``, for new seeds and new questions, and the page
+shows each seed's own difference beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,33 +55,31 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """All differences from the reference group, and sentences on pairs that may not be compared."""
+    """All differences, and sentences on pairs that may not be compared."""
 
     differences: tuple[Difference, ...]
     refused: tuple[str, ...]
 
 
 def compare(study: Study) -> Comparisons:
-    """Every group against the first one, benchmark by benchmark."""
+    """Every group against the first one, benchmark by benchmark; arms against each other, too."""
     groups = list(dict.fromkeys(evaluation.group for evaluation in study.evaluations))
     found: list[Difference] = []
     refused: list[str] = []
     for benchmark in study.benchmarks() if len(groups) > 1 else []:
         sides = {group: _members(study, benchmark, group) for group in groups}
-        for group in groups[1:]:
-            reference, members = sides[groups[0]], sides[group]
+        for first, group in combinations(groups, 2) if study.arms else ((groups[0], g) for g in groups[1:]):
+            reference, members = sides[first], sides[group]
             if not reference or not members:
                 continue
             reason = incomparable([*reference, *members])
             if reason:
-                pair = f"{group} and {groups[0]}"
+                pair = f"{group} and {first}"
                 refused.append(f"{benchmark}: {pair} {reason}, so they are shown apart and not compared.")
                 continue
             difference = _difference(benchmark, members, reference)
             if difference is None:
-                refused.append(
-                    f"{benchmark}: {group} and {groups[0]} share too few questions to be compared."
-                )
+                refused.append(f"{benchmark}: {group} and {first} share too few questions to be compared.")
             else:
                 found.append(difference)
     corrected = statistics.holm([difference.p for difference in found])
@@ -124,14 +124,17 @@ def _difference(
     shared = [key for key in members[0].questions if all(key in one.questions for one in everyone)]
     if len(shared) < 2:
         return None
-    a = _rates(members, shared)
-    b = _rates(reference, shared).mean(axis=0)
+    a, rates = _rates(members, shared), _rates(reference, shared)
+    b = rates.mean(axis=0)
     paired = a.mean(axis=0) - b
-    fewest = min(one.questions[question].n for one in everyone for question in shared)
-    estimate = statistics.paired_estimate(paired, 1 / fewest)
+    resolution = 1 / min(one.questions[question].n for one in everyone for question in shared)
     gained, lost = int(np.sum(paired > 0)), int(np.sum(paired < 0))
-    single = len(everyone) == 2 and all(one.questions[q].n == 1 for one in everyone for q in shared)
-    p = statistics.mcnemar(gained, lost) if single else statistics.permutation_p_value(paired)
+    if len(everyone) > 2:
+        estimate, p = statistics.arms_estimate(a, rates, resolution)
+    else:
+        estimate = statistics.paired_estimate(paired, resolution)
+        single = all(one.questions[question].n == 1 for one in everyone for question in shared)
+        p = statistics.mcnemar(gained, lost) if single else statistics.permutation_p_value(paired)
     order = np.argsort(-np.abs(paired), kind="stable")
     return Difference(
         model=members[0].group,

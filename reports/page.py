@@ -81,6 +81,8 @@ def render(study: Study) -> str:
 
 
 def _eyebrow(study: Study) -> str:
+    if study.arms:
+        return "Comparison of arms · report"
     if study.sweeps:
         return "GRPO sweep · report"
     return "Training run · report" if study.runs else "Evaluation · report"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.collect import Evaluation, Study, Sweep
@@ -32,6 +32,8 @@ def headline(study: Study, comparisons: Comparisons) -> str:
             if study.runs or study.sweeps
             else "Nothing yet."
         )
+    if study.arms:
+        return _headline_of_arms(found)
     better = [one for one in found if one.significant and one.value > 0]
     worse = [one for one in found if one.significant and one.value < 0]
     models = list(dict.fromkeys(one.model for one in found))
@@ -52,6 +54,23 @@ def headline(study: Study, comparisons: Comparisons) -> str:
     return f"No difference from {base} could be shown."
 
 
+def _headline_of_arms(found: Sequence[Difference]) -> str:
+    """Which arm is better than which other; those that are not trained come second."""
+    between = [one for one in found if not _untrained(one.reference)]
+    clear = [one for one in between if one.significant]
+    if clear:
+        return f"{len(clear)} of {len(between)} differences between trained arms are significant."
+    gained = [one for one in found if _untrained(one.reference)]
+    better = sum(one.significant and one.value > 0 for one in gained)
+    trained = f"Training is better than none in {better} of {len(gained)} comparisons" if gained else ""
+    between_arms = "no difference between trained arms could be shown"
+    return f"{trained}; {between_arms}." if trained else f"{between_arms.capitalize()}."
+
+
+def _untrained(group: str) -> bool:
+    return group.endswith("base")
+
+
 def _where(some: list[Difference], of: tuple[Difference, ...]) -> str:
     if len({one.model for one in of}) > 1:
         return f"in {len(some)} of {len(of)} comparisons"
@@ -62,6 +81,8 @@ def _where(some: list[Difference], of: tuple[Difference, ...]) -> str:
 
 def summary(study: Study, comparisons: Comparisons) -> list[str]:
     """The findings, a sentence or two each."""
+    if study.arms:
+        return list(_arms(comparisons))
     told = [_difference(one) for one in comparisons.differences]
     for sweep in study.sweeps:
         told.extend(_sweep(sweep))
@@ -71,6 +92,19 @@ def summary(study: Study, comparisons: Comparisons) -> list[str]:
                 f"{run.label} logged {int(run.metrics['step'].max())} training steps and is {run.state}."
             )
     return told
+
+
+def _arms(comparisons: Comparisons) -> Iterator[str]:
+    """The differences that are significant, a sentence each, and one on all others."""
+    unclear: dict[str, list[str]] = {}
+    for one in comparisons.differences:
+        if one.significant:
+            yield _difference(one)
+        else:
+            unclear.setdefault(f"{one.model} and {one.reference}", []).append(one.benchmark)
+    if unclear:
+        pairs = "; ".join(f"{pair} on {_join(benchmarks)}" for pair, benchmarks in unclear.items())
+        yield f"Not told apart: {pairs}."
 
 
 def _difference(one: Difference) -> str:

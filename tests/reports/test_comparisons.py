@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evals.compare import Arm, compare_arms, read_evaluations
 from evals.compare import compare as compare_folders
 from reports import comparisons
 from reports.collect import collect
@@ -73,3 +74,17 @@ def test_a_different_seed_or_sample_count_is_still_comparable(fresh_sweep: Path)
     scores["protocol"] |= {"seed": 99, "samples": 32}
     path.write_text(json.dumps(scores))
     assert comparisons.compare(collect([fresh_sweep])).refused == ()
+
+
+def test_seeds_are_compared_as_harness_compare_does(sweep_folder: Path) -> None:
+    """The page's interval over seeds and questions is the one that the command prints."""
+    study = collect([sweep_folder])
+    [shown] = [one for one in comparisons.compare(study).differences if one.benchmark == "tiny-aime"]
+    evals = sweep_folder / "evals"
+    seeds = tuple(read_evaluations(path) for path in sorted(evals.glob("winner-*")))
+    assert len(seeds) > 1
+    arms = [Arm("winner", seeds), Arm("base", (read_evaluations(evals / "base"),))]
+    [printed] = [one for one in compare_arms(arms) if one.benchmark == "tiny-aime"]
+    assert (shown.value, shown.low, shown.high, shown.p) == pytest.approx(
+        (printed.difference.value, *printed.difference.ci95, printed.p_value)
+    )
