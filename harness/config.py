@@ -64,6 +64,8 @@ class Policy(Table):
     """Where it runs; "auto" takes a GPU where there is one."""
     template: str = "r1-zero"
     """The prompt template, a name from evals/prompts.py. The tiny policy was pretrained on "tags"."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory for about a third more time."""
     lora: LoRA | None = None
     """Train adapters instead of the whole model; by default all of it is trained."""
 
@@ -221,6 +223,8 @@ class GRPO(Table):
     """Write a checkpoint every so many steps and at the end."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many of the newest checkpoints stay on disk."""
+    keep_best: bool = False
+    """Also keep the checkpoint of the best dev evaluation; checkpoints/best leads to it."""
 
     @field_validator("epsilon", mode="before")
     @classmethod
@@ -289,6 +293,8 @@ class SFT(Table):
     """Write a checkpoint every so many steps and at the end."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many of the newest checkpoints stay on disk."""
+    keep_best: bool = False
+    """Also keep the checkpoint of the best dev evaluation; checkpoints/best leads to it."""
 
 
 class Pretrain(SFT):

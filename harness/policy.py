@@ -71,6 +71,8 @@ def load_policy(settings: config.Policy, *, trainable: bool = False, seed: int =
     if adapters is not None:
         lora.check(adapters, model, settings.model)
         lora.attach(model, adapters, seed)
+    if trainable and settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.nn.Module.to(model, device)  # by the base class: transformers' own decorators hide its signature
     return Policy(
         model=model.train(trainable),

@@ -30,7 +30,8 @@ from harness.grpo.prompts import Stream, render_all
 from harness.grpo.rollout import Graders
 from harness.grpo.trainer import Outcome
 from harness.grpo.update import with_less_memory
-from harness.ledger import Meter
+from harness.ledger import Meter, devices
+from harness.peak import utilisation
 from harness.policy import Policy
 from harness.run import Run
 
@@ -219,6 +220,7 @@ class _Training:
         self._dev = render_all(dev_questions, template, policy)
         self._stream = Stream(_learned(stage, policy, template, run), experiment.seed)
         self._updater = SftUpdater(policy, stage)
+        self._keeper = checkpoint.Keeper(run.checkpoints, stage)
 
     def log_start(self) -> None:
         """Step 0: the dev figures of the policy that training starts from."""
@@ -232,14 +234,15 @@ class _Training:
         started = time.perf_counter()
         metrics = self._updater.update(self._stream.take(stage.batch_size), of_stage, meter.share)
         metrics["seconds/update"] = time.perf_counter() - started
+        metrics |= utilisation(metrics, self._policy, devices())
         metrics["memory_gib"] = memory_gib(self._policy.device)
         meter.count(metrics)
         last = of_stage == stage.steps or meter.exhausted
         if last or (stage.eval_every and of_stage % stage.eval_every == 0):
             metrics |= self._evaluate()
         row = self._run.log(step, stage.name, metrics)
-        if last or of_stage % stage.checkpoint_every == 0:
-            checkpoint.write(self._run.checkpoints, step, self._policy, self._state(), stage.keep_checkpoints)
+        due = last or of_stage % stage.checkpoint_every == 0
+        self._keeper.after(step, metrics, self._policy, self._state, due)
         return row
 
     def _evaluate(self) -> dict[str, float]:
@@ -269,5 +272,6 @@ class _Training:
             raise JobError(f"the newest checkpoint is one of stage {state['stage']}, not {self._stage.name}")
         self._updater.optimizer.load_state_dict(state["optimizer"])
         self._updater.budget = state["budget"]
+        self._keeper.resume(state)
         self._stream.position = state["position"]
         self._engine.sync(self._policy.model)

@@ -4,6 +4,7 @@ checkpoints/step-N/   model, configuration and tokenizer, as any tool loads them
                       adapter/       the adapter alone, where the policy has one
                       trainer.pt     optimizer, reference policy, random states, counters
                       checksums.json file name -> BLAKE2b of its bytes
+checkpoints/best      a link to the one with the best dev evaluation, where it is to be kept
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import pickle
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,23 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness import files, lora
+from harness.config import GRPO, SFT
 from harness.errors import JobError
 from harness.policy import ADAPTER, Policy, save_policy
 
 log = logging.getLogger(__name__)
 
 STATE, CHECKSUMS = "trainer.pt", "checksums.json"
+BEST, OBJECTIVE = "best", "dev/pass@1"
 
 
-def write(folder: Path, step: int, policy: Policy, state: Mapping[str, Any], keep: int) -> Path:
-    """Writes ``folder``/step-N and then deletes all but the newest ``keep`` checkpoints.
+def write(
+    folder: Path, step: int, policy: Policy, state: Mapping[str, Any], keep: int, best: bool = False
+) -> Path:
+    """Writes ``folder``/step-N and then deletes all but the newest ``keep`` checkpoints and the best one.
 
-    It is written aside, flushed to disk and renamed, so a kill at any moment leaves the ones before.
+    ``best`` makes this the best one, to which the link ``folder``/best leads. The checkpoint is written
+    aside, flushed to disk and renamed, so a kill at any moment leaves the ones before.
 
     Raises:
         JobError: the checkpoint cannot be written (disk full, no permission); nothing is left of it.
@@ -63,9 +69,54 @@ def write(folder: Path, step: int, policy: Policy, state: Mapping[str, Any], kee
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    if best:
+        _mark_best(folder, step)
+    kept = os.readlink(folder / BEST) if (folder / BEST).is_symlink() else ""
     for old in steps(folder)[:-keep]:
-        shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
+        if kept != f"step-{old}":
+            shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
     return final
+
+
+def _mark_best(folder: Path, step: int) -> None:
+    aside = folder / f".{BEST}.tmp"
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(f"step-{step}")
+    os.replace(aside, folder / BEST)
+
+
+class Keeper:
+    """When a stage's checkpoints are written, and which of its dev evaluations was the best so far."""
+
+    def __init__(self, folder: Path, stage: GRPO | SFT) -> None:
+        self._folder = folder
+        self._stage = stage
+        self._best: dict[str, float] | None = None
+
+    def after(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        policy: Policy,
+        state: Callable[[], Mapping[str, Any]],
+        due: bool,
+    ) -> None:
+        """Writes a checkpoint where one is ``due``, or the dev evaluation in ``metrics`` is the best one."""
+        value = metrics.get(OBJECTIVE) if self._stage.keep_best else None
+        better = value is not None and (self._best is None or value > self._best["value"])
+        if value is not None and better:
+            self._best = {"step": step, "value": value}
+        if due or better:
+            whole = {**state(), "best": self._best}
+            write(self._folder, step, policy, whole, self._stage.keep_checkpoints, better)
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Goes back to a checkpoint's state: what came later was not the best, for it did not happen."""
+        self._best = state["best"]
+        if self._best is not None:
+            _mark_best(self._folder, int(self._best["step"]))
+        elif self._stage.keep_best:
+            (self._folder / BEST).unlink(missing_ok=True)
 
 
 def steps(folder: Path) -> list[int]:

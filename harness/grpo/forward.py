@@ -45,7 +45,8 @@ class Scorer:
         self._head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[operator]
         self._policy = policy
         self._temperature = temperature
-        self.may_share = _only_full_attention(model.config)
+        # Activations that are computed again would be put into the prompts' cache again.
+        self.may_share = _only_full_attention(model.config) and not _checkpointed(model)
         _check_plain_head(model, self._backbone, self._head, policy.name)
 
     def micro_batches(self, block: Block) -> Iterator[Scores]:
@@ -180,13 +181,23 @@ def pad(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch
 
 @contextmanager
 def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Dropout off: old, new and reference log-probabilities must differ by the weights alone."""
+    """Dropout off: old, new and reference log-probabilities must differ by the weights alone.
+
+    Blocks with gradient checkpointing still count as training, by which they know that they are to do it.
+    """
     before = model.training
     model.eval()
+    for block in _checkpointed(model):
+        block.training = True
     try:
         yield
     finally:
         model.train(before)
+
+
+def _checkpointed(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """The blocks whose activations are not kept."""
+    return [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
 
 
 def _filled_cache(keys_and_values: Sequence[torch.Tensor]) -> Cache:

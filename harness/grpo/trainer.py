@@ -28,7 +28,8 @@ from harness.grpo.prompts import Stream, render_all
 from harness.grpo.reference import make_reference
 from harness.grpo.rollout import Batch, Graders, Sampler
 from harness.grpo.update import Updater, sequences
-from harness.ledger import Meter
+from harness.ledger import Meter, devices
+from harness.peak import utilisation
 from harness.policy import Policy, weights_hash
 from harness.rewards import make_mix
 from harness.run import Run
@@ -132,6 +133,7 @@ class _Training:
         self._updater = Updater(policy, stage, self._reference)
         self._shape = shape_of(policy.model)
         self._guards = Guards()
+        self._keeper = checkpoint.Keeper(run.checkpoints, stage)
 
     def log_start(self) -> None:
         """Step 0: the dev figures of the policy that training starts from."""
@@ -159,6 +161,7 @@ class _Training:
         self._engine.sync(model)
         self._check_engine(metrics)
         metrics["seconds/update"] = time.perf_counter() - started
+        metrics |= utilisation(metrics, self._policy, devices())
         metrics["memory_gib"] = memory_gib(self._policy.device)
         self._guards.watch(step, metrics)
 
@@ -168,8 +171,8 @@ class _Training:
             metrics |= self._evaluate()
             self._run.log_samples(sample_rows(batch, values, step))
         row = self._run.log(step, stage.name, metrics)
-        if last or of_stage % stage.checkpoint_every == 0:
-            checkpoint.write(self._run.checkpoints, step, self._policy, self._state(), stage.keep_checkpoints)
+        due = last or of_stage % stage.checkpoint_every == 0
+        self._keeper.after(step, metrics, self._policy, self._state, due)
         return row
 
     def _rollout_flops(self, batch: Batch) -> float:
@@ -219,6 +222,7 @@ class _Training:
             raise JobError(f"{path}: a checkpoint of stage {state['stage']}, not {self._stage.name}")
         self._updater.optimizer.load_state_dict(state["optimizer"])
         self._updater.budget = state["budget"]
+        self._keeper.resume(state)
         if self._reference is not None:
             self._reference.restore(state["reference"])
         self._stream.position = state["position"]

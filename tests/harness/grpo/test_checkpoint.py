@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from harness.config import GRPO
 from harness.errors import JobError
 from harness.grpo import checkpoint
 from harness.policy import Policy, weights_hash
@@ -107,3 +108,33 @@ def test_a_state_of_another_kind_is_refused(tiny_random_policy: Policy, tmp_path
     (path / "trainer.pt").write_bytes(b"not a state")
     with pytest.raises(JobError, match="step-1"):
         checkpoint.read(path, tiny_random_policy.model)
+
+
+def keeper(folder: Path, **settings: Any) -> checkpoint.Keeper:
+    return checkpoint.Keeper(folder, GRPO(keep_checkpoints=1, keep_best=True, **settings))
+
+
+def test_the_best_stays_beside_the_newest(tiny_random_policy: Policy, tmp_path: Path) -> None:
+    kept = keeper(tmp_path)
+    for step, value in enumerate([0.1, 0.4, 0.4, None, 0.3], start=1):
+        metrics = {} if value is None else {"dev/pass@1": value}
+        kept.after(step, metrics, tiny_random_policy, dict, due=step > 2)
+    assert checkpoint.steps(tmp_path) == [2, 5]
+    assert (tmp_path / "best").resolve() == tmp_path / "step-2"
+    kept.after(6, {"dev/pass@1": 0.5}, tiny_random_policy, dict, due=False)
+    assert checkpoint.steps(tmp_path) == [6]
+    assert (tmp_path / "best").resolve() == tmp_path / "step-6"
+
+
+def test_a_resumed_run_knows_its_best(tiny_random_policy: Policy, tmp_path: Path) -> None:
+    first = keeper(tmp_path)
+    first.after(1, {"dev/pass@1": 0.4}, tiny_random_policy, dict, due=True)
+    first.after(2, {"dev/pass@1": 0.9}, tiny_random_policy, dict, due=True)
+    again = keeper(tmp_path)
+    again.resume(checkpoint.read(tmp_path / "step-2", tiny_random_policy.model))
+    again.after(3, {"dev/pass@1": 0.8}, tiny_random_policy, dict, due=True)
+    assert checkpoint.steps(tmp_path) == [2, 3]
+
+    (tmp_path / "best").unlink()
+    again.resume({"best": {"step": 3, "value": 0.8}})
+    assert (tmp_path / "best").resolve() == tmp_path / "step-3"

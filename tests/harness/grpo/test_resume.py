@@ -23,7 +23,7 @@ def reproducible(path: Path) -> list[dict[str, Any]]:
         {
             name: value
             for name, value in row.items()
-            if name not in {"time", "memory_gib"} and not name.startswith("seconds/")
+            if name not in {"time", "memory_gib"} and not name.startswith(("seconds/", "mfu"))
         }
         for row in files.read_lines(path)
     ]

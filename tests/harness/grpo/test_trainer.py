@@ -311,3 +311,22 @@ def test_the_reference_follows_as_asked(make_random_policy: Callable[..., Policy
     ):
         torch.testing.assert_close(mine, (1 - weight) * old + weight * new)
         assert not mine.requires_grad
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_gradient_checkpointing_forgets_activations_and_changes_no_gradient(
+    tiny_random_policy: Policy, beta: float
+) -> None:
+    of = stage(learning_rate=1.0, max_grad_norm=1e9, beta=beta)
+    batch = draw(tiny_random_policy, of)
+    whole = gradient(tiny_random_policy, of, batch)
+    model: Any = tiny_random_policy.model
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    passes = []
+    model.model.layers[1].mlp.register_forward_pre_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    torch.testing.assert_close(gradient(tiny_random_policy, of, batch), whole, rtol=0, atol=1e-5)
+    learning = passes.count(True)
+    assert learning >= 2  # forward, and again in the backward pass
+    assert learning % 2 == 0
+    drawn = draw(tiny_random_policy, of)
+    assert [r.group for r in drawn.rollouts] == [r.group for r in batch.rollouts]
