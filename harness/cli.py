@@ -75,7 +75,7 @@ def quickstart(
     """
     from harness.shipped import experiment_file
 
-    _sweep([experiment_file("quickstart")], overrides, out, None, quiet, as_json)
+    _sweep([experiment_file("quickstart")], overrides, out, None, False, quiet, as_json)
 
 
 @app.command(rich_help_panel=RUN)
@@ -90,6 +90,12 @@ def sweep(
         str | None,
         typer.Option(help="Where the study lives (an SQLAlchemy address); by default SQLite in the folder."),
     ] = None,
+    accept_space_change: Annotated[
+        bool,
+        typer.Option(
+            "--accept-space-change", help="Go on in another space than the folder's sweep began in."
+        ),
+    ] = False,
     max_device_hours: Annotated[
         float | None, typer.Option(help="End the search when its trials have taken so many device-hours.")
     ] = None,
@@ -134,10 +140,14 @@ def sweep(
         return _export(out or Path("runs") / read_experiment(files, overrides or ()).name, export)
     if simulate:
         return _simulate(files, overrides, as_json)
+<<<<<<< HEAD
     caps = {"max_device_hours": max_device_hours, "max_cost": max_cost, "device_hour_price": price}
     given = [f"sweep.{key}={value}" for key, value in caps.items() if value is not None]
     overrides = [*(overrides or []), *given]
     _sweep(files, overrides, out, storage, quiet, as_json)
+=======
+    _sweep(files, overrides, out, storage, accept_space_change, quiet, as_json)
+>>>>>>> 1f85e68 (A sweep can go on in another space: shown as a diff, refused unless accepted, no trial lost)
 
 
 @app.command(rich_help_panel=RUN)
@@ -530,6 +540,7 @@ def _sweep(
     overrides: list[str] | None,
     out: Path | None,
     storage: str | None,
+    accept_space_change: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -540,7 +551,7 @@ def _sweep(
 
     experiment = read_experiment(files, overrides or ())
     folder = out or Path("runs") / experiment.name
-    result = sweep_and_measure(experiment, folder, Progress(quiet), storage)
+    result = sweep_and_measure(experiment, folder, Progress(quiet), storage, accept_space_change)
     if as_json:
         _print_json(result.summary)
     else:

@@ -13,15 +13,20 @@ from harness.grpo import checkpoint
 from harness.progress import Progress
 from harness.recipe import check_experiment, measure, prepare_policy
 from harness.show import SweepResult
-from harness.sweep.dispatcher import Event, run_sweep
+from harness.sweep.dispatcher import Event, checked_sweep, run_sweep
 from harness.sweep.space import parse_space
+from harness.sweep.study import open_storage
 from harness.tracking import Tracker
 
 
 def sweep_and_measure(
-    experiment: Experiment, folder: Path, progress: Progress, storage: str | None
+    experiment: Experiment,
+    folder: Path,
+    progress: Progress,
+    storage: str | None,
+    accept_space_change: bool = False,
 ) -> SweepResult:
-    """Runs or continues a sweep to its report.
+    """Runs or continues a sweep to its report; ``accept_space_change`` lets it go on in another space.
 
     Raises:
         UsageError, TaskError: the experiment cannot run as written.
@@ -30,9 +35,11 @@ def sweep_and_measure(
     check_experiment(experiment)
     if experiment.sweep is None:
         raise UsageError("sweep: the experiment has no [sweep] table; `harness train` trains it as it is")
-    parse_space(experiment.sweep.space).check(experiment)
+    parse_space(checked_sweep(experiment).space).check(experiment)
+    if storage is not None:  # before a policy is built for it
+        open_storage(storage).engine.dispose()
     prepare_policy(experiment.policy, progress)
-    summary = _search(experiment, folder, progress, storage)
+    summary = _search(experiment, folder, progress, storage, accept_space_change)
     scores = _measure(experiment, folder, summary, progress)
     from reports.page import build_report
 
@@ -41,7 +48,9 @@ def sweep_and_measure(
     return SweepResult(folder, summary, scores, report)
 
 
-def _search(experiment: Experiment, folder: Path, progress: Progress, storage: str | None) -> dict[str, Any]:
+def _search(
+    experiment: Experiment, folder: Path, progress: Progress, storage: str | None, accept_space_change: bool
+) -> dict[str, Any]:
     """The study and its confirmation, with a bar over trials."""
     assert experiment.sweep is not None
     confirmations = experiment.sweep.confirm_seeds
@@ -63,7 +72,9 @@ def _search(experiment: Experiment, folder: Path, progress: Progress, storage: s
                 else "confirming",
             )
 
-        return run_sweep(experiment, folder, storage=storage, on_event=show)
+        return run_sweep(
+            experiment, folder, storage=storage, on_event=show, accept_space_change=accept_space_change
+        )
 
 
 def _note(event: Event) -> str:

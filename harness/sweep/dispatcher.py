@@ -12,24 +12,22 @@ what its processes did is found in their folders.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import signal
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from harness import files
-from harness.config import Experiment, Sweep, dump_toml, read_experiment
+from harness.config import Experiment, Sweep, dump_toml
 from harness.errors import UsageError
-from harness.run import lock_folder, manifest
+from harness.run import lock_folder
 from harness.sweep import attempts, selection, summary
 from harness.sweep.attempts import Pruned
+from harness.sweep.claim import claim
 from harness.sweep.crew import Clock, Crew, Job, Outcome
 from harness.sweep.curve import Curve
 from harness.sweep.executors import Executor
@@ -43,28 +41,6 @@ from harness.sweep.view import lag_of
 TRAIN = (sys.executable, "-m", "harness.cli", "train")
 SUMMARY_INTERVAL = 10.0
 """Seconds between summaries while the sweep goes on."""
-CHANGEABLE = frozenset(
-    {
-        *(
-            "sweep.trials",
-            "sweep.workers",
-            "sweep.deterministic",
-            "sweep.max_device_hours",
-            "sweep.max_cost",
-            "sweep.device_hour_price",
-            "sweep.executor",
-            "sweep.cpus_per_trial",
-            "sweep.gpus_per_trial",
-            "sweep.max_attempts",
-            "sweep.hang_minutes",
-            "sweep.startup_trials",
-        ),
-        *("sweep.pruner", "sweep.pruner_warmup", "sweep.pruner_startup", "sweep.pruner_margin"),
-        *("sweep.pruner_reduction", "sweep.confirm_seeds", "sweep.confirm_steps", "eval", "tracking"),
-    }
-)
-"""Settings that a resumed sweep may change without making its earlier trials something else."""
-
 Kind = Literal[
     "started", "resumed", "step", "reported", "pruned", "complete", "failed", "confirmed", "selected"
 ]
@@ -112,6 +88,7 @@ def run_sweep(
     command: Sequence[str] = TRAIN,
     clock: Clock | None = None,
     poll_seconds: float = 0.1,
+    accept_space_change: bool = False,
 ) -> dict[str, Any]:
     """Runs a sweep, or goes on with the one in ``folder``, and returns what it wrote to summary.json.
 
@@ -124,21 +101,21 @@ def run_sweep(
         command: What trains: gets ``FILE --out FOLDER --quiet`` appended.
         clock: Time; simulations bring their own.
         poll_seconds: How often the attempts are looked at.
+        accept_space_change: Go on in another space than the one the sweep in ``folder`` has searched so far.
 
     Raises:
         UsageError: a space that the schema refuses, a folder of another sweep, another dispatcher at work in
-        it,
-            storage that does not answer, an objective that no run reports.
+            it, storage that does not answer, an objective that no run reports.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after every attempt was ended; the same call goes on.
     """
-    sweep = _checked(experiment)
+    sweep = checked_sweep(experiment)
     space = parse_space(sweep.space)
     space.check(experiment)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     lock = lock_folder(folder)
     try:
-        folder_id = _claim(experiment, folder)
+        folder_id = claim(experiment, folder, accept_space_change)
         study = Study(experiment, space, storage or f"sqlite:///{folder / 'study.db'}", folder_id)
         dispatcher = Dispatcher(
             experiment,
@@ -171,7 +148,7 @@ class Dispatcher:
         clock: Clock,
         poll_seconds: float,
     ) -> None:
-        sweep = _checked(experiment)
+        sweep = checked_sweep(experiment)
         self.experiment, self.sweep, self.folder, self.study = experiment, sweep, folder, study
         self.on_event, self.clock, self.poll_seconds = on_event, clock, poll_seconds
         self.rule = Rule.of(sweep)
@@ -267,7 +244,7 @@ class Dispatcher:
         folder = self.folder / "trials" / str(number)
         name = f"{self.experiment.name}-trial-{number}"
         try:
-            experiment = self.study.space.apply(self.experiment, params, name)
+            experiment = self.study.applied(number, params, name)
         except UsageError as error:
             self.curves[number] = Curve()
             self._tell(number, "failed", Record(reason=str(error)))
@@ -428,7 +405,7 @@ class Dispatcher:
         places: dict[Path, int] = {}
         confirmed: dict[int, Confirmation] = {}
         if best is not None:
-            chosen = self.study.space.apply(self.experiment, best["params"])
+            chosen = self.study.applied(best["number"], best["params"])
             for place in range(1, self.sweep.confirm_seeds + 1):
                 places[self.folder / "confirm" / f"seed-{place}"] = place
 
@@ -517,7 +494,12 @@ def _steps(experiment: Experiment) -> int:
     return sum(stage.steps for stage in experiment.stages)
 
 
-def _checked(experiment: Experiment) -> Sweep:
+def checked_sweep(experiment: Experiment) -> Sweep:
+    """The experiment's sweep.
+
+    Raises:
+        UsageError: there is none, or nothing to train, or nothing to judge it by.
+    """
     sweep = experiment.sweep
     if sweep is None:
         raise UsageError(f"{experiment.name}: the experiment has no [sweep] table")
@@ -541,61 +523,6 @@ def _executor(sweep: Sweep) -> Executor:
         raise UsageError('sweep.executor = "ray" needs Ray: pip install "grpo-harness[ray]"') from None
     ray.connect(None)
     return ray.RayExecutor(sweep.cpus_per_trial, sweep.gpus_per_trial)
-
-
-def _claim(experiment: Experiment, folder: Path) -> str:
-    """Records the experiment in a new folder, or compares it with what the folder holds; returns the folder's
-    id.
-
-    Raises:
-        UsageError: the folder holds a sweep that differs in more than ``CHANGEABLE``, shown line by line.
-    """
-    recorded = folder / "experiment.toml"
-    if recorded.exists():
-        changes = differences(read_experiment([recorded]), experiment)
-        if changes:
-            raise UsageError(
-                f"{folder}: holds a sweep with other settings; name another folder, or undo: "
-                + "; ".join(changes)
-            )
-    else:
-        seeds = {"experiment": experiment.seed}
-        files.write_json(folder / "manifest.json", {**manifest((), seeds), "id": uuid.uuid4().hex})
-    files.write_text(recorded, dump_toml(experiment))
-    return str(files.read_json(folder / "manifest.json")["id"])
-
-
-def differences(old: Experiment, new: Experiment) -> list[str]:
-    """``key: old -> new`` for every setting that a resumed sweep must not change."""
-    before, after = (_flat(e.model_dump(mode="json")) for e in (old, new))
-    return [
-        f"{key}: {_shown(before, key)} -> {_shown(after, key)}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not _may_change(key)
-    ]
-
-
-def _may_change(key: str) -> bool:
-    return key in CHANGEABLE or key.partition(".")[0] in CHANGEABLE
-
-
-def _shown(flat: Mapping[str, Any], key: str) -> str:
-    return json.dumps(flat[key]) if key in flat else "(not there)"
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys; entries of the space stay whole, and stages go by their names."""
-    if key == "sweep.space":
-        return {f"{key}.{setting}": entry for setting, entry in value.items()}
-    if key == "stages":
-        value = {stage["name"]: stage for stage in value}
-    if not isinstance(value, dict) or not value:
-        return {key: value}
-    return {
-        k: v
-        for name, inner in value.items()
-        for k, v in _flat(inner, f"{key}.{name}" if key else name).items()
-    }
 
 
 @contextlib.contextmanager

@@ -129,6 +129,16 @@ class Space:
                 params[setting.key] = _clip(number, setting.distribution)
         return params
 
+    def holds(self, params: Params, experiment: Experiment) -> bool:
+        """Whether ``params`` has every setting that is active, and no other."""
+        raw = _raw(experiment)
+        return {s.key for s in self.settings if _active(s, params, self, raw)} == params.keys()
+
+    def point_of(self, trial: Experiment, experiment: Experiment) -> Params | None:
+        """The point at which ``experiment`` becomes ``trial`` (see ``apply``); None where none does."""
+        point = self.nearest(trial)
+        return point if self.holds(point, experiment) and self.apply(experiment, point) == trial else None
+
     def points(self, experiment: Experiment) -> list[Params]:
         """Every point of a finite space, for the grid.
 

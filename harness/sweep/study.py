@@ -23,7 +23,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.config import Experiment, Sweep
 from harness.errors import JobError, UsageError
-from harness.sweep.space import Params, Space
+from harness.sweep import newspace
+from harness.sweep.space import Params, Space, parse_space
 from harness.sweep.view import View, lag_of
 
 RECORD = "record"
@@ -189,13 +190,16 @@ class Study:
         self.space = space
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        self._study = _open(experiment.name, storage, sweep.direction)
+        self._study = optuna.create_study(
+            study_name=experiment.name,
+            storage=open_storage(storage),
+            direction=sweep.direction,
+            load_if_exists=True,
+        )
         if self._study.direction.name.lower() != sweep.direction:
             raise UsageError(
                 f"sweep.direction: the study {experiment.name!r} was begun to {self._study.direction.name}"
             )
-        self._view = View(self._study.study_name, self._study._storage)
-        self._lag = lag_of(sweep)
         owner = self._study.user_attrs.get(FOLDER)
         if owner is None:
             self._study.set_user_attr(FOLDER, folder_id)
@@ -203,6 +207,13 @@ class Study:
             raise UsageError(
                 f"the storage has a study named {experiment.name!r} of another folder; choose another name"
             )
+        self._study = newspace.newest(self._study)
+        if newspace.SPACE not in self._study.user_attrs:
+            self._study.set_user_attr(newspace.SPACE, sweep.space)
+        elif self._study.user_attrs[newspace.SPACE] != sweep.space:  # and that was agreed to: see claim.py
+            self._study = newspace.move(self._study, experiment.name, space, experiment)
+        self._view = View(self._study.study_name, self._study._storage)
+        self._lag = lag_of(sweep)
         grid = self._grid_order() if sweep.sampler == "grid" else None
         self.total = sweep.trials if grid is None else min(sweep.trials, len(grid))
         """How many trials the study is to have, those of earlier launches included."""
@@ -221,6 +232,16 @@ class Study:
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Trials in the order of their numbers, all or those in ``states``."""
         return self._study.get_trials(deepcopy=False, states=states or None)
+
+    def settings(self, trial: FrozenTrial) -> Params:
+        """A trial's settings, in the space that it was asked for in."""
+        return newspace.settings_of(trial, {})[1]
+
+    def applied(self, number: int, params: Params, name: str | None = None) -> Experiment:
+        """What trial ``number`` runs (``Space.apply``), in the space that it was asked for in."""
+        outside = self.trials()[number].user_attrs.get(newspace.OUTSIDE)
+        space = self.space if outside is None else parse_space(outside["space"])
+        return space.apply(self.experiment, params, name)
 
     def running(self) -> list[tuple[int, Params]]:
         """Trials that were asked for and not told, with their settings."""
@@ -256,7 +277,11 @@ class Study:
         if number not in self._open:
             frozen = self.trials()[number]
             self._look_from(number)
-            self._complete(optuna.trial.Trial(self._view, frozen._trial_id))
+            trial = optuna.trial.Trial(self._view, frozen._trial_id)
+            if newspace.OUTSIDE in frozen.user_attrs:
+                self._open[number] = _OpenTrial(trial, self.settings(frozen), set())
+            else:
+                self._complete(trial)
             self._open[number].reported.update(frozen.intermediate_values)
         return self._open[number]
 
@@ -310,11 +335,12 @@ class Study:
 
     def importances(self) -> dict[str, float]:
         """PED-ANOVA importances of the settings; empty where there are too few trials or no variation."""
+        seen = View(self._study.study_name, self._study._storage)
         try:
             evaluator = optuna.importance.PedAnovaImportanceEvaluator()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that they say little for few trials
-                return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
+                return dict(optuna.importance.get_param_importances(seen, evaluator=evaluator))
         except (ValueError, RuntimeError):
             return {}
 
@@ -336,14 +362,14 @@ def _sweep(experiment: Experiment) -> Sweep:
     return experiment.sweep
 
 
-def _open(name: str, storage: str, direction: Literal["maximize", "minimize"]) -> optuna.Study:
+def open_storage(storage: str) -> optuna.storages.RDBStorage:
+    """The storage at an SQLAlchemy address.
+
+    Raises:
+        UsageError: it does not answer, or there is no driver for it.
+    """
     try:
-        return optuna.create_study(
-            study_name=name,
-            storage=optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True}),
-            direction=direction,
-            load_if_exists=True,
-        )
+        return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
     except (SQLAlchemyError, ImportError, ValueError, optuna.exceptions.StorageInternalError) as error:
         raise UsageError(
             f"storage {_without_password(storage)} cannot be opened: {_first_line(error)}"

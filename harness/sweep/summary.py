@@ -26,7 +26,7 @@ def trial_rows(study: Study, running: Mapping[int, Record]) -> list[dict[str, An
         rows.append(
             {
                 "number": trial.number,
-                "params": dict(trial.params),
+                "params": study.settings(trial),
                 "state": state,
                 "value": None if last is None else last.value,
                 "stderr": None if last is None else last.stderr,

@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import Sweep
+from harness.sweep.newspace import OUTSIDE
 
 LAG_PER_WORKER = 2
 """One would leave workers idle for a fifth of their time, three would prune later (docs/sweeps.md)."""
@@ -28,7 +29,10 @@ def lag_of(sweep: Sweep) -> int | None:
 
 
 class View(optuna.Study):
-    """A study whose samplers see results up to trial ``horizon`` alone; None shows them all."""
+    """A study whose samplers see results up to trial ``horizon`` alone; None shows them all.
+
+    Trials that are no points of its space (newspace.py) they never see.
+    """
 
     horizon: int | None = None
     asked: int = 0
@@ -38,13 +42,13 @@ class View(optuna.Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         # Every sampler of Optuna reads the study through this method.
-        if self.horizon is None:
-            return super()._get_trials(deepcopy, states, use_cache)
-        seen = [
-            trial if trial.number <= self.horizon else _at_work(trial, blank=trial.number == self.asked)
-            for trial in super()._get_trials(False, None, use_cache)
-            if trial.number <= self.asked
-        ]
+        seen = [t for t in super()._get_trials(False, None, use_cache) if OUTSIDE not in t.user_attrs]
+        if self.horizon is not None:
+            seen = [
+                trial if trial.number <= self.horizon else _at_work(trial, blank=trial.number == self.asked)
+                for trial in seen
+                if trial.number <= self.asked
+            ]
         chosen = [trial for trial in seen if states is None or trial.state in states]
         return copy.deepcopy(chosen) if deepcopy else chosen
 
