@@ -140,14 +140,10 @@ def sweep(
         return _export(out or Path("runs") / read_experiment(files, overrides or ()).name, export)
     if simulate:
         return _simulate(files, overrides, as_json)
-<<<<<<< HEAD
     caps = {"max_device_hours": max_device_hours, "max_cost": max_cost, "device_hour_price": price}
     given = [f"sweep.{key}={value}" for key, value in caps.items() if value is not None]
     overrides = [*(overrides or []), *given]
-    _sweep(files, overrides, out, storage, quiet, as_json)
-=======
     _sweep(files, overrides, out, storage, accept_space_change, quiet, as_json)
->>>>>>> 1f85e68 (A sweep can go on in another space: shown as a diff, refused unless accepted, no trial lost)
 
 
 @app.command(rich_help_panel=RUN)
