@@ -255,7 +255,7 @@ def _compare(a: Arm, b: Arm, benchmark: str, metric: str) -> Comparison:
         difference, p_value = statistics.arms_estimate(values_a, values_b, resolution)
     else:
         difference = statistics.paired_estimate(differences, resolution)
-        single = metric == "pass@1" and all(question.n == 1 for row in rows for question in row)
+        single = metric == "pass@1" and all(q.n == 1 and not q.duels for row in rows for q in row)
         test = "mcnemar" if single else "permutation"
         p_value = statistics.mcnemar(gained, lost) if single else statistics.permutation_p_value(differences)
     order = [index for index in np.argsort(-np.abs(differences), kind="stable") if differences[index] != 0]
@@ -305,6 +305,8 @@ def _cautions(scores: Sequence[Scores], paired: int) -> tuple[str, ...]:
     protocols = [one.protocol for one in scores if one.protocol is not None]
     if differing := _differing(protocols):
         cautions.append(f"The protocols differ ({differing}): policies and ways of asking are mixed up.")
+    if len({(one.judge["model"], one.judge["prompt"]) for one in scores if one.judge}) > 1:
+        cautions.append("The judges, or what they were asked, differ: their verdicts are not comparable.")
     left_out = [len(one.questions) - paired for one in scores]
     if any(left_out):
         told = ", ".join(map(str, left_out))

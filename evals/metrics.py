@@ -17,6 +17,8 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.grading.verdict import Duel
+
 Floats = NDArray[np.float64]
 
 EXACT_VOTES = 256
@@ -41,7 +43,8 @@ class QuestionStats:
     ``votes`` are the answer classes by first appearance; samples in none abstained (no answer could be
     read, the length limit cut it, or the task's answers cannot be voted on). ``duplicates`` counts samples
     whose response another sample of the question has too. ``tokens`` is their total, over all and over
-    correct samples, and None where it was not recorded.
+    correct samples, and None where it was not recorded. ``duels`` are there where a judge compared responses
+    with a baseline's answer, one for each response that was judged.
     """
 
     id: str
@@ -54,10 +57,13 @@ class QuestionStats:
     duplicates: int = 0
     tokens: int | None = None
     tokens_correct: int | None = None
+    duels: tuple[Duel, ...] = ()
 
     @property
     def rate(self) -> float:
-        """The share of correct samples, c/N."""
+        """The share of correct samples, c/N; where answers were compared, what they won, a tie being half."""
+        if self.duels:
+            return sum(duel.share for duel in self.duels) / self.n
         return self.correct / self.n
 
     @property
@@ -66,7 +72,7 @@ class QuestionStats:
 
 
 def pass_at_1(questions: Sequence[QuestionStats]) -> Floats:
-    """c/N for each question."""
+    """c/N, or the mean share won, for each question."""
     return np.array([question.rate for question in questions])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from evals.tasks.task import Question, Task, TaskError
+from evals.tasks.task import DUELS, Question, Task, TaskError
 
 # DeepSeek-R1 paper, table 1: the template R1-Zero was trained and measured with, punctuation included.
 R1_ZERO = (
@@ -27,7 +27,8 @@ def render(question: Question, task: Task, template: str, tokenizer: Any) -> str
 
     Templates: "r1-zero" (the paper's, for base models), "tags" (two lines, what the tiny policy was
     pretrained on), "chat-boxed" (the tokenizer's chat template, an instruction that fits the task's
-    grader, and the output begun with ``<think>``), "plain" (the question's text alone).
+    grader unless answers are compared, and the output begun with ``<think>``), "plain" (the question's
+    text alone).
     Braces in the question are text: nothing in it is interpreted.
 
     Raises:
@@ -57,7 +58,8 @@ def _chat_boxed(question: Question, task: Task, tokenizer: Any) -> str:
             "use r1-zero, tags or plain"
         )
     instruction = {"code": FENCED, "judge": FREE}.get(task.grader, BOXED)
-    message = {"role": "user", "content": f"{question.text}\n{instruction}"}
+    text = question.text if task.grader in DUELS else f"{question.text}\n{instruction}"
+    message = {"role": "user", "content": text}
     prompt: str = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
     # The R1 family's own templates begin the reasoning themselves.
     return prompt if prompt.rstrip().endswith("<think>") else prompt + THINK

@@ -1,6 +1,7 @@
 """Graded samples on disk: one JSON object a line, appended as they come, readable after any kill.
 
-    samples.jsonl   id, sample, response, answer, correct, status, detail, finish_reason, tokens, seconds
+    samples.jsonl   id, sample, response, answer, correct, status, detail, finish_reason, tokens, seconds;
+                    duel (won, weight, length) where a judge compared the response with a baseline's
     tokens.jsonl    id, sample, token_ids (base64 of zlib of little-endian uint32)
 
 Token ids stand in a file of their own: few readers want them, and every reader wants the rest quickly.
@@ -13,14 +14,14 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from evals.engine import FinishReason
-from evals.grading.verdict import Status
+from evals.grading.verdict import Duel, Status
 from evals.tasks.task import TaskError
 
 STATUSES = get_args(Status)
@@ -46,6 +47,7 @@ class Sample:
     finish_reason: FinishReason
     tokens: int | None
     seconds: float
+    duel: Duel | None = None
 
     @property
     def correct(self) -> bool:
@@ -53,7 +55,7 @@ class Sample:
 
     def as_row(self) -> dict[str, Any]:
         """The row of samples.jsonl."""
-        return {
+        row = {
             "id": self.id,
             "sample": self.sample,
             "response": self.response,
@@ -65,6 +67,7 @@ class Sample:
             "tokens": self.tokens,
             "seconds": self.seconds,
         }
+        return row if self.duel is None else {**row, "duel": list(astuple(self.duel))}
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def parse_sample(row: Mapping[str, Any]) -> Sample:
             finish_reason=row["finish_reason"],
             tokens=row["tokens"],
             seconds=float(row["seconds"]),
+            duel=parse_duel(row.get("duel")),
         )
     except KeyError as missing:
         raise ValueError(f"lacks the key {missing}") from None
@@ -113,6 +117,20 @@ def parse_sample(row: Mapping[str, Any]) -> Sample:
     if not (sample.tokens is None or type(sample.tokens) is int):
         raise ValueError("needs 'tokens' as a whole number or null")
     return sample
+
+
+def parse_duel(value: object) -> Duel | None:
+    """The duel that [won, weight, length] stands for; None for None.
+
+    Raises:
+        ValueError: it is neither; the message is a clause that says so.
+    """
+    match value:
+        case None:
+            return None
+        case [int() | float() as won, int() | float() as weight, int() as length] if 0 <= won <= weight > 0:
+            return Duel(won, weight, length)
+    raise ValueError("needs 'duel' as [won, weight, length]")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:

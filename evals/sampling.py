@@ -32,8 +32,9 @@ import filelock
 
 from evals import prompts
 from evals.engine import Completion, Engine, Group, Request, sample_seed
-from evals.grading.judge import judge_of
+from evals.grading.judged import judge_of
 from evals.grading.verdict import Grader, Response, Verdict
+from evals.length_control import length_controlled
 from evals.protocols import Protocol
 from evals.samples import (
     Sample,
@@ -127,6 +128,7 @@ class _Job:
         }
         if self.judge is not None:
             record["judge"] = self.judge
+            record["golds"] = _digest([question.gold for question in self.questions])
         return {"key": _digest(record), **record}
 
     @property
@@ -182,9 +184,10 @@ class _Ask:
 
 def _scores(job: _Job) -> Scores:
     votes = votable(job.task)
+    questions = tally(read_samples(job.samples_path), job.questions, job.grader, votes)
     return Scores(
         benchmark=job.task.name,
-        questions=tally(read_samples(job.samples_path), job.questions, job.grader, votes),
+        questions=questions,
         isolation=job.grader.isolation,
         votes=votes,
         model=job.engine.model_hash,
@@ -194,6 +197,7 @@ def _scores(job: _Job) -> Scores:
         source=job.task.source,
         data_hash=questions_hash(job.questions),
         judge=job.judge,
+        length_controlled=length_controlled(job.task, job.questions, questions),
     )
 
 
@@ -242,6 +246,8 @@ def _difference(found: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         return "wording of the questions"
     if name == "judge":
         return "judge, or by another prompt"
+    if name == "golds":
+        return "set of answers that the judge compares with"
     old, new = found.get(name), record.get(name)
     if not isinstance(old, dict) or not isinstance(new, dict):
         return f"{name} ({old} there, {new} now)"
@@ -315,6 +321,7 @@ def _row(
         finish_reason=completion.finish_reason,
         tokens=len(completion.token_ids),
         seconds=round(seconds_per_token * len(completion.token_ids), 6),
+        duel=verdict.duel,
     )
 
 
@@ -383,7 +390,13 @@ def _regrade(job: _Job) -> None:
         for sample in ungraded.values()
     ]
     judged = {
-        number: replace(sample, answer=verdict.answer, status=verdict.status, detail=verdict.detail)
+        number: replace(
+            sample,
+            answer=verdict.answer,
+            status=verdict.status,
+            detail=verdict.detail,
+            duel=verdict.duel,
+        )
         for (number, sample), verdict in zip(ungraded.items(), job.grader.grade(items), strict=True)
     }
     write_lines(

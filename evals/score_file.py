@@ -18,8 +18,9 @@ from typing import IO, Any, cast
 
 from evals import grading, tasks
 from evals.engine import FinishReason
-from evals.grading.judge import judge_of
+from evals.grading.judged import judge_of
 from evals.grading.verdict import Grader, Response, Verdict
+from evals.length_control import length_controlled
 from evals.samples import FINISH_REASONS, Sample, json_line, numbered_lines, parse_line
 from evals.scores import Scores, Tally, questions_hash, votable
 from evals.tasks.task import GraderKind, Question, Task, TaskError
@@ -205,6 +206,7 @@ class _Book:
             finish_reason=row.finish_reason,
             tokens=row.tokens,
             seconds=0.0,
+            duel=verdict.duel,
         )
         tallies = self.models.setdefault(row.model, {})
         if sample.id not in tallies:
@@ -227,9 +229,10 @@ class _Book:
 
     def _scores(self, model: str, tallies: Mapping[str, Tally], questions: Sequence[Question]) -> Scores:
         found = [tallies[q.id].stats(self._grader) for q in questions if q.id in tallies]
+        stats = tuple(each for each in found if each is not None)
         return Scores(
             benchmark=self._benchmark,
-            questions=tuple(stats for stats in found if stats is not None),
+            questions=stats,
             isolation=self._grader.isolation,
             votes=votable(self._task),
             missing=tuple(question.id for question in questions if question.id not in tallies),
@@ -237,6 +240,7 @@ class _Book:
             source=self._task.source,
             data_hash=questions_hash(questions),
             judge=judge_of(self._grader),
+            length_controlled=length_controlled(self._task, questions, stats),
         )
 
     def _file(self, model: str) -> IO[bytes]:

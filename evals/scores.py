@@ -6,18 +6,20 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evals import metrics, statistics
-from evals.grading.verdict import Grader
+from evals.duels import win_rate
+from evals.grading.verdict import Duel, Grader
 from evals.metrics import QuestionStats, Vote
 from evals.samples import Sample, write_json
-from evals.tasks.task import Question, Task, TaskError
+from evals.tasks.task import JUDGED, Question, Task, TaskError
 
 ANSWER_SHOWN = 200
 """Characters of an answer class's representative that scores.json keeps."""
@@ -37,6 +39,7 @@ class Tally:
         self._tokens_correct: int | None = 0
         self._answers: dict[str, list[int]] = {}  # answer -> [samples, correct samples, first sample]
         self._digests = array("Q")
+        self._duels: list[tuple[int, Duel]] = []  # with their samples' numbers
 
     def add(self, sample: Sample) -> None:
         self._n += 1
@@ -49,6 +52,8 @@ class Tally:
         else:
             self._tokens += sample.tokens
             self._tokens_correct += sample.tokens if sample.correct else 0
+        if sample.duel is not None:
+            self._duels.append((sample.sample, sample.duel))
         response = sample.response.encode("utf-8", "surrogatepass")
         self._digests.append(int.from_bytes(hashlib.blake2b(response, digest_size=8).digest()))
         if self._votes and sample.answer is not None:
@@ -76,6 +81,7 @@ class Tally:
             duplicates=self._n - len(set(self._digests)),
             tokens=self._tokens,
             tokens_correct=self._tokens_correct,
+            duels=tuple(duel for _, duel in sorted(self._duels, key=itemgetter(0))),
         )
 
     def _classes(self, grader: Grader) -> tuple[Vote, ...]:
@@ -110,7 +116,8 @@ class Scores:
 
     ``missing`` are the ids of questions without a single sample. ``votes`` says whether the task's answers
     can be voted on at all. ``protocol``, ``engine``, ``model`` and ``key`` are None or "" for responses
-    that were recorded elsewhere. ``judge`` is the name and prompt of the model that judged, if one did.
+    that were recorded elsewhere. ``judge`` is the name and prompt of the model that judged, if one did;
+    ``length_controlled`` is what evals/length_control.py made of its verdicts.
     """
 
     benchmark: str
@@ -126,6 +133,12 @@ class Scores:
     data_hash: str = ""
     warnings: tuple[str, ...] = field(default=())
     judge: Mapping[str, str] | None = None
+    length_controlled: Mapping[str, Any] | None = None
+
+    @property
+    def compared(self) -> bool:
+        """Whether a judge compared responses with a baseline's: pass@1 is then the mean share they won."""
+        return any(question.duels for question in self.questions)
 
     @property
     def samples(self) -> tuple[int, int]:
@@ -196,24 +209,30 @@ class Scores:
             "warnings": list(self.warnings),
             "judge": dict(self.judge) if self.judge is not None else None,
         }
+        if self.compared:
+            answer["win_rate"] = win_rate(self.questions)
+            answer["length_controlled"] = self.length_controlled
         answer["per_question"] = [_question_row(question) for question in self.questions]
         return answer
 
     def _benchmark_error(self) -> float | None:
+        if self.compared:
+            return None  # its formula is for samples that are right or wrong
         correct = np.array([float(question.correct) for question in self.questions])
         samples = np.array([float(question.n) for question in self.questions])
         return statistics.benchmark_error(correct, samples)
 
     def _curves(self) -> dict[str, Any]:
-        """pass@k, pass^k and cons@k against k."""
-        passes = {k: self.pass_at_k(k) for k in self.ks}
+        """pass@k, pass^k and cons@k against k; none where responses were compared, not right or wrong."""
+        ks = () if self.compared else self.ks
+        passes = {k: self.pass_at_k(k) for k in ks}
         curves: dict[str, Any] = {
             "pass@k": {str(k): estimate.value for k, estimate in passes.items()},
             "pass@k_ci95": {str(k): list(estimate.ci95) for k, estimate in passes.items()},
-            "pass^k": {str(k): float(np.mean(metrics.pass_hat_k(self.questions, k))) for k in self.ks},
+            "pass^k": {str(k): float(np.mean(metrics.pass_hat_k(self.questions, k))) for k in ks},
             "cons@k": {},
         }
-        ks = self.ks if self.votes else ()
+        ks = ks if self.votes else ()
         for k, credit in zip(ks, metrics.cons_curve(self.questions, ks), strict=True):
             estimate = statistics.mean_estimate(credit.values)
             curves["cons@k"][str(k)] = {"value": estimate.value, "ci95": list(estimate.ci95)}
@@ -249,6 +268,10 @@ class Scores:
 def _question_row(question: QuestionStats) -> dict[str, Any]:
     row = {name: getattr(question, name) for name in QuestionStats.__slots__}
     row["votes"] = [[vote.answer, vote.count, vote.correct] for vote in question.votes]
+    if question.duels:
+        row["duels"] = [list(astuple(duel)) for duel in question.duels]
+    else:
+        del row["duels"]
     return row
 
 
@@ -261,7 +284,13 @@ def read_scores(path: Path) -> Scores:
     try:
         raw = json.loads(path.read_bytes())
         questions = tuple(
-            QuestionStats(**{**row, "votes": tuple(Vote(*vote) for vote in row["votes"])})
+            QuestionStats(
+                **{
+                    **row,
+                    "votes": tuple(Vote(*vote) for vote in row["votes"]),
+                    "duels": tuple(Duel(*duel) for duel in row.get("duels", ())),
+                }
+            )
             for row in raw["per_question"]
         )
         return Scores(
@@ -278,6 +307,7 @@ def read_scores(path: Path) -> Scores:
             data_hash=raw["data_hash"],
             warnings=tuple(raw["warnings"]),
             judge=raw.get("judge"),
+            length_controlled=raw.get("length_controlled"),
         )
     except FileNotFoundError:
         raise TaskError(f"{path}: no such file") from None
@@ -287,7 +317,7 @@ def read_scores(path: Path) -> Scores:
 
 def votable(task: Task) -> bool:
     """Whether the task's answers can be compared with each other: programs and free answers cannot."""
-    return task.grader not in ("code", "judge")
+    return task.grader not in ("code", *JUDGED)
 
 
 def questions_hash(questions: Sequence[Question]) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from evals.audit_file import Audit
 from evals.compare import SIGNIFICANT, Comparison
+from evals.duels import win_rate
 from evals.lm_eval import LmEvalResult
 from evals.scores import Scores
 from evals.statistics import Estimate
@@ -52,8 +53,24 @@ def scores_table(scores: Sequence[Scores], title: str | None = None) -> None:
         table.add_row(*([Path(each.model).name] if named else []), *_scores_row(each))
     Console(highlight=False).print(table)
     for each in scores:
+        for line in _duel_lines(each):
+            Console(highlight=False).print(f"{each.benchmark}: {line}", markup=False)
         for warning in each.warnings:
             Console(stderr=True, highlight=False).print(f"{each.benchmark}: {warning}", markup=False)
+
+
+def _duel_lines(scores: Scores) -> list[str]:
+    """The win rates against a baseline, where a judge compared responses with its answers."""
+    rate = win_rate(scores.questions) if scores.compared else None
+    if rate is None:
+        return []
+    figures = {"win rate": rate, "length-controlled win rate": scores.length_controlled}
+    lines = [f"{name} {interval(_estimate(row))}" for name, row in figures.items() if row]
+    return [*lines, f"judged by {scores.judge['model']}"] if scores.judge else lines
+
+
+def _estimate(row: Mapping[str, Any]) -> Estimate:
+    return Estimate(row["value"], row["stderr"], *row["ci95"])
 
 
 def suites_table(suites: Sequence[LmEvalResult]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from evals.grading.verdict import Grader
-from evals.tasks.task import GraderKind
+from evals.tasks.task import JUDGED, GraderKind
 
 
 def make_grader(kind: GraderKind) -> Grader:
@@ -30,8 +32,23 @@ def make_grader(kind: GraderKind) -> Grader:
         from evals.grading.code import CodeGrader
 
         return CodeGrader()
-    if kind == "judge":
-        from evals.grading.judge import Judge, JudgeGrader
+    if kind in JUDGED:
+        return _judged(kind)
+    raise ValueError(f"no grader of kind {kind!r}; there are {', '.join(get_args(GraderKind))}")
 
-        return JudgeGrader(Judge.from_environment())
-    raise ValueError(f"no grader of kind {kind!r}; there are math, integer, choice, code and judge")
+
+def _judged(kind: GraderKind) -> Grader:
+    from evals.grading.judge_client import Judge
+
+    judge = Judge.from_environment()
+    if kind == "judge":
+        from evals.grading.judge import JudgeGrader
+
+        return JudgeGrader(judge)
+    if kind == "alpaca_eval":
+        from evals.grading.alpaca_eval import AlpacaEvalGrader
+
+        return AlpacaEvalGrader(judge)
+    from evals.grading.arena_hard import ArenaHardGrader
+
+    return ArenaHardGrader(judge)

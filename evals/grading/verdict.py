@@ -12,17 +12,35 @@ from evals.tasks.task import Question
 Status = Literal["correct", "wrong", "unparsed", "grader_error"]
 
 
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """A response against a baseline's answer: it won ``won`` of ``weight`` points, a tie being half of them.
+
+    ``length`` is the judged answer's, in characters: judges like long answers, and some scores allow for it.
+    """
+
+    won: float
+    weight: float
+    length: int
+
+    @property
+    def share(self) -> float:
+        return self.won / self.weight
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One response, judged.
 
     ``answer`` is what was extracted (None when nothing could be: "unparsed"). ``detail`` says in a few
-    words why (a failed test's number, a grader's error, the fallback used).
+    words why (a failed test's number, a grader's error, the fallback used). ``duel`` is there where a
+    response is compared with a baseline's: it is "correct" where it won more than half.
     """
 
     status: Status
     answer: str | None = None
     detail: str = ""
+    duel: Duel | None = None
 
     @property
     def correct(self) -> bool:

@@ -24,6 +24,8 @@ _MODULES = {
     "livecodebench": "evals.tasks.livecodebench",
     "codeforces": "evals.tasks.codeforces",
     "frames": "evals.tasks.frames",
+    "alpaca_eval": "evals.tasks.alpaca_eval",
+    "arena_hard": "evals.tasks.arena_hard",
     "tiny-aime": "evals.tasks.arithmetic",
     "tiny-math": "evals.tasks.tiny_math",
     "tiny-code": "evals.tasks.tiny_code",

@@ -29,7 +29,8 @@ class DataFile:
 
     ``name`` is the local file's stem; ``repo``, ``config``, ``split`` and ``revision`` (a full commit)
     address the same rows on the hub; ``columns`` must be in every row; ``count`` is how many rows the
-    split has, for ``check``. ``gated`` data sets need an account that accepted their terms.
+    split has, for ``check``. ``gated`` data sets need an account that accepted their terms. A ``split``
+    that ends in .json or .csv is a file of the repository, where its rows are no data set to the hub.
     """
 
     name: str
@@ -148,10 +149,23 @@ def _download(file: DataFile) -> list[Mapping[str, Any]]:
 
     try:
         with _offline_where_unreachable():
+            if Path(file.split).suffix in (".json", ".csv"):
+                return _download_file(file)
             split = datasets.load_dataset(file.repo, file.config, split=file.split, revision=file.revision)
     except Exception as error:  # the hub's clients raise dozens of types for "no network" alone
         raise TaskError(_missing(file, f"{file.repo} on the hub: {_first_line(error)}")) from None
     return list(split)
+
+
+def _download_file(file: DataFile) -> list[Mapping[str, Any]]:
+    import pandas as pd
+    from huggingface_hub import hf_hub_download
+
+    path = hf_hub_download(file.repo, file.split, repo_type="dataset", revision=file.revision)
+    if path.endswith(".json"):
+        rows: list[Mapping[str, Any]] = json.loads(Path(path).read_bytes())
+        return rows
+    return [{str(key): value for key, value in row.items()} for row in pd.read_csv(path).to_dict("records")]
 
 
 @contextlib.contextmanager

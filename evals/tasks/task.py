@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-GraderKind = Literal["math", "integer", "code", "choice", "judge"]
+GraderKind = Literal["math", "integer", "code", "choice", "judge", "alpaca_eval", "arena_hard"]
+JUDGED: tuple[GraderKind, ...] = ("judge", "alpaca_eval", "arena_hard")
+"""Graders that ask a language model."""
+DUELS: tuple[GraderKind, ...] = ("alpaca_eval", "arena_hard")
+"""Those of them that compare a response with a baseline's answer, which is the question's gold."""
 
 
 class TaskError(Exception):

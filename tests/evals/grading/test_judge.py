@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from evals import grading
-from evals.grading.judge import Judge, JudgeGrader
+from evals.grading.judge import JudgeGrader
+from evals.grading.judge_client import Judge
 from evals.grading.verdict import Response
 from evals.score_file import score_file
 from evals.tasks.task import Question, TaskError
