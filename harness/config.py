@@ -60,6 +60,8 @@ class Policy(Table):
     """The dtype of the forward pass; master weights stay float32."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What samples it in training; vLLM gets the new weights in place after every update."""
+    server: str = ""
+    """A teacher's: the address, up to /v1, of an OpenAI-compatible server that samples it (`vllm serve`)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; "auto" takes a GPU where there is one."""
     template: str = "r1-zero"

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from evals import tasks
+from evals.engine import Engine
 from evals.prompts import TEMPLATES
 from evals.scores import Scores
 from evals.tasks.task import Question, Task
 from harness import config
 from harness.config import GRPO, SFT, Evaluate, Experiment, Pretrain, Reject, parts
 from harness.engines import RolloutEngine, make_engine
+from harness.engines.server import ServerEngine
 from harness.errors import JobError, UsageError
 from harness.evaluate import evaluate, known_tasks, protocol_of
 from harness.examples import TINY_TRACES
 from harness.fitting import check_fit
-from harness.flops import shape_of
+from harness.flops import Shape, shape_of
 from harness.grpo import checkpoint
 from harness.grpo.trainer import Outcome, train_grpo
 from harness.ledger import Meter
+from harness.plan.shapes import architecture
 from harness.policy import Policy, load_policy
 from harness.progress import Progress
 from harness.reject import sample_and_keep
@@ -53,6 +56,8 @@ def check_experiment(experiment: Experiment) -> None:
         if isinstance(stage, Reject):
             kept.append(stage.name)
     _check_template("policy.template", experiment.policy.template)
+    if experiment.policy.server:
+        raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
     for spec in (*experiment.data.train, *experiment.data.dev):
         tasks.load_spec(spec)
     known_tasks(experiment.eval.benchmarks)
@@ -81,12 +86,23 @@ def _check_stage(stage: GRPO | SFT | Reject | Evaluate, kept: Sequence[str], exp
                 raise UsageError(f"{stage.name}.keep.{unknown[0]}: accepted: {', '.join(REWARDS)}")
             if stage.teacher is not None:
                 _check_template(f"{stage.name}.teacher.template", stage.teacher.template)
+                _check_counted(stage.name, stage.teacher, experiment.budget)
             _check_ids(stage.name, questions(stage.data or experiment.data.train))
 
 
 def _check_template(key: str, template: str) -> None:
     if template not in TEMPLATES:
         raise UsageError(f"{key}: unknown template {template!r}; accepted: {', '.join(TEMPLATES)}")
+
+
+def _check_counted(stage: str, teacher: config.Policy, budget: config.Budget | None) -> None:
+    """A budget in FLOPs cannot count what a model of unknown shape answers."""
+    counted = budget is not None and budget.measure == "flops" and budget.teacher
+    if counted and teacher.server and _known_shape(teacher) is None:
+        raise UsageError(
+            f"{stage}.teacher: the shape of {teacher.model} is not known, so its FLOPs cannot be counted: "
+            'budget in "tokens" or "device_seconds", or set budget.teacher = false'
+        )
 
 
 def _check_ids(stage: str, asked: Asked) -> None:
@@ -238,15 +254,30 @@ def _reject(
     """A data set from the policy as it is now, or from a teacher that is loaded for it alone."""
     if stage.data:
         asked = questions(stage.data)
-    template, shape = run.experiment.policy.template, shape_of(policy.model)
-    if stage.teacher is not None:
-        prepare_policy(stage.teacher, progress)
-        teacher = load_policy(stage.teacher)
-        template, shape = stage.teacher.template, shape_of(teacher.model)
-        if teacher.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
-            progress.say(f"{stage.name}: {teacher.name} has another tokenizer; its answers pass as text")
-        engine = make_engine(stage.teacher.engine, teacher)
-    sample_and_keep(run, stage, engine, template, asked, progress, shape)
+    if stage.teacher is None:
+        template, shape = run.experiment.policy.template, shape_of(policy.model)
+        sample_and_keep(run, stage, engine, template, asked, progress, shape)
+        return
+    teacher, known = _teacher(stage.teacher, progress)
+    if teacher.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+        progress.say(f"{stage.name}: {stage.teacher.model} has another tokenizer; its answers pass as text")
+    sample_and_keep(run, stage, teacher, stage.teacher.template, asked, progress, known)
+
+
+def _known_shape(settings: config.Policy) -> Shape | None:
+    try:
+        return architecture(settings).shape
+    except UsageError:
+        return None
+
+
+def _teacher(settings: config.Policy, progress: Progress) -> tuple[Engine, Shape | None]:
+    """The engine that a teacher answers through, and its shape to count FLOPs by."""
+    if settings.server:
+        return ServerEngine(settings), _known_shape(settings)
+    prepare_policy(settings, progress)
+    teacher = load_policy(settings)
+    return make_engine(settings.engine, teacher), shape_of(teacher.model)
 
 
 def _measure(

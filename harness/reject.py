@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.engine import Completion, Request, Sampling
+from evals.engine import Completion, Engine, Request, Sampling
 from evals.grading import make_grader
 from evals.grading.verdict import Verdict
 from evals.prompts import render
@@ -24,7 +24,7 @@ from evals.sampling import sample_benchmark
 from evals.tasks.task import Question, Task
 from harness import files
 from harness.config import Reject
-from harness.engines import RolloutEngine, text
+from harness.engines import text
 from harness.errors import JobError
 from harness.flops import Shape
 from harness.ledger import devices
@@ -40,7 +40,7 @@ SEED = 3_000_000
 def sample_and_keep(
     run: Run,
     stage: Reject,
-    engine: RolloutEngine,
+    engine: Engine,
     template: str,
     questions: Sequence[tuple[Task, Question]],
     progress: Progress,
@@ -81,7 +81,7 @@ def sample_and_keep(
 def _sample(
     run: Run,
     stage: Reject,
-    engine: RolloutEngine,
+    engine: Engine,
     template: str,
     task: Task,
     questions: Sequence[Question],
@@ -105,7 +105,7 @@ def _sample(
 
 def _keep(
     stage: Reject,
-    engine: RolloutEngine,
+    engine: Engine,
     template: str,
     task: Task,
     questions: Sequence[Question],
@@ -141,7 +141,7 @@ def _keep(
 
 
 def _cost(
-    engine: RolloutEngine,
+    engine: Engine,
     template: str,
     task: Task,
     questions: Sequence[Question],

@@ -57,7 +57,7 @@ def table(study: Study) -> Table | None:
         key="costs",
         title="What it cost",
         caption="Tokens are those that were sampled, or learned from in supervised stages; TFLOPs are what "
-        "the model's mathematics needs, no padding, no recomputation. Minutes of training by what they were "
+        "the model's mathematics needs, no padding, no recomputation. Training in minutes, by what they were "
         "spent on; wall is the time of the processes, with start-up, saving and what was tried again. Pruned "
         "and failed trials are included. Evaluations do not log their minutes apart.",
         columns=(
@@ -66,8 +66,8 @@ def table(study: Study) -> Table | None:
             Column("steps", "Steps", help="training steps"),
             Column("tokens", "Tokens", help="sampled or learned from"),
             Column("tflops", "TFLOPs", help="10^12 floating point operations of the model"),
-            *(Column(f"minutes/{name}", f"{name.title()}, min") for name in SHARES),
-            Column("minutes/wall", "Wall, min"),
+            *(Column(f"minutes/{name}", name.title(), help="minutes") for name in SHARES),
+            Column("minutes/wall", "Wall", help="minutes"),
         ),
         rows=tuple(rows),
     )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from evals import metrics, statistics
-from evals.engine import Engine, Request, Sampling, sample_seed
+from evals.engine import Completion, Engine, Request, Sampling, sample_seed
+from evals.grading.verdict import Verdict
 from evals.samples import Sample
 from evals.scores import Tally, votable
 from harness.config import GRPO, SFT
 from harness.grpo.prompts import Prompt
 from harness.grpo.rollout import Graders
+from harness.rewards import Attempt
+from harness.rewards.format import format
+from harness.rewards.language import language
+from harness.rewards.mix import Reward
 
+RULES: Mapping[str, Reward] = {"format": format, "one_language": language}
 SEED = 0
 """Dev samples are drawn with the same seeds at every step of every run, so that runs compare by pairs."""
 
@@ -24,7 +30,8 @@ def evaluate(
     """The dev metrics of the policy as it stands, at the stage's temperature and length limit.
 
     ``dev/pass@1`` with ``dev/stderr`` (clustered by question), ``dev/cons@k`` for k = ``samples`` where
-    answers can vote, and the shares ``dev/truncated`` and ``dev/unparsed``.
+    answers can vote, the shares ``dev/truncated`` and ``dev/unparsed``, and what rules say of the responses:
+    ``dev/format`` and ``dev/one_language``, each with its ``_stderr``.
     """
     requests = [
         Request(prompt.text, samples, sample_seed(SEED, f"dev/{prompt.question.id}")) for prompt in prompts
@@ -66,6 +73,18 @@ def evaluate(
         "dev/unparsed": sum(question.unparsed for question in questions) / len(items),
         "dev/tokens": float(sum(len(completion.token_ids) for _, completion in items)),
     }
+    for name, rule in RULES.items():
+        by_question = np.array([rule(attempt) or 0.0 for attempt in _attempts(items, verdicts, stage)])
+        by_question = by_question.reshape(len(prompts), samples).mean(axis=1)
+        found[f"dev/{name}"] = float(by_question.mean())
+        found[f"dev/{name}_stderr"] = statistics.standard_error(by_question)
     if samples > 1 and all(votable(prompt.task) for prompt in prompts):
         found[f"dev/cons@{samples}"] = float(np.mean(metrics.cons_at_k(questions, samples).values))
     return found
+
+
+def _attempts(
+    items: Sequence[tuple[Prompt, Completion]], verdicts: Sequence[Verdict], stage: GRPO | SFT
+) -> Iterator[Attempt]:
+    for (prompt, completion), verdict in zip(items, verdicts, strict=True):
+        yield Attempt(prompt.question, prompt.text, completion, verdict, stage.max_tokens)

@@ -1,0 +1,126 @@
+"""Supervised fine-tuning against TRL's SFTTrainer: same policy folder, examples and optimiser.
+
+    python benchmarks/sft.py                 512 examples of 40 to 400 tokens, a 3.2M random Qwen2
+    python benchmarks/sft.py --examples 128 --rounds 1
+
+The loss is on responses. TRL runs twice: with packing (without FlashAttention a packed example attends to
+those before it, ours does not) and without. The three take turns, round by round, after a short round that
+does not count. Printed are medians over rounds: tokens a second, prompts and responses without padding, and
+our rate over TRL's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from grpo_step import random_policy
+from transformers import PrinterCallback
+from transformers.utils import logging as transformers_logging
+from trl import SFTConfig, SFTTrainer
+
+from harness import config
+from harness.config import SFT
+from harness.examples import Example
+from harness.policy import load_policy
+from harness.sft import SftUpdater, encode
+
+PACKED, BATCH = 512, 32
+
+
+def examples(count: int) -> list[Example]:
+    """Words of the random policy: 20 to 60 of a prompt, 20 to 340 of a response, short ones more often."""
+    rng = random.Random(0)
+
+    def words(length: int) -> str:
+        return " ".join("".join(rng.choices("abcdefghijklm", k=3)) for _ in range(length))
+
+    lengths = [(rng.randint(20, 60), int(20 + 320 * rng.random() ** 2)) for _ in range(count)]
+    return [Example(words(prompt), words(response)) for prompt, response in lengths]
+
+
+def ours(folder: Path, data: list[Example]) -> float:
+    """Seconds for all examples, ``BATCH`` a step."""
+    policy = load_policy(config.Policy(model=str(folder)), trainable=True)
+    updater = SftUpdater(policy, SFT(data="given", learning_rate=1e-5, schedule="constant"))
+    encoded = encode(data, policy)
+    began = time.perf_counter()
+    for number, start in enumerate(range(0, len(encoded), BATCH), start=1):
+        updater.update(encoded[start : start + BATCH], number)
+    return time.perf_counter() - began
+
+
+def theirs(folder: Path, data: list[Example], packing: bool) -> float:
+    """Seconds of TRL's training over all examples; packed, as many tokens a step as unpacked on average."""
+    policy = load_policy(config.Policy(model=str(folder)), trainable=True)
+    end = policy.tokenizer.eos_token
+    rows = Dataset.from_list([{"prompt": e.prompt + " ", "completion": e.response + f" {end}"} for e in data])
+    tokens = sum(len(p) + len(r) for p, r in encode(data, policy))
+    per_step = max(1, round(tokens / len(data) * BATCH / PACKED)) if packing else BATCH
+    with tempfile.TemporaryDirectory() as out:
+        settings = SFTConfig(
+            output_dir=out,
+            per_device_train_batch_size=per_step,
+            num_train_epochs=1,
+            learning_rate=1e-5,
+            lr_scheduler_type="constant",
+            packing=packing,
+            max_length=PACKED,
+            completion_only_loss=True,
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        trainer = SFTTrainer(
+            policy.model, args=settings, train_dataset=rows, processing_class=policy.tokenizer
+        )
+        trainer.remove_callback(PrinterCallback)
+        began = time.perf_counter()
+        trainer.train()
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    data = examples(options.examples)
+    with tempfile.TemporaryDirectory() as folder:
+        random_policy(Path(folder))
+        policy = load_policy(config.Policy(model=folder))
+        tokens = sum(len(prompt) + len(response) for prompt, response in encode(data, policy))
+        ways: dict[str, Callable[[list[Example]], float]] = {
+            "ours": lambda given: ours(Path(folder), given),
+            "TRL, packed": lambda given: theirs(Path(folder), given, packing=True),
+            "TRL, padded": lambda given: theirs(Path(folder), given, packing=False),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for way in ways.values():
+            way(data[: 2 * BATCH])
+        for _ in range(options.rounds):
+            for name, way in ways.items():
+                seconds[name].append(way(data))
+    rates = {name: tokens / statistics.median(each) for name, each in seconds.items()}
+    print(f"{options.examples} examples, {tokens:,} tokens, {options.threads} threads, float32")
+    for name, rate in rates.items():
+        print(f"{name:12} {rate:9,.0f} tokens/s   ours / this: {rates['ours'] / rate:.2f}")
+
+
+if __name__ == "__main__":
+    main()
