@@ -123,6 +123,10 @@ class RewardTerm(Table):
     """See ``final``."""
     model: str = ""
     """For "reward_model": a folder or hub id of a sequence classifier with one output."""
+    rubric: str = ""
+    """For "judge": what it scores by, in a sentence or two."""
+    requests: int = Field(0, ge=0)
+    """For "judge": how many times it is asked at most in one launch; 0: as often as needed."""
 
     @classmethod
     def of(cls, entry: float | RewardTerm) -> RewardTerm:

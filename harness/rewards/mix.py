@@ -15,6 +15,7 @@ from harness.rewards.consistency import consistency
 from harness.rewards.cosine import cosine
 from harness.rewards.custom import is_custom, load_custom
 from harness.rewards.format import format
+from harness.rewards.judge import JudgeReward
 from harness.rewards.language import language
 from harness.rewards.length import length, overlong
 from harness.rewards.model import RewardModel
@@ -34,7 +35,7 @@ REWARDS: Mapping[str, Reward] = {
     "repetition": repetition,
     "consistency": consistency,
 }
-REWARD_MODEL = "reward_model"
+REWARD_MODEL, JUDGE = "reward_model", "judge"
 STD_EPSILON = 1e-4
 """Added to a group's standard deviation under ``normalize`` (TRL's value)."""
 
@@ -104,7 +105,7 @@ def _each(reward: Reward) -> GroupReward:
 
 def names() -> list[str]:
     """The reward functions that an experiment can name, besides ``module:function``."""
-    return [*REWARDS, REWARD_MODEL]
+    return [*REWARDS, REWARD_MODEL, JUDGE]
 
 
 def check_names(weights: Weights) -> None:
@@ -129,6 +130,8 @@ def check_names(weights: Weights) -> None:
             )
         if (name == REWARD_MODEL) != bool(term.model):
             raise UsageError(f"rewards.{name}.model: {REWARD_MODEL} needs it, and no other function takes it")
+        if name != JUDGE and (term.rubric or term.requests):
+            raise UsageError(f"rewards.{name}: rubric and requests are for the reward {JUDGE!r}")
     if not any(RewardTerm.of(entry).counts for entry in weights.values()):
         raise UsageError(f"rewards: at least one weight must differ from 0; functions: {accepted}")
 
@@ -147,4 +150,6 @@ def make_mix(weights: Weights) -> Mix:
 def _function(name: str, term: RewardTerm) -> GroupReward:
     if name == REWARD_MODEL:
         return RewardModel(term.model)
+    if name == JUDGE:
+        return JudgeReward(term.rubric, term.requests)
     return _each(load_custom(name) if is_custom(name) else REWARDS[name])
