@@ -504,13 +504,18 @@ class Budget(Table):
     """Whether what a teacher generated counts, or is taken as given."""
 
 
+Direction = Literal["maximize", "minimize"]
+
+
 class Sweep(Table):
     """An Optuna study over the experiment's settings."""
 
-    objective: str = "dev/pass@1"
-    """The metric, as trials report it in metrics.jsonl."""
-    direction: Literal["maximize", "minimize"] = "maximize"
-    """Whether more of it is better."""
+    objective: str | Annotated[list[str], Field(min_length=1)] = "dev/pass@1"
+    """The metric, as trials report it in metrics.jsonl; or several: the winner is chosen by the first."""
+    direction: Direction | list[Direction] = "maximize"
+    """Whether more of it is better; for several objectives a list."""
+    constraints: dict[str, float] = {}
+    """Metric -> the most that it may be. A trial that exceeds one is not chosen; samplers avoid such."""
     trials: int = Field(16, ge=1)
     """The total number of trials of the study, those of earlier launches included."""
     workers: int = Field(1, ge=1)
@@ -555,10 +560,43 @@ class Sweep(Table):
     """Setting (``stage.key``) -> a list of choices, or { low, high, log, step }."""
 
     @model_validator(mode="after")
+    def _objectives(self) -> Sweep:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objective names a metric twice: {', '.join(self.objectives)}")
+        if len(self.objectives) != len(self.directions):
+            raise ValueError(
+                f"direction must be a list of {len(self.objectives)}, one for each objective: "
+                f"{', '.join(self.objectives)}"
+            )
+        if self.sampler == "cmaes" and len(self.objectives) > 1:
+            raise ValueError('sampler = "cmaes" knows one objective; for several take tpe, gp or nsga2')
+        return self
+
+    @model_validator(mode="after")
     def _priced(self) -> Sweep:
         if self.max_cost is not None and self.device_hour_price is None:
             raise ValueError("max_cost needs device_hour_price, what an hour of a device costs")
         return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """All objectives; the first is the one that a winner is chosen by."""
+        return (self.objective,) if isinstance(self.objective, str) else tuple(self.objective)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """A direction for each objective."""
+        return (self.direction,) if isinstance(self.direction, str) else tuple(self.direction)
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the first objective is better."""
+        return self.directions[0] == "maximize"
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The metrics that count besides the first objective: the others, and what is constrained."""
+        return tuple(dict.fromkeys((*self.objectives[1:], *self.constraints)))
 
     @property
     def device_hours(self) -> float | None:

@@ -297,6 +297,8 @@ def sweep_result(result: SweepResult) -> None:
     )
     console.print(f"{len(states)} trials: {counts}", markup=False)
     console.print(summary["selection"]["verdict"], markup=False)
+    if summary["pareto"] is not None:
+        console.print(_pareto_table(summary))
     table = _table(None)
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "benchmark" else "right", no_wrap=True)
@@ -306,6 +308,26 @@ def sweep_result(result: SweepResult) -> None:
             table.add_row(*_scores_row(each), end_section=each is scores[-1])
     console.print(table)
     console.print(f"Report: {result.report}", markup=False, soft_wrap=True)
+
+
+def _pareto_table(summary: Mapping[str, Any]) -> Table:
+    """The trials that no other beats in every objective, the best by the first objective on top."""
+    objectives = summary["objectives"]
+    table = _table("Not beaten in every objective")
+    for heading in (
+        "trial",
+        *(f"{name} ({direction})" for name, direction in objectives.items()),
+        "settings",
+    ):
+        table.add_column(heading, justify="left" if heading == "settings" else "right")
+    rows = [row for row in summary["trials"] if row["number"] in summary["pareto"]]
+    for row in sorted(rows, key=lambda row: row["value"], reverse=summary["direction"] == "maximize"):
+        others = (f"{row['metrics'][name]:.4g}" for name in list(objectives)[1:])
+        settings = ", ".join(f"{key} = {value}" for key, value in row["params"].items())
+        table.add_row(
+            str(row["number"]), f"{row['value']:.3f} ± {row['stderr']:.3f}", *others, escape(settings)
+        )
+    return table
 
 
 def simulation_table(rows: Sequence[tuple[str, Result]]) -> None:

@@ -56,6 +56,8 @@ def _search(
     confirmations = experiment.sweep.confirm_seeds
     total = experiment.sweep.trials + confirmations
     confirmed = 0
+    if len(experiment.sweep.objectives) > 1 and experiment.sweep.pruner != "none":
+        progress.say("With several objectives no trial is ended early: sweep.pruner has no effect.")
     with progress.step("sweep", total) as update:
 
         def show(event: Event) -> None:

@@ -107,6 +107,18 @@ class Sweep:
         return found or None
 
     @property
+    def other_objectives(self) -> Mapping[str, str]:
+        """Objectives besides the first, by which the winner is chosen: metric -> direction."""
+        found = dict(self.summary.get("objectives") or {})
+        found.pop(self.objective, None)
+        return found
+
+    @property
+    def watched(self) -> list[str]:
+        """Further objectives and constrained metrics."""
+        return list(dict.fromkeys([*self.other_objectives, *(self.summary.get("constraints") or {})]))
+
+    @property
     def confirm_steps(self) -> int | None:
         """The steps of the runs with fresh seeds, where these are not the trials' own."""
         steps = (self.experiment.get("sweep") or {}).get("confirm_steps")

@@ -52,7 +52,7 @@ def parts(study: Study, compared: Comparisons) -> Iterator[Part]:
                 sweep_figures.slices(sweep),
                 sweep_figures.importances(sweep),
                 sweep_figures.parallel(sweep),
-                sweep_figures.pareto(sweep),
+                *sweep_figures.pareto(sweep),
                 tables.selection(sweep),
                 tables.trials(sweep),
             )

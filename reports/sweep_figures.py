@@ -244,33 +244,49 @@ LAST_STEPS = 5
 """Steps at a trial's end over which its length is averaged: one step's batch is small."""
 
 
-def pareto(sweep: Sweep) -> Figure | None:
-    """The objective against the length of a completion at each trial's end, with the trials nobody beats."""
+def pareto(sweep: Sweep) -> list[Figure]:
+    """The objective against each further one, with the trials that nobody beats in both.
+
+    A sweep of one objective shows it against the length of a completion.
+    """
+    others = sweep.other_objectives or {"length": "minimize"}
+    return [figure for name, way in others.items() if (figure := _pareto(sweep, name, way == "minimize"))]
+
+
+def _pareto(sweep: Sweep, metric: str, less_is_better: bool) -> Figure | None:
     points = {}
     for trial in sweep.rows():
-        length = _final_length(sweep, trial)
-        if trial.get("state") == "complete" and trial.get("value") is not None and length is not None:
-            points[int(trial["number"])] = (length, float(trial["value"]))
+        cost = _final(sweep, trial, metric)
+        usable = trial.get("state") == "complete" and trial.get("feasible", True)
+        if usable and trial.get("value") is not None and cost is not None:
+            points[int(trial["number"])] = (cost, float(trial["value"]))
     if len(points) < 2:
         return None
-    front = undominated(points, maximize=sweep.summary.get("direction") != "minimize")
+    sign = 1 if less_is_better else -1
+    costs = {number: (sign * cost, value) for number, (cost, value) in points.items()}
+    front = undominated(costs, maximize=sweep.summary.get("direction") != "minimize")
+    what, unit = ("tokens per completion", "tokens") if metric == "length" else (metric, metric)
     told = "; ".join(
-        f"trial {number} {objective(sweep, points[number][1])} at {points[number][0]:.0f} tokens"
+        f"trial {number} {objective(sweep, points[number][1])} at {points[number][0]:.4g} {unit}"
         for number in front
     )
+    key = f"pareto-{sweep.key}" + ("" if metric == "length" else f"-{slug(metric)}")
     panel = Panel(
-        f"pareto-{sweep.key}",
-        "Accuracy and length",
-        f"{sweep.objective} of {len(points)} finished trials against tokens per completion; not beaten in "
-        f"both: {told}.",
-        partial(_draw_pareto, sweep, points, front),
+        key,
+        f"{sweep.objective} and {what}",
+        f"{sweep.objective} of {len(points)} finished trials against {what}; not beaten in both: {told}.",
+        partial(_draw_pareto, sweep, points, front, what),
         (9.2, 3.2),
     )
+    up = "down" if sweep.summary.get("direction") == "minimize" else "up"
+    side = "left" if less_is_better else "right"
+    within = " within the constraints" if sweep.summary.get("constraints") else ""
+    when = "at the last evaluation" if metric.startswith("dev/") else f"over the last {LAST_STEPS} steps"
     return Figure(
-        f"pareto-{sweep.key}",
-        "Better, or shorter",
-        f"Finished trials, length over the last {LAST_STEPS} steps of training. The line joins those that no "
-        "other trial beats in both; up and to the left is better.",
+        key,
+        "Better, or shorter" if metric == "length" else f"{sweep.objective} against {metric}",
+        f"Finished trials{within}, {what} {when}. The line joins those that no other "
+        f"trial beats in both; {up} and to the {side} is better.",
         (panel,),
         (Entry("not beaten in both", BLUE, "dot"), Entry("beaten in both", FAINT, "dot")),
         wide=True,
@@ -289,17 +305,24 @@ def undominated(points: Mapping[int, tuple[float, float]], maximize: bool = True
     return front
 
 
-def _final_length(sweep: Sweep, trial: Mapping[str, Any]) -> float | None:
-    """Tokens per completion at the end of a trial, where it logged them."""
+def _final(sweep: Sweep, trial: Mapping[str, Any], metric: str) -> float | None:
+    """A metric at the end of a trial: as the sweep judged it, or from what the trial logged."""
+    judged = (trial.get("metrics") or {}).get(metric)
+    if judged is not None:
+        return float(judged)
     frame = sweep.trials.get(int(trial["number"]))
-    if frame is None or "length" not in frame:
+    if frame is None or metric not in frame:
         return None
-    last = frame["length"].dropna().tail(LAST_STEPS)
+    last = frame[metric].dropna().tail(LAST_STEPS)
     return None if last.empty else float(last.mean())
 
 
 def _draw_pareto(
-    sweep: Sweep, points: Mapping[int, tuple[float, float]], front: Sequence[int], canvas: Canvas
+    sweep: Sweep,
+    points: Mapping[int, tuple[float, float]],
+    front: Sequence[int],
+    what: str,
+    canvas: Canvas,
 ) -> None:
     axes = canvas.add_subplot()
     scale = 100 if is_share(sweep.objective) else 1
@@ -312,7 +335,7 @@ def _draw_pareto(
             str(number), (x, scale * y), (6, 5), textcoords="offset points", fontsize=8, color=MUTED
         )
     axes.margins(0.06, 0.14)
-    axes.set_xlabel("tokens per completion (mean)")
+    axes.set_xlabel(f"{what} (mean)")
     axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
 
 

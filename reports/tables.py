@@ -249,6 +249,7 @@ def trials(sweep: Sweep) -> Table:
         cells += [setting(params.get(name)) for name in settings]
         cells.append(Cell(str(trial.get("state", "running"))))
         cells.append(percent(_with_interval(trial), trial["number"] == winner))
+        cells += [_limited(sweep, trial, name) for name in sweep.watched]
         cells.append(count(history[-1]["step"] if history else None))
         cells.append(number(trial.get("seconds"), 0))
         cells.append(count(trial.get("attempts")))
@@ -259,6 +260,7 @@ def trials(sweep: Sweep) -> Table:
     columns += [
         Column("state", "State", "text", filter=True),
         Column("value", sweep.objective, "interval", "last value on the dev questions, percent"),
+        *(Column(name, name, help=_watched_help(sweep, name)) for name in sweep.watched),
         Column("step", "Step", help="the last evaluated step"),
         Column("seconds", "Seconds", help="of all attempts"),
         Column("attempts", "Tries", help="process launches"),
@@ -272,6 +274,22 @@ def trials(sweep: Sweep) -> Table:
         columns=tuple(columns),
         rows=tuple(rows),
     )
+
+
+def _limited(sweep: Sweep, trial: Mapping[str, Any], metric: str) -> Cell:
+    """A further objective or constrained metric of a trial; beyond its limit it says so."""
+    value = (trial.get("metrics") or {}).get(metric)
+    most = (sweep.summary.get("constraints") or {}).get(metric)
+    if value is None:
+        return Cell("")
+    return Cell(f"{value:.3g}" + (" (too much)" if most is not None and value > most else ""), float(value))
+
+
+def _watched_help(sweep: Sweep, metric: str) -> str:
+    most = (sweep.summary.get("constraints") or {}).get(metric)
+    told = [f"at most {most:g}"] if most is not None else []
+    told += [f"objective: {sweep.other_objectives[metric]}"] if metric in sweep.other_objectives else []
+    return "; ".join(told)
 
 
 def selection(sweep: Sweep) -> Table:

@@ -16,10 +16,12 @@ without it was never launched, and its preparation is simply done again.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +37,8 @@ Outcome = Literal["done", "pruned", "failed", "died", "interrupted"]
 """How a launch ended. ``failed``: the run says so; ``died``: the process ended, or hung, without a word;
 ``interrupted``: it was stopped by, or went down with, its dispatcher."""
 
+LAST_STEPS = 10
+"""Steps over which a training metric is averaged to say where it ended."""
 CARRIED = ("metrics.jsonl", "samples.jsonl")
 
 
@@ -197,9 +201,11 @@ def last_activity(folder: Path) -> float:
 class Progress:
     """What a run has reported so far, read from metrics.jsonl as it grows."""
 
-    def __init__(self, path: Path, objective: str) -> None:
+    def __init__(self, path: Path, objective: str, watched: Sequence[str] = ()) -> None:
+        """``watched``: metrics whose values at the end count too (see ``metrics``)."""
         self.path = path
         self.objective = objective
+        self.watched: dict[str, dict[int, float]] = {name: {} for name in watched}
         self.history: dict[int, Evaluation] = {}
         self.step = -1
         self.names: set[str] = set()
@@ -216,6 +222,7 @@ class Progress:
         inode, offset = self._place
         if stat.st_ino != inode or stat.st_size < offset:  # a resumed run cut it back: read it again
             self.history, self.step, self.missing, offset = {}, -1, None, 0
+            self.watched = {name: {} for name in self.watched}
         if stat.st_size == offset:
             self._place = (stat.st_ino, offset)
             return False
@@ -228,6 +235,19 @@ class Progress:
         self._place = (stat.st_ino, offset + whole)
         return whole > 0
 
+    def metrics(self, until: float = math.inf) -> dict[str, float]:
+        """The watched metrics at the end, or at step ``until``, those of them that were reported.
+
+        A dev metric is that of the last evaluation, any other the mean over the last ``LAST_STEPS`` steps.
+        """
+        found = {}
+        for name, values in self.watched.items():
+            steps = sorted(step for step in values if step <= until)
+            last = steps[-1:] if name.startswith("dev/") else steps[-LAST_STEPS:]
+            if last:
+                found[name] = math.fsum(values[step] for step in last) / len(last)
+        return found
+
     def _take(self, line: bytes) -> None:
         try:
             row: dict[str, Any] = json.loads(line)
@@ -235,6 +255,9 @@ class Progress:
             return
         self.names.update(row)
         self.step = max(self.step, int(row["step"]))
+        for name, values in self.watched.items():
+            if row.get(name) is not None:
+                values[row["step"]] = float(row[name])
         if self.objective not in row:
             return
         value = row[self.objective]

@@ -84,11 +84,12 @@ class Crew:
         hang_seconds: float,
         clock: Clock,
         on_launch: Callable[[Job], None],
+        watched: Sequence[str] = (),
     ) -> None:
         """``command`` gets the experiment file, ``--out`` and the attempt's folder appended."""
         self.executor = executor
         self.command = tuple(command)
-        self.objective = objective
+        self.objective, self.watched = objective, tuple(watched)
         self.max_attempts = max_attempts
         self.hang_seconds = hang_seconds
         self.clock = clock
@@ -184,7 +185,7 @@ class Crew:
 
     def _attach(self, job: Job, attempt: Attempt) -> None:
         job.attempt = attempt
-        job.progress = Progress(attempt.folder / "metrics.jsonl", self.objective)
+        job.progress = Progress(attempt.folder / "metrics.jsonl", self.objective, self.watched)
         job.progress.refresh()
         job.active_at = self.clock.monotonic()
         job.stopping_at, job.killing = None, ""

@@ -157,7 +157,8 @@ class Dispatcher:
             executor,
             command,
             sweep.workers,
-            objective=sweep.objective,
+            objective=sweep.objectives[0],
+            watched=sweep.watched,
             max_attempts=sweep.max_attempts,
             hang_seconds=sweep.hang_minutes * 60,
             clock=clock,
@@ -344,13 +345,17 @@ class Dispatcher:
         if job.pruned is not None:
             state = "pruned"
             history = [e for e in record.history if e.step <= job.pruned.step]
-            record = replace(record, history=history, reason=job.pruned.reason)
+            metrics = job.progress.metrics(job.pruned.step) if job.progress is not None else {}
+            record = replace(record, history=history, reason=job.pruned.reason, metrics=metrics)
         elif state == "complete":
-            self._require_objective(job)
+            self._require_metrics(job)
             assert job.progress is not None
-            if job.progress.missing is not None:
+            record = replace(record, metrics=job.progress.metrics())
+            unknown = [name for name in self.sweep.watched if name not in record.metrics]
+            if job.progress.missing is not None or unknown:
                 state = "failed"
-                reason = f"{self.sweep.objective} was not a number at step {job.progress.missing}"
+                reason = f"{self.sweep.objectives[0]} was not a number at step {job.progress.missing}"
+                reason = f"{unknown[0]} was never a number" if unknown else reason
                 record = replace(record, reason=reason)
         self.seconds += record.seconds
         self.curves[number] = Curve(record.history)
@@ -375,16 +380,24 @@ class Dispatcher:
             )
         )
 
-    def _require_objective(self, job: Job) -> None:
+    def _require_metrics(self, job: Job) -> None:
+        """That a run which came to its end has named all that it is judged by."""
         progress = job.progress
         assert progress is not None
-        if progress.history or progress.missing is not None:
-            return
-        reported = sorted(name for name in progress.names if name.startswith("dev/"))
-        raise UsageError(
-            f"sweep.objective: {progress.path} has no {self.sweep.objective!r}; "
-            + (f"it has {', '.join(reported)}" if reported else "it has no dev evaluation at all")
-        )
+        absent = [name for name in self.sweep.watched if name not in progress.names]
+        first = self.sweep.objectives[0]
+        if not progress.history and progress.missing is None:
+            reported = sorted(name for name in progress.names if name.startswith("dev/"))
+            raise UsageError(
+                f"sweep.objective: {progress.path} has no {first!r}; "
+                + (f"it has {', '.join(reported)}" if reported else "it has no dev evaluation at all")
+            )
+        if absent:
+            key = "objective" if absent[0] in self.sweep.objectives else "constraints"
+            raise UsageError(
+                f"sweep.{key}: {progress.path} has no {absent[0]!r}; it has "
+                + ", ".join(sorted(progress.names - {"step", "stage", "time"}))
+            )
 
     def _record(self, job: Job) -> Record:
         launched = attempts.attempts_of(job.folder)
@@ -399,7 +412,7 @@ class Dispatcher:
 
     def _confirm(self) -> dict[str, Any]:
         """Trains the best trial's settings on fresh seeds and writes the summary with the verdict."""
-        maximize = self.sweep.direction == "maximize"
+        maximize = self.sweep.maximize
         rows = summary.trial_rows(self.study, {})
         best = summary.best_trial(rows, maximize)
         places: dict[Path, int] = {}
@@ -432,9 +445,10 @@ class Dispatcher:
                     self._set_aside_other(where, experiment)
                     self.crew.start(Job(where, experiment))
                 self._look_after(ended)
-        complete = sum(row["state"] == "complete" for row in rows)
+        complete = sum(row["state"] == "complete" and row["feasible"] for row in rows)
         fresh = [confirmed[place] for place in sorted(confirmed)]
-        selected = selection.verdict(best, fresh, self.sweep.confirm_seeds, complete, maximize)
+        beyond = sum(row["state"] == "complete" for row in rows) - complete
+        selected = selection.verdict(best, fresh, self.sweep.confirm_seeds, complete, maximize, beyond)
         selected["importances"] = self.study.importances()
         result = summary.write(self.folder, self.experiment, self.study, rows, selected)
         self.on_event(Event("selected", self.counts, reason=selected["selection"]["verdict"]))
@@ -505,12 +519,11 @@ def checked_sweep(experiment: Experiment) -> Sweep:
         raise UsageError(f"{experiment.name}: the experiment has no [sweep] table")
     if not experiment.stages:
         raise UsageError(f"{experiment.name}: the experiment has no [[stages]] to sweep")
-    if not sweep.objective.startswith("dev/"):
-        raise UsageError(
-            f"sweep.objective: must be a dev metric, such as dev/pass@1, got {sweep.objective!r}"
-        )
+    first = sweep.objectives[0]
+    if not first.startswith("dev/"):
+        raise UsageError(f"sweep.objective: must be a dev metric, such as dev/pass@1, got {first!r}")
     if not experiment.data.dev:
-        raise UsageError(f"data.dev: the sweep's objective {sweep.objective!r} needs dev questions")
+        raise UsageError(f"data.dev: the sweep's objective {first!r} needs dev questions")
     return sweep
 
 

@@ -44,9 +44,10 @@ class Rule:
 
     @classmethod
     def of(cls, sweep: Sweep) -> Rule:
+        """The sweep's rule; with several objectives there is no telling which trial is hopeless."""
         return cls(
-            kind=sweep.pruner,
-            maximize=sweep.direction == "maximize",
+            kind=sweep.pruner if len(sweep.objectives) == 1 else "none",
+            maximize=sweep.maximize,
             warmup=sweep.pruner_warmup,
             startup=sweep.pruner_startup,
             margin=sweep.pruner_margin,

@@ -98,6 +98,7 @@ def verdict(
     wanted: int,
     complete: int,
     maximize: bool,
+    out_of_bounds: int = 0,
 ) -> dict[str, Any]:
     """The ``selection`` and ``winner`` entries of the summary.
 
@@ -106,10 +107,13 @@ def verdict(
         confirmations: The fresh runs that came to their end.
         wanted: How many there were to be.
         complete: How many complete trials the best was chosen among.
+        out_of_bounds: How many further ones exceed a constraint.
         maximize: Whether more of the objective is better.
     """
     if trial is None:
-        return {"winner": None, "selection": {"verdict": "No winner: no trial came to its end."}}
+        why = f"none of the {out_of_bounds} complete trials keeps within the constraints"
+        why = why if out_of_bounds else "no trial came to its end"
+        return {"winner": None, "selection": {"verdict": f"No winner: {why}."}}
     final = trial["history"][-1]
     first = trial["history"][0]
     bases = [c.base for c in confirmations if c.base is not None]

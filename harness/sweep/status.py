@@ -27,13 +27,13 @@ def read_summary(folder: Path) -> dict[str, Any]:
     if sweep is None:
         raise UsageError(f"{folder}: holds a run, not a sweep: its experiment has no [sweep] table")
     path = folder / "summary.json"
-    empty = {"objective": sweep.objective, "planned": sweep.trials, "trials": [], "winner": None}
+    empty = {"objective": sweep.objectives[0], "planned": sweep.trials, "trials": [], "winner": None}
     summary: dict[str, Any] = files.read_json(path) if path.exists() else empty
     rows = {row["number"]: row for row in summary["trials"] if row["state"] != "running"}
     for job in (folder / "trials").glob("*/experiment.toml"):
         number = int(job.parent.name)
         if number not in rows:
-            rows[number] = _from_folder(job.parent, number, sweep.objective)
+            rows[number] = _from_folder(job.parent, number, sweep.objectives[0])
     return {**summary, "trials": [rows[number] for number in sorted(rows)]}
 
 

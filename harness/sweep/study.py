@@ -64,6 +64,8 @@ class Record:
     reason: str = ""
     run: str = ""
     """The folder of its last attempt, relative to the sweep's."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What the further objectives and the constrained metrics came to."""
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Record:
@@ -188,17 +190,19 @@ class Study:
         sweep = _sweep(experiment)
         self.experiment = experiment
         self.space = space
+        self._objectives, self._constraints = sweep.objectives, sweep.constraints
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self._study = optuna.create_study(
             study_name=experiment.name,
             storage=open_storage(storage),
-            direction=sweep.direction,
+            directions=sweep.directions,
             load_if_exists=True,
         )
-        if self._study.direction.name.lower() != sweep.direction:
+        begun = tuple(direction.name.lower() for direction in self._study.directions)
+        if begun != sweep.directions:
             raise UsageError(
-                f"sweep.direction: the study {experiment.name!r} was begun to {self._study.direction.name}"
+                f"sweep.direction: the study {experiment.name!r} was begun to {', '.join(begun)}"
             )
         owner = self._study.user_attrs.get(FOLDER)
         if owner is None:
@@ -302,7 +306,8 @@ class Study:
         """Records an intermediate value; a step already reported keeps its value."""
         opened = self._open[number]
         if evaluation.step not in opened.reported:
-            self._patiently(lambda: opened.trial.report(evaluation.value, evaluation.step))
+            if len(self._objectives) == 1:  # Optuna takes no intermediate values for several
+                self._patiently(lambda: opened.trial.report(evaluation.value, evaluation.step))
             opened.reported.add(evaluation.step)
 
     def tell(self, number: int, state: FinalState, record: Record) -> None:
@@ -311,9 +316,16 @@ class Study:
         def tell() -> None:
             if self.trials()[number].state.is_finished():
                 return
-            self._open[number].trial.set_user_attr(RECORD, asdict(record))
-            value = record.history[-1].value if state == "complete" else None
-            self._study.tell(number, value, state=OPTUNA_STATE[state], skip_if_finished=True)
+            trial = self._open[number].trial
+            trial.set_user_attr(RECORD, asdict(record))
+            for name, most in self._constraints.items():
+                if name in record.metrics and name not in trial.constraints:
+                    trial.set_constraint(name, record.metrics[name] - most)
+            values = None
+            if state == "complete":
+                others = [record.metrics[name] for name in self._objectives[1:]]
+                values = [record.history[-1].value, *others]
+            self._study.tell(number, values, state=OPTUNA_STATE[state], skip_if_finished=True)
 
         self._patiently(tell)
         self._open.pop(number, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import pandas as pd
 
 from harness import files
-from harness.config import Experiment
+from harness.config import Experiment, Sweep
 from harness.sweep.study import STATE_NAME, Record, Study
 
 
 def trial_rows(study: Study, running: Mapping[int, Record]) -> list[dict[str, Any]]:
     """One entry per trial that was begun, as in the summary's ``trials``."""
+    allowed = study.experiment.sweep.constraints if study.experiment.sweep is not None else {}
     rows = []
     for trial in study.trials():
         state = STATE_NAME.get(trial.state, "running")
@@ -35,16 +37,41 @@ def trial_rows(study: Study, running: Mapping[int, Record]) -> list[dict[str, An
                 "seconds": round(record.seconds, 3),
                 "reason": record.reason,
                 "run": record.run,
+                "metrics": record.metrics,
+                "feasible": all(record.metrics.get(name, most) <= most for name, most in allowed.items()),
             }
         )
     return rows
 
 
 def best_trial(rows: list[dict[str, Any]], maximize: bool) -> dict[str, Any] | None:
-    """The complete trial with the best last evaluation; of equals the first."""
-    complete = [row for row in rows if row["state"] == "complete"]
+    """The complete trial within the constraints that has the best last evaluation; of equals the first."""
+    complete = [row for row in rows if row["state"] == "complete" and row["feasible"]]
     sign = 1 if maximize else -1
     return max(complete, key=lambda row: sign * row["value"], default=None)
+
+
+def pareto_set(rows: list[dict[str, Any]], sweep: Sweep) -> list[int]:
+    """The complete trials within the constraints that no other one equals or beats in every objective.
+
+    Of trials with the same values all are in it.
+    """
+    signs = [1 if direction == "maximize" else -1 for direction in sweep.directions]
+    points = {
+        row["number"]: [
+            sign * value
+            for sign, value in zip(
+                signs, [row["value"], *(row["metrics"][name] for name in sweep.objectives[1:])], strict=True
+            )
+        ]
+        for row in rows
+        if row["state"] == "complete" and row["feasible"]
+    }
+    return [
+        number
+        for number, own in points.items()
+        if not any(other != own and all(map(operator.ge, other, own)) for other in points.values())
+    ]
 
 
 def write(
@@ -64,10 +91,13 @@ def write(
     confirmed = [] if winner is None else winner["confirmation"]
     summary = {
         "name": experiment.name,
-        "objective": sweep.objective,
-        "direction": sweep.direction,
+        "objective": sweep.objectives[0],
+        "direction": sweep.directions[0],
+        "objectives": dict(zip(sweep.objectives, sweep.directions, strict=True)),
+        "constraints": sweep.constraints,
+        "pareto": pareto_set(rows, sweep) if len(sweep.objectives) > 1 else None,
         "sampler": sweep.sampler,
-        "pruner": sweep.pruner,
+        "pruner": sweep.pruner if len(sweep.objectives) == 1 else "none",
         "planned": study.total,
         "trials": rows,
         **selected,
@@ -92,7 +122,8 @@ def trials_csv(rows: list[dict[str, Any]]) -> str:
         }
         plain = {key: row[key] for key in ("number", "state", "value", "stderr")}
         rest = {key: row[key] for key in ("attempts", "seconds", "reason", "run")}
-        flat.append({**plain, **evaluated, **row["params"], **rest})
+        watched = {**row["metrics"], "feasible": row["feasible"]} if row.get("metrics") else {}
+        flat.append({**plain, **evaluated, **watched, **row["params"], **rest})
     frame = pd.DataFrame(flat)
     if "step" in frame:
         frame["step"] = frame["step"].astype("Int64")

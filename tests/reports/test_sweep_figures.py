@@ -31,8 +31,7 @@ def test_the_front_is_what_no_other_point_beats(maximize: bool) -> None:
 
 def test_the_figure_names_the_front_in_its_description(sweep_folder: Path) -> None:
     [sweep] = collect([sweep_folder]).sweeps
-    figure = sweep_figures.pareto(sweep)
-    assert figure is not None
+    [figure] = sweep_figures.pareto(sweep)
     [panel] = figure.panels
     best = max(
         (trial for trial in sweep.rows() if trial["state"] == "complete"), key=lambda trial: trial["value"]

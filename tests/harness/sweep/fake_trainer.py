@@ -50,6 +50,7 @@ def train(experiment, folder, fake):
         time.sleep(fake.get("delay", 0.0) * pace)
         misbehave(step, folder, fake)
         row = {"step": step, "stage": "grpo", "time": time.time(), "reward": 0.5}
+        row |= {"length": 10 * stage["group_size"] + step, "kl": 0.01 * stage["group_size"]}
         if step % stage["eval_every"] == 0 and not fake.get("silent"):
             value = None if fake.get("nan") else height(stage, step) + 0.001 * math.sin(experiment["seed"])
             row |= {"dev/pass@1": value, "dev/stderr": 0.01}
