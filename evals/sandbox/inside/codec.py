@@ -96,7 +96,8 @@ def _encode_rare(value: object, handle: Callable[[object], list[Any]]) -> Any:
     if isinstance(value, Fraction):
         return {"Fraction": [_encode(value.numerator, handle), _encode(value.denominator, handle)]}
     if isinstance(value, (datetime, date, time)):
-        return {_name(value, ISO): value.isoformat()}
+        # ISO 8601 has no word for the second of two equal wall-clock times (PEP 495).
+        return {_name(value, ISO): [value.isoformat(), getattr(value, "fold", 0)]}
     if isinstance(value, type) and TYPES.get(value.__name__) is value:
         return {"type": value.__name__}
     if isinstance(value, timedelta):
@@ -147,7 +148,9 @@ def _decode_rare(name: str, body: Any) -> Any:
     if name == "Decimal":
         return Decimal(body)
     if name in ISO:
-        return ISO[name].fromisoformat(body)
+        text, fold = body
+        found = ISO[name].fromisoformat(text)
+        return found.replace(fold=1) if fold == 1 else found
     if name == "timedelta":
         return timedelta(*body)
     raise CodecError("an unknown type name")

@@ -6,6 +6,7 @@ import collections
 import enum
 import json
 import math
+from datetime import datetime, time
 from typing import Any, NoReturn
 
 import pytest
@@ -70,6 +71,11 @@ def test_floats_that_equal_nothing_or_keep_a_sign_cross() -> None:
     assert math.isnan(_cross(float("nan")))
     assert math.copysign(1.0, _cross(-0.0)) == -1.0
     assert _cross([math.inf, -math.inf]) == [math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("value", [time(1, 2, fold=1), datetime(2024, 10, 27, 2, 30, fold=1)])
+def test_the_second_of_two_equal_times_stays_the_second(value: time | datetime) -> None:
+    assert _cross(value).fold == 1
 
 
 def test_subclasses_cross_as_their_base() -> None:
