@@ -1,0 +1,64 @@
+"""The command line: parse, call, print. Exit code 0: the job was done; 1: it failed; 2: bad input."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from evals.tasks.task import TaskError
+from harness.cli import around, measuring, training  # noqa: F401 (importing them adds their commands)
+from harness.cli.app import app
+from harness.errors import JobError, UsageError
+
+WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it
+INTERRUPTED = 130
+_debug = False
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Settings of every command."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # Libraries read these when they are imported: one progress bar at a time is enough, and it is ours.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    global _debug  # noqa: PLW0603
+    _debug = debug
+
+
+def main() -> None:
+    """The entry point: turns errors that a person can mend into one sentence and an exit code."""
+    try:
+        code = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:
+            typer.echo("Interrupted; the same command goes on from here.", err=True)
+        sys.exit(code)
+    except WrongUsage as error:
+        if not error.format_message():  # no words at all: the help was printed
+            sys.exit(2)
+        _explain(UsageError(_usage_sentence(error)), 2)
+    except (UsageError, TaskError) as error:
+        _explain(error, 2)
+    except (JobError, OSError) as error:  # OSError: a full disk, a file that may not be read
+        _explain(error, 1)
+
+
+def _usage_sentence(error: Any) -> str:
+    """What is wrong with the words on the command line, and where help is."""
+    command = error.ctx.command_path if error.ctx is not None else "harness"
+    said = " ".join(str(error.format_message()).split()).rstrip(".")
+    return f"{said}; see {command} --help"
+
+
+def _explain(error: BaseException, code: int) -> None:
+    if _debug:
+        raise error
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(code)

@@ -1,0 +1,227 @@
+"""The commands that train: quickstart, sweep, plan, train."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.app import RUN, Experiments, Json, Overrides, Quiet, app, print_json
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.config import Experiment
+
+
+@app.command(rich_help_panel=RUN)
+def quickstart(
+    out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("runs/quickstart"),
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Shows the whole thing on the embedded tiny policy: sweep, train, evaluate, report.
+
+    Example: harness quickstart --out runs/quickstart
+    """
+    from harness.shipped import experiment_file
+
+    _sweep([experiment_file("quickstart")], overrides, out, None, False, quiet, as_json)
+
+
+@app.command(rich_help_panel=RUN)
+def sweep(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Experiment files (TOML); later ones are laid over earlier ones."),
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder; by default runs/NAME.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Where the study lives (an SQLAlchemy address); by default SQLite in the folder."),
+    ] = None,
+    accept_space_change: Annotated[
+        bool,
+        typer.Option(
+            "--accept-space-change", help="Go on in another space than the folder's sweep began in."
+        ),
+    ] = False,
+    max_device_hours: Annotated[
+        float | None, typer.Option(help="End the search when its trials have taken so many device-hours.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="End it when they have cost so much, at --price a device-hour.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="Of a device-hour, in any currency.")] = None,
+    status: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Only show how the sweep in this folder stands.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only write the trials of the sweep as CSV.")
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Only try the pruners on simulated learning curves.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Runs an Optuna study, confirms its winner on fresh seeds, evaluates base and winner, writes the report.
+
+    Interrupted or killed, the same command goes on.
+
+    Example: harness sweep experiments/quickstart.toml -s sweep.trials=24
+
+    Example: harness sweep --status runs/quickstart
+    """
+    from harness import show
+
+    if status is not None:
+        from harness.sweep.status import read_summary
+
+        summary = read_summary(status)
+        return print_json(summary) if as_json else show.sweep_status(summary)
+    if export is not None and out is not None and not files:
+        return _export(out, export)
+    if not files:
+        raise UsageError("sweep: name an experiment file, or a folder with --status DIR")
+    if export is not None:
+        from harness.config import read_experiment
+
+        return _export(out or Path("runs") / read_experiment(files, overrides or ()).name, export)
+    if simulate:
+        return _simulate(files, overrides, as_json)
+    caps = {"max_device_hours": max_device_hours, "max_cost": max_cost, "device_hour_price": price}
+    given = [f"sweep.{key}={value}" for key, value in caps.items() if value is not None]
+    overrides = [*(overrides or []), *given]
+    _sweep(files, overrides, out, storage, accept_space_change, quiet, as_json)
+
+
+@app.command(rich_help_panel=RUN)
+def plan(
+    files: Experiments,
+    overrides: Overrides = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="h200, h100, a100, l40s or rtx4090: by its data sheet; else tried out here."),
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="How many of them work on a run.")] = 1,
+    response: Annotated[
+        float | None, typer.Option(min=1, help="Tokens of a response; by default half of what is allowed.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of a device-hour, in any currency.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Estimates tokens, FLOPs, memory, time and price of an experiment before anything runs.
+
+    Without --device a few steps of every stage are tried on this machine.
+
+    Example: harness plan experiments/distill-vs-rl.toml --device h100 --price 2.5
+    """
+    from harness import show
+    from harness.config import read_experiment
+    from harness.plan.machines import DEVICES
+    from harness.plan.plan import plan_here, plan_on
+    from harness.progress import Progress
+
+    experiment = read_experiment(files, overrides or ())
+    if device is None:
+        found = plan_here(experiment, Progress(quiet), price)
+    elif device in DEVICES:
+        found = plan_on(experiment, DEVICES[device], devices, response, price)
+    else:
+        raise UsageError(f"--device {device}: accepted: {', '.join(DEVICES)}")
+    if as_json:
+        return print_json(found.to_json())
+    show.plan_table(found)
+
+
+@app.command(rich_help_panel=RUN)
+def train(
+    files: Experiments,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Trains what the experiment's stages say; interrupted or killed, the same command goes on.
+
+    Example: harness train experiments/quickstart.toml --out runs/one -s grpo.beta=0.01
+    """
+    from harness.config import read_experiment
+    from harness.progress import Progress
+    from harness.recipe import run_experiment
+
+    experiment = read_experiment(files, overrides or ())
+    folder = out or Path("runs") / experiment.name
+    if experiment.compare is not None:
+        return _train_arms(experiment, folder, quiet, as_json)
+    state = run_experiment(experiment, folder, Progress(quiet), sys.argv)
+    if as_json:
+        print_json({"folder": str(folder), "state": state})
+    elif not quiet:
+        typer.echo(f"{state}: {folder}")
+
+
+def _train_arms(experiment: Experiment, folder: Path, quiet: bool, as_json: bool) -> None:
+    from harness import show
+    from harness.arms import train_and_compare
+    from harness.progress import Progress
+
+    result = train_and_compare(experiment, folder, Progress(quiet))
+    if as_json:
+        return print_json(result.to_json())
+    show.arms_table(result)
+    show.differences_table(result.comparisons)
+    typer.echo(f"Report: {result.report}")
+
+
+def _sweep(
+    files: list[Path],
+    overrides: list[str] | None,
+    out: Path | None,
+    storage: str | None,
+    accept_space_change: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from harness import show
+    from harness.config import read_experiment
+    from harness.progress import Progress
+    from harness.sweep_job import sweep_and_measure
+
+    experiment = read_experiment(files, overrides or ())
+    folder = out or Path("runs") / experiment.name
+    result = sweep_and_measure(experiment, folder, Progress(quiet), storage, accept_space_change)
+    if as_json:
+        print_json(result.summary)
+    else:
+        show.sweep_result(result)
+
+
+def _export(folder: Path, file: Path) -> None:
+    from harness.files import write_text
+    from harness.sweep.status import read_summary
+    from harness.sweep.summary import trials_csv
+
+    rows = [row for row in read_summary(folder)["trials"] if "params" in row]
+    write_text(file, trials_csv(rows))
+    typer.echo(f"{len(rows)} trials: {file}")
+
+
+def _simulate(files: list[Path], overrides: list[str] | None, as_json: bool) -> None:
+    from harness import show
+    from harness.config import read_experiment
+    from harness.sweep.simulate import compare_rules
+
+    experiment = read_experiment(files, overrides or ())
+    if experiment.sweep is None:
+        raise UsageError(f"{experiment.name}: the experiment has no [sweep] table")
+    rows = compare_rules(experiment.sweep)
+    if as_json:
+        print_json([{"pruner": name, **vars(result)} for name, result in rows])
+    else:
+        show.simulation_table(rows)

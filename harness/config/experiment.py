@@ -1,0 +1,152 @@
+"""The experiment: everything that one TOML file says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from harness.config.policy import Policy
+from harness.config.stages import GRPO, Stage, parts
+from harness.config.sweep import Sweep
+from harness.config.table import Table
+
+
+class Data(Table):
+    """Which questions train the policy and which ones steer the sweep, as ``task:split[a:b]``."""
+
+    train: list[str]
+    """Prompts for training; one specification or a list that is mixed."""
+    dev: list[str] = []
+    """Questions for pruning and selection: never the benchmarks."""
+    dev_samples: int = Field(4, ge=1)
+    """Samples per dev question."""
+
+    @field_validator("train", "dev", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
+class Arm(Table):
+    """One way of training the policy, compared with others (see ``Compare``)."""
+
+    stages: list[Stage]
+    """What happens to the policy, in order."""
+    budget: Budget | None = None
+    """What training may cost; by default the experiment's budget."""
+    policy: Policy | None = None
+    """Another policy than the experiment's: a student of another size, say. It is measured untrained too."""
+    space: dict[str, Any] = {}
+    """What is tuned, as in ``[sweep.space]``, with the ``tuning_trials`` that every arm has."""
+
+
+class Compare(Table):
+    """Arms of one policy, trained from several seeds and compared: distilled against reinforced, say."""
+
+    seeds: int = Field(3, ge=1)
+    """Training seeds of each arm, from the experiment's own seed on."""
+    tuning_trials: int = Field(0, ge=0)
+    """Settings tried for each arm on the dev questions before its seeds are trained: as many for each."""
+    workers: int = Field(1, ge=1)
+    """Runs that are trained side by side."""
+    arms: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Arm] = Field(min_length=1)
+    """The arms by name; the untrained policy, "base", is measured beside those that start from it."""
+
+    @model_validator(mode="after")
+    def _arms_are_alike(self) -> Compare:
+        for name in self.arms:
+            if name == "base" or (name.removesuffix("-base") in self.arms and name.endswith("-base")):
+                raise ValueError(f'arms.{name}: "base" is an untrained policy; name the arm otherwise')
+        for name, arm in self.arms.items():
+            if bool(arm.space) != bool(self.tuning_trials):
+                raise ValueError(
+                    f"arms.{name}.space: with tuning_trials every arm is tuned, and without it none; "
+                    "another arm with more tuning would not be a fair comparison"
+                )
+        return self
+
+
+class Eval(Table):
+    """What is measured at the end."""
+
+    benchmarks: list[str] = []
+    """Task names (``harness eval --help`` lists them)."""
+    samples: int | dict[str, int] = 1
+    """Samples per question, or per benchmark by name."""
+    temperature: float = Field(0.6, ge=0.0)
+    """The sampling temperature; 0 is greedy."""
+    top_p: float = Field(0.95, gt=0.0, le=1.0)
+    """Nucleus sampling's probability mass."""
+    max_tokens: int = Field(32768, ge=1)
+    """The longest response, in tokens."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What samples the policy."""
+    protocol: str = "experiment"
+    """The name that these settings go by in scores.json."""
+
+
+class Budget(Table):
+    """What training may cost: it ends with the first step that reaches ``limit``, whatever ``steps`` say.
+
+    Evaluations never count. Falling learning rates follow the budget where it is the first to end.
+    """
+
+    measure: Literal["flops", "tokens", "device_seconds"] = "flops"
+    """Model FLOPs; tokens sampled or learned from; or seconds of a device, which no two launches repeat."""
+    limit: float = Field(gt=0.0)
+    """How much of it, all stages together."""
+    teacher: bool = True
+    """Whether what a teacher generated counts, or is taken as given."""
+
+
+class Tracking(Table):
+    """W&B; metrics.jsonl is written in any case."""
+
+    wandb: Literal["auto", "online", "offline", "off"] = "auto"
+    """"auto" is online when the user is logged in, else offline."""
+    project: str = "grpo-harness"
+    """The W&B project."""
+
+
+class Experiment(Table):
+    """One TOML file: what to train, on what, how, and how it is measured."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run's folder and the W&B group."""
+    seed: int = Field(0, ge=0)
+    """Everything random derives from it."""
+    policy: Policy
+    """The model."""
+    data: Data
+    """The questions."""
+    stages: list[Stage] = []
+    """What happens to the policy, in order."""
+    budget: Budget | None = None
+    """What training may cost, in compute; by default its steps are the limit."""
+    eval: Eval = Eval()
+    """The measurement at the end."""
+    compare: Compare | None = None
+    """Several ways of training the policy, in place of ``stages``."""
+    sweep: Sweep | None = None
+    """The study, for ``harness sweep``."""
+    sweep_of: str | None = None
+    """In a trial's own experiment: the name of the sweep that it belongs to."""
+    tracking: Tracking = Tracking()
+    """Where figures go besides the run's folder."""
+
+    @model_validator(mode="after")
+    def _stage_names(self) -> Experiment:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"stages must have different names, got {names}")
+        if self.policy.lora is not None:
+            for stage in parts(self.stages):
+                if isinstance(stage, GRPO) and stage.reference.refresh == "ema":
+                    raise ValueError(
+                        f"{stage.name}.reference.refresh: an average of adapters is none of policies; with "
+                        "policy.lora, accepted: never, every"
+                    )
+        if self.compare is not None and (self.stages or self.sweep is not None):
+            raise ValueError("compare: its arms have the stages, so leave out [[stages]] and [sweep]")
+        return self

@@ -1,0 +1,111 @@
+"""The sweep: objective, sampler, pruner, budgets and the space."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from harness.config.table import Table
+
+Direction = Literal["maximize", "minimize"]
+
+
+class Sweep(Table):
+    """An Optuna study over the experiment's settings."""
+
+    objective: str | Annotated[list[str], Field(min_length=1)] = "dev/pass@1"
+    """The metric, as trials report it in metrics.jsonl; or several: the winner is chosen by the first."""
+    direction: Direction | list[Direction] = "maximize"
+    """Whether more of it is better; for several objectives a list."""
+    constraints: dict[str, float] = {}
+    """Metric -> the most that it may be. A trial that exceeds one is not chosen; samplers avoid such."""
+    trials: int = Field(16, ge=1)
+    """The total number of trials of the study, those of earlier launches included."""
+    workers: int = Field(1, ge=1)
+    """Trials that run side by side."""
+    max_device_hours: float | None = Field(None, gt=0.0)
+    """When the trials have taken so many hours of a device, those at work end and the winner is confirmed."""
+    max_cost: float | None = Field(None, gt=0.0)
+    """The same, as a price: it needs ``device_hour_price``."""
+    device_hour_price: float | None = Field(None, gt=0.0)
+    """What an hour of a device costs, in any currency."""
+    executor: Literal["local", "ray"] = "local"
+    """What launches trials: processes of this machine, or a Ray cluster (RAY_ADDRESS)."""
+    cpus_per_trial: float = Field(1.0, gt=0.0)
+    """CPU cores that Ray reserves for a trial; processes of this machine split its cores evenly."""
+    gpus_per_trial: float = Field(0.0, ge=0.0)
+    """GPUs that Ray reserves for a trial; processes of this machine split its devices evenly."""
+    deterministic: bool | None = None
+    """Whether the same seed gives the same trials, however fast each is; by default up to two workers."""
+    sampler: Literal["tpe", "random", "gp", "nsga2", "cmaes", "qmc", "grid"] = "tpe"
+    """Optuna's sampler; "grid" walks every point of a space of choices and steps, in shuffled order."""
+    startup_trials: int = Field(4, ge=0)
+    """Random trials before TPE, GP and CMA-ES begin to model."""
+    pruner: Literal["curve", "median", "halving", "hyperband", "none"] = "curve"
+    """What ends hopeless trials early, on dev evaluations only; "curve" judges by its forecast."""
+    pruner_warmup: int = Field(0, ge=0)
+    """No trial is pruned at or before this step."""
+    pruner_startup: int = Field(1, ge=1)
+    """No trial is pruned at a step that fewer other trials have reached."""
+    pruner_margin: float = Field(0.9, ge=0.0)
+    """The margin for noise, in standard errors of what is compared: forecasts ("curve") or evaluations."""
+    pruner_reduction: int = Field(3, ge=2)
+    """Halving and Hyperband keep the best 1/N at each rung; rungs are that factor of evaluations apart."""
+    confirm_seeds: int = Field(2, ge=0)
+    """Fresh training seeds on which the winner is trained again before it is believed."""
+    confirm_steps: int | None = Field(None, ge=1)
+    """Training steps of those runs; by default as in the trials."""
+    max_attempts: int = Field(3, ge=1)
+    """Launches in a row without a newer checkpoint before a trial counts as failed."""
+    hang_minutes: float = Field(30.0, gt=0.0)
+    """A run that writes nothing for so long is killed and goes on from its last checkpoint."""
+    space: dict[str, Any] = {}
+    """Setting (``stage.key``) -> a list of choices, or { low, high, log, step }."""
+
+    @model_validator(mode="after")
+    def _objectives(self) -> Sweep:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objective names a metric twice: {', '.join(self.objectives)}")
+        if len(self.objectives) != len(self.directions):
+            raise ValueError(
+                f"direction must be a list of {len(self.objectives)}, one for each objective: "
+                f"{', '.join(self.objectives)}"
+            )
+        if self.sampler == "cmaes" and len(self.objectives) > 1:
+            raise ValueError('sampler = "cmaes" knows one objective; for several take tpe, gp or nsga2')
+        return self
+
+    @model_validator(mode="after")
+    def _priced(self) -> Sweep:
+        if self.max_cost is not None and self.device_hour_price is None:
+            raise ValueError("max_cost needs device_hour_price, what an hour of a device costs")
+        return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """All objectives; the first is the one that a winner is chosen by."""
+        return (self.objective,) if isinstance(self.objective, str) else tuple(self.objective)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """A direction for each objective."""
+        return (self.direction,) if isinstance(self.direction, str) else tuple(self.direction)
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the first objective is better."""
+        return self.directions[0] == "maximize"
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The metrics that count besides the first objective: the others, and what is constrained."""
+        return tuple(dict.fromkeys((*self.objectives[1:], *self.constraints)))
+
+    @property
+    def device_hours(self) -> float | None:
+        """The cap on the trials' device-hours, the tighter of the two; None without one."""
+        caps = [] if self.max_device_hours is None else [self.max_device_hours]
+        if self.max_cost is not None and self.device_hour_price is not None:
+            caps.append(self.max_cost / self.device_hour_price)
+        return min(caps, default=None)
