@@ -69,7 +69,7 @@ def evolution_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
 
     ``reflection``: markers per 1,000 tokens; ``steps_wrong``: wrong steps of arithmetic per completion;
     ``self_correction``: the share of those that are mended, left out where there is none;
-    ``one_language``: the share of reasoning words in the question's script, a mean over completions.
+    ``one_language``: the share of reasoning words in the question's language, a mean over completions.
     """
     tokens = sum(attempt.tokens for attempt in attempts)
     found = [corrections(attempt.text) for attempt in attempts]

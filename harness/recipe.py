@@ -28,7 +28,8 @@ from harness.policy import Policy, load_policy
 from harness.progress import Progress
 from harness.reject import sample_and_keep
 from harness.rewards import check_names
-from harness.rewards.mix import REWARDS
+from harness.rewards.asked import named_judge
+from harness.rewards.mix import JUDGE, REWARDS
 from harness.run import Run, State, read_status
 from harness.sft import train_sft
 from harness.tiny.build import SIZES, tiny_folder
@@ -40,8 +41,10 @@ EVALUATION_SEED = 7_000_000
 """Benchmarks are sampled with seeds that neither training nor dev evaluations use."""
 
 
-def check_experiment(experiment: Experiment) -> None:
+def check_experiment(experiment: Experiment, runs_here: bool = True) -> None:
     """Refuses what cannot run before any model is loaded: no stages, unknown rewards, tasks or templates.
+
+    ``runs_here``: a judge that the experiment needs must be named in the environment.
 
     Raises:
         UsageError, TaskError: one sentence that names the key.
@@ -55,6 +58,9 @@ def check_experiment(experiment: Experiment) -> None:
         _check_stage(stage, kept, experiment)
         if isinstance(stage, Reject):
             kept.append(stage.name)
+        judged = isinstance(stage, GRPO) and JUDGE in stage.rewards
+        if runs_here and (judged or (isinstance(stage, Reject) and JUDGE in stage.keep)):
+            named_judge()
     _check_template("policy.template", experiment.policy.template)
     if experiment.policy.server:
         raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
@@ -81,9 +87,10 @@ def _check_stage(stage: GRPO | SFT | Reject | Evaluate, kept: Sequence[str], exp
                     f"{stage.name}.data: {stage.data!r} is no file and none of {', '.join(known)}"
                 )
         case Reject():
-            unknown = [name for name in stage.keep if name not in REWARDS]
+            accepted = [*REWARDS, JUDGE]
+            unknown = [name for name in stage.keep if name not in accepted]
             if unknown:
-                raise UsageError(f"{stage.name}.keep.{unknown[0]}: accepted: {', '.join(REWARDS)}")
+                raise UsageError(f"{stage.name}.keep.{unknown[0]}: accepted: {', '.join(accepted)}")
             if stage.teacher is not None:
                 _check_template(f"{stage.name}.teacher.template", stage.teacher.template)
                 _check_counted(stage.name, stage.teacher, experiment.budget)

@@ -30,7 +30,8 @@ from harness.flops import Shape
 from harness.ledger import devices
 from harness.progress import Progress
 from harness.rewards import Attempt
-from harness.rewards.mix import REWARDS
+from harness.rewards.judge import JudgeReward
+from harness.rewards.mix import JUDGE, REWARDS
 from harness.run import Run
 
 SEED = 3_000_000
@@ -118,21 +119,20 @@ def _keep(
         (row["id"], row["sample"]): decode_ids(row["token_ids"])
         for row in files.read_lines(folder / "tokens.jsonl")
     }
-    taken: dict[str, set[str]] = defaultdict(set)
     place = {id: number for number, id in enumerate(asked)}
     samples = sorted(read_samples(folder / "samples.jsonl"), key=lambda s: (place[s.id], s.sample))
-    for sample in samples:
-        question = asked[sample.id]
-        prompt = render(question, task, template, engine.tokenizer)
-        attempt = _attempt(stage, question, prompt, sample, tokens[sample.id, sample.sample])
-        rule = turned_away_by(stage, attempt, taken[sample.id])
+    prompts = {id: render(question, task, template, engine.tokenizer) for id, question in asked.items()}
+    attempts = [_attempt(stage, asked[s.id], prompts[s.id], s, tokens[s.id, s.sample]) for s in samples]
+    taken: dict[str, set[str]] = defaultdict(set)
+    for sample, attempt, broken in zip(samples, attempts, broken_rules(stage, attempts), strict=True):
+        rule = broken or _too_many(stage, attempt, taken[sample.id])
         counts[rule or "kept"] += 1
         if rule is None:
             taken[sample.id].add(_normal(sample.response))
             yield {
                 "id": f"{sample.id}#{sample.sample}",
                 "task": task.name,
-                "question": question.text,
+                "question": attempt.question.text,
                 "response": attempt.text,
                 "tokens": sample.tokens,
                 "model": engine.model_hash,
@@ -165,21 +165,37 @@ def _cost(
     return {"tokens": tokens, "flops": flops, "device_seconds": devices() * seconds}
 
 
-def turned_away_by(stage: Reject, attempt: Attempt, taken: set[str]) -> str | None:
-    """The first rule that a response breaks; None where it is to be kept.
+def broken_rules(stage: Reject, attempts: Sequence[Attempt]) -> list[str | None]:
+    """For each response the first rule that it breaks by itself; None where it breaks none."""
+    broken = [_broken_rule(stage, attempt) for attempt in attempts]
+    least = stage.keep.get(JUDGE)
+    passed = [place for place, rule in enumerate(broken) if rule is None]
+    if least is not None and passed:
+        scores = JudgeReward(stage.judge_rubric)([attempts[place] for place in passed])
+        for place, score in zip(passed, scores, strict=True):
+            if score is None or score < least:
+                broken[place] = "not graded" if score is None else JUDGE
+    return broken
 
-    ``taken`` holds the responses to the same question that were kept before it, in normal form.
-    """
+
+def _broken_rule(stage: Reject, attempt: Attempt) -> str | None:
     if attempt.truncated:
         return "truncated"
     if attempt.tokens < stage.min_tokens:
         return "too short"
     for name, least in stage.keep.items():
+        if name == JUDGE:
+            continue
         value = REWARDS[name](attempt)
         if value is None:
             return "not graded"
         if value < least:
             return name
+    return None
+
+
+def _too_many(stage: Reject, attempt: Attempt, taken: set[str]) -> str | None:
+    """``taken``: the responses to the same question that were kept before it, in normal form."""
     if _normal(attempt.completion.text) in taken:
         return "duplicate"
     if len(taken) >= stage.per_question:

@@ -47,7 +47,9 @@ class RewardTerm(Table):
     model: str = ""
     """For "reward_model": a folder or hub id of a sequence classifier with one output."""
     rubric: str = ""
-    """For "judge": what it scores by, in a sentence or two."""
+    """For "judge": what it judges by, in a sentence or two."""
+    pairwise: bool = False
+    """For "judge": it says which of two responses of a group is better, in place of scoring each."""
     requests: int = Field(0, ge=0)
     """For "judge": how many times it is asked at most in one launch; 0: as often as needed."""
 
@@ -257,6 +259,8 @@ class Answers(Table):
     """The shortest response that is kept."""
     keep: dict[str, float] = {"accuracy": 1.0, "format": 1.0, "language": 0.95, "repetition": -0.2}
     """Reward functions and the least value of each with which a response is kept."""
+    judge_rubric: str = ""
+    """What "judge" among them scores by, in a sentence or two; it sees only what passes everything else."""
     per_question: int = Field(1, ge=1)
     """How many different responses to one question are kept at most."""
 

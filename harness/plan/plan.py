@@ -117,14 +117,14 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
     if compare is not None:
         for name in compare.arms:
             arm = arm_experiment(experiment, name, experiment.seed)
-            check_experiment(arm)
+            check_experiment(arm, runs_here=False)
             yield _Kind(name, compare.seeds, arm)
             if compare.tuning_trials:
                 yield _Kind(f"{name}: tuning", compare.tuning_trials, arm.model_copy(update={"eval": bare}))
         for name, policy in untrained(experiment).items():
             yield _Kind(name, 1, measured.model_copy(update={"policy": policy}), trains=False)
         return
-    check_experiment(experiment)
+    check_experiment(experiment, runs_here=False)
     if sweep is None:
         yield _Kind("run", 1, experiment)
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 import regex
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from harness.rewards.attempt import Attempt
 
@@ -20,23 +22,66 @@ WORD = regex.compile(rf"[{SPACELESS}]|[^\P{{L}}{SPACELESS}](?:[^\P{{L}}{SPACELES
 SCRIPT = regex.compile("|".join(rf"(?P<{name}>\p{{Script={name}}})" for name in SCRIPTS))
 
 
-def language(attempt: Attempt) -> float | None:
-    """The share of the reasoning's words in the question's script, in [0, 1] (DeepSeek-R1, section 2.3.2).
+SENTENCE = regex.compile(r"(?:[.!?:;](?=\s|$)|[\n。！？；])+")
+LANGUAGES = (
+    "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "he", "hi", "hr",
+    "hu", "hy", "id", "it", "ja", "ka", "ko", "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl",
+    "sr", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh",
+)  # fmt: skip
+"""What is told apart, by ISO 639-1 code. Latin is left out: formulas in words look like it."""
+SURE = 0.9
+"""The least probability with which a sentence counts as one of another language."""
+WORDS = 4
+"""The shortest sentence, in words, whose language is asked for."""
 
-    A character of Chinese, Japanese or Thai counts as a word. Digits, punctuation, LaTeX commands and
-    single Latin or Greek letters (variables) belong to every language; reasoning of nothing but those
-    earns 1, and no reasoning at all earns 0. ``question.info["scripts"]``, a list of names from
-    ``SCRIPTS``, overrides the script found in the question's text. Languages that share a script are not
-    told apart.
+
+def language(attempt: Attempt) -> float | None:
+    """The share of the reasoning's words in the question's language, in [0, 1] (DeepSeek-R1, section 2.3.2).
+
+    A word in another script is one of another language, and so is each word of a sentence that py3langid
+    takes for another language with a probability of at least ``SURE``; shorter or doubtful ones are the
+    question's. A character of Chinese, Japanese or Thai counts as a word. Digits, punctuation, LaTeX
+    commands and single Latin or Greek letters (variables) belong to every language; reasoning of nothing
+    but those earns 1, and no reasoning at all earns 0.
+
+    ``question.info["language"]``, an ISO 639-1 code, and ``question.info["scripts"]``, a list of names from
+    ``SCRIPTS``, override what is found in the question's text.
     """
     reasoning = attempt.reasoning
     if not reasoning:
         return 0.0
-    counts = script_counts(reasoning)
-    if not counts:
-        return 1.0
-    wanted = attempt.question.info.get("scripts") or target_scripts(attempt.question.text)
-    return sum(counts[script] for script in wanted) / counts.total()
+    info = attempt.question.info
+    scripts = info.get("scripts") or target_scripts(attempt.question.text)
+    tongue = info.get("language") or detect(attempt.question.text)
+    mine = total = 0
+    for sentence in SENTENCE.split(reasoning):
+        counts = script_counts(sentence)
+        total += counts.total()
+        if not _foreign(sentence, counts.total(), tongue):
+            mine += sum(counts[script] for script in scripts)
+    return mine / total if total else 1.0
+
+
+def detect(text: str) -> str | None:
+    """The ISO 639-1 code of a text's language; None where that is doubtful, or the text too short."""
+    words = COMMAND.sub(" ", text)
+    if sum(1 for _ in WORD.finditer(words)) < WORDS:
+        return None
+    found, probability = _identifier().classify(words)
+    return found if probability >= SURE else None
+
+
+def _foreign(sentence: str, words: int, tongue: str | None) -> bool:
+    if tongue is None or words < WORDS:
+        return False
+    return detect(sentence) not in (None, tongue)
+
+
+@cache
+def _identifier() -> LanguageIdentifier:
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(LANGUAGES)
+    return identifier
 
 
 def target_scripts(text: str) -> frozenset[str]:

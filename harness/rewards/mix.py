@@ -15,7 +15,7 @@ from harness.rewards.consistency import consistency
 from harness.rewards.cosine import cosine
 from harness.rewards.custom import is_custom, load_custom
 from harness.rewards.format import format
-from harness.rewards.judge import JudgeReward
+from harness.rewards.judge import JudgeReward, PairwiseJudge
 from harness.rewards.language import language
 from harness.rewards.length import length, overlong
 from harness.rewards.model import RewardModel
@@ -130,8 +130,8 @@ def check_names(weights: Weights) -> None:
             )
         if (name == REWARD_MODEL) != bool(term.model):
             raise UsageError(f"rewards.{name}.model: {REWARD_MODEL} needs it, and no other function takes it")
-        if name != JUDGE and (term.rubric or term.requests):
-            raise UsageError(f"rewards.{name}: rubric and requests are for the reward {JUDGE!r}")
+        if name != JUDGE and (term.rubric or term.requests or term.pairwise):
+            raise UsageError(f"rewards.{name}: rubric, requests and pairwise are for the reward {JUDGE!r}")
     if not any(RewardTerm.of(entry).counts for entry in weights.values()):
         raise UsageError(f"rewards: at least one weight must differ from 0; functions: {accepted}")
 
@@ -151,5 +151,5 @@ def _function(name: str, term: RewardTerm) -> GroupReward:
     if name == REWARD_MODEL:
         return RewardModel(term.model)
     if name == JUDGE:
-        return JudgeReward(term.rubric, term.requests)
+        return (PairwiseJudge if term.pairwise else JudgeReward)(term.rubric, term.requests)
     return _each(load_custom(name) if is_custom(name) else REWARDS[name])

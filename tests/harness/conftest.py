@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from harness.policy import Policy
+from tests.harness import judged
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 END, PAD = "<|endoftext|>", "<|pad|>"
@@ -64,3 +66,13 @@ def make_random_policy(byte_tokenizer: PreTrainedTokenizerFast) -> Callable[...,
 def tiny_random_policy(make_random_policy: Callable[..., Policy]) -> Policy:
     """A fresh random Qwen2: 2 layers, width 48, grouped-query attention, 262 tokens, 256 positions."""
     return make_random_policy()
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[judged.Judged]:
+    """A judge that the environment names, with an empty cache."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    with judged.serve() as (address, state):
+        monkeypatch.setenv("HARNESS_JUDGE_URL", address)
+        monkeypatch.setenv("HARNESS_JUDGE_MODEL", "the-judge")
+        yield state

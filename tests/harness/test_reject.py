@@ -20,9 +20,10 @@ from harness.flops import shape_of
 from harness.policy import Policy, save_policy
 from harness.progress import Progress
 from harness.recipe import _check_ids, check_experiment, run_experiment
-from harness.reject import sample_and_keep, turned_away_by
+from harness.reject import _too_many, broken_rules, sample_and_keep
 from harness.rewards import Attempt
 from harness.run import Run
+from tests.harness.judged import Judged
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(4)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
@@ -47,17 +48,25 @@ def attempt(text: str, status: Any = "correct", tokens: int = 20) -> Attempt:
     ],
 )
 def test_the_first_broken_rule_is_named(made: Attempt, rule: str | None) -> None:
-    assert turned_away_by(Reject(min_tokens=3), made, set()) == rule
+    assert broken_rules(Reject(min_tokens=3), [made]) == [rule]
 
 
 def test_repetition_duplicates_and_plenty_are_turned_away() -> None:
     again = Attempt(
         Question("q", "2+2?", "4"), "", Completion(GOOD, (1, 2) * 20, (), "stop"), Verdict("correct"), 50
     )
-    assert turned_away_by(Reject(), again, set()) == "repetition"
-    assert turned_away_by(Reject(), attempt(GOOD.replace(" ", "  ")), {GOOD}) == "duplicate"
-    assert turned_away_by(Reject(), attempt(GOOD), {"another"}) == "enough for its question"
-    assert turned_away_by(Reject(per_question=2), attempt(GOOD), {"another"}) is None
+    assert broken_rules(Reject(), [again]) == ["repetition"]
+    assert _too_many(Reject(), attempt(GOOD.replace(" ", "  ")), {GOOD}) == "duplicate"
+    assert _too_many(Reject(), attempt(GOOD), {"another"}) == "enough for its question"
+    assert _too_many(Reject(per_question=2), attempt(GOOD), {"another"}) is None
+
+
+def test_a_judge_sees_what_passed_the_rules(judge: Judged) -> None:
+    stage = Reject(keep={"accuracy": 1.0, "judge": 0.3}, judge_rubric="Is it exclaimed?")
+    made = [attempt("!!!!!"), attempt("!"), attempt("!!!!!!", "wrong"), attempt("nonsense")]
+    assert broken_rules(stage, made) == [None, "judge", "accuracy", "not graded"]
+    assert len(judge.asked) == 3
+    assert all("Is it exclaimed?" in prompt for prompt in judge.asked)
 
 
 def sample(folder: Path, policy: Policy, stage: Reject) -> Path:
@@ -115,9 +124,13 @@ def test_nothing_kept_ends_the_run_with_the_counts(tiny_random_policy: Policy, t
             r"reject.teacher.template: unknown template 'nonsense'; accepted: ",
         ),
         ([Reject(keep={"spelling": 1.0}), SFT(data="reject")], r"reject.keep.spelling: accepted: accuracy"),
+        ([Reject(keep={"judge": 0.5}), SFT(data="reject")], r"rewards\.judge: set HARNESS_JUDGE_URL"),
     ],
 )
-def test_stages_that_cannot_work_are_refused(stages: list[Any], message: str) -> None:
+def test_stages_that_cannot_work_are_refused(
+    stages: list[Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HARNESS_JUDGE_URL", raising=False)
     experiment = Experiment(
         name="x", policy=config.Policy(model="tiny"), data=Data(train="tiny-aime:train"), stages=stages
     )

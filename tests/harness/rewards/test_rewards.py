@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from evals.grading.verdict import Status, Verdict
 from evals.tasks.task import Question
 from harness.errors import UsageError
 from harness.rewards import Attempt, check_names, make_mix, names
+from harness.rewards.language import SENTENCE, detect
 from harness.rewards.mix import REWARDS
 
 GOOD = "<think>Two and two make four.</think>\n<answer>4</answer>"
@@ -162,6 +166,48 @@ def test_language_measures_code_switching_by_words() -> None:
     mixed = "<think>first we add 两个数 and then divide</think>"
     assert reward("language", mixed) == pytest.approx(6 / 9)
     assert reward("language", "<think>first加second</think>") == pytest.approx(2 / 3)
+
+
+ENGLISH = "How many apples does she have after she has given five of them away?"
+RUSSIAN = "Сколько яблок осталось у Марии после того, как она отдала пять из них своим друзьям?"
+GERMAN = "Zuerst berechne ich die Summe der beiden Zahlen, dann teile ich sie durch drei."
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "info", "value"),
+    [
+        (GERMAN, ENGLISH, {}, 0.0),
+        (GERMAN, "Wie viele Äpfel hat sie noch, nachdem sie fünf davon verschenkt hat?", {}, 1.0),
+        (GERMAN, ENGLISH, {"language": "de"}, 1.0),
+        (GERMAN, "$x^2 = 4$", {}, 1.0),  # nobody says which language, so a script is all that is known
+        ("First we add the numbers that were given. " + GERMAN, ENGLISH, {}, 8 / 22),
+        ("Primero sumo los dos números y luego divido el total entre las tres personas.", ENGLISH, {}, 0.0),
+        (
+            "Спочатку я додам два числа і потім поділю на три.",
+            RUSSIAN,
+            {},
+            0.0,
+        ),
+        ("Let ABC be a triangle with circumcenter O. sin cos tan gcd lcm. By AM-GM it is.", ENGLISH, {}, 1.0),
+    ],
+)
+def test_language_tells_languages_of_one_script_apart(
+    text: str, question: str, info: dict[str, str], value: float
+) -> None:
+    found = reward("language", f"<think>{text}</think>", question=question, **info)
+    assert found == pytest.approx(value)
+
+
+RECORDED = Path(os.environ.get("HARNESS_DATA", ".")) / "recorded" / "gsm8k_model_solutions.jsonl"
+
+
+@pytest.mark.skipif(not RECORDED.is_file(), reason="HARNESS_DATA names no folder with recorded/")
+def test_language_of_recorded_english_is_english() -> None:
+    with RECORDED.open(encoding="utf-8") as rows:
+        solutions = [json.loads(row)["175b_verification"]["solution"] for row in rows]
+    sentences = [sentence for solution in solutions for sentence in SENTENCE.split(solution)]
+    assert len(sentences) > 5000
+    assert {detect(sentence) for sentence in sentences} <= {"en", None}
 
 
 def test_language_cannot_be_had_by_silence_or_by_the_answer_alone() -> None:
