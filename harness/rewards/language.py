@@ -25,8 +25,8 @@ SCRIPT = regex.compile("|".join(rf"(?P<{name}>\p{{Script={name}}})" for name in 
 SENTENCE = regex.compile(r"(?:[.!?:;](?=\s|$)|[\n。！？；])+")
 LANGUAGES = (
     "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "he", "hi", "hr",
-    "hu", "hy", "id", "it", "ja", "ka", "ko", "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl",
-    "sr", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh",
+    "hu", "hy", "id", "it", "ja", "ka", "ko", "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk",
+    "sl", "sr", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh",
 )  # fmt: skip
 """What is told apart, by ISO 639-1 code. Latin is left out: formulas in words look like it."""
 SURE = 0.9
