@@ -64,6 +64,11 @@ def corrections(text: str) -> Corrections:
     return Corrections(len(wrong), mended)
 
 
+def reflects(text: str) -> bool:
+    """Whether a text has a reflection marker, or puts a wrong step right."""
+    return PATTERN.search(text) is not None or corrections(text).mended > 0
+
+
 def evolution_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
     """What one step's completions show, by the names of metrics.jsonl.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reports import arms, costs, curves, figures, sweep_figures, tables
+from reports import arms, costs, curves, figures, passages, sweep_figures, tables
 from reports.collect import Study
 from reports.comparisons import Comparisons
 from reports.svg import Figure
@@ -57,7 +57,9 @@ def parts(study: Study, compared: Comparisons) -> Iterator[Part]:
                 tables.trials(sweep),
             )
         )
-    found.append(_part("runs", "Training runs", arms.figure(study), curves.runs(study)))
+    found.append(
+        _part("runs", "Training runs", arms.figure(study), curves.runs(study), passages.table(study))
+    )
     found.append(_part("questions", "Questions", figures.heat_maps(study)))
     found.append(_part("cost", "Cost", costs.table(study)))
     yield from (part for part in found if part.items)

@@ -37,7 +37,7 @@ CURVES = (
     Curve("length/wrong", "Length of wrong answers", "tokens per completion"),
     Curve("reflection", "Reflection", "marker words per 1,000 tokens", zero=True),
     Curve("self_correction", "Wrong steps mended", "wrong steps of arithmetic (%)", share=True, zero=True),
-    Curve("one_language", "One language", "reasoning words in the question's script (%)", share=True),
+    Curve("one_language", "One language", "words in the question's language (%)", share=True),
     Curve("clip_fraction", "Clipped ratios", "clipped tokens (%)", share=True, zero=True),
     Curve("truncated", "Truncated", "completions cut (%)", share=True, zero=True),
     Curve("zero_variance", "Groups of equal rewards", "groups (%)", share=True, zero=True),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import resource
 from collections.abc import Iterable
+from itertools import islice
 from statistics import fmean
 
 import torch
 
 from harness.config import GRPO
-from harness.evolution import evolution_metrics
+from harness.evolution import evolution_metrics, reflects
 from harness.grpo.loss import Loss, TokenTerms
 from harness.grpo.rollout import Batch
-from harness.rewards import Attempt
 
 
 class TokenMeans:
@@ -104,21 +104,25 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
 
 
 def sample_rows(batch: Batch, advantages: torch.Tensor, step: int, count: int = 4) -> list[dict[str, object]]:
-    """A few completions for people: the first of each of the step's first groups."""
-    rows = []
-    for rollout, group in zip(batch.rollouts[:count], advantages.tolist(), strict=False):
-        attempt: Attempt = rollout.attempts[0]
-        score = rollout.scores[0]
+    """A few completions for people: the first of each of the step's first groups, and some that reflect."""
+    first = [(place, 0) for place in range(min(count, len(batch.rollouts)))]
+    every = ((g, i) for g, rollout in enumerate(batch.rollouts) for i in range(len(rollout.attempts)))
+    others = (place for place in every if place not in first)
+    reflecting = (place for place in others if reflects(batch.rollouts[place[0]].attempts[place[1]].text))
+    rows: list[dict[str, object]] = []
+    for g, i in [*first, *islice(reflecting, count // 2)]:
+        rollout, completion = batch.rollouts[g], batch.rollouts[g].attempts[i].completion
+        score = rollout.scores[i]
         rows.append(
             {
                 "step": step,
                 "id": rollout.prompt.question.id,
                 "prompt": rollout.prompt.text,
-                "response": attempt.completion.text,
+                "response": completion.text,
                 "rewards": dict(score.parts),
                 "reward": None if math.isnan(score.total) else score.total,
-                "advantage": group[0],
-                "finish_reason": attempt.completion.finish_reason,
+                "advantage": float(advantages[g, i]),
+                "finish_reason": completion.finish_reason,
             }
         )
     return rows

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evals.engine import Completion
 from evals.grading.verdict import Verdict
 from evals.tasks.task import Question
-from harness.evolution import Corrections, corrections, evolution_metrics, reflection_markers
+from harness.evolution import Corrections, corrections, evolution_metrics, reflection_markers, reflects
 from harness.rewards import Attempt
 from harness.tiny.traces import Mixture, trace
 
@@ -84,3 +84,11 @@ def test_metrics_of_a_step() -> None:
         "one_language": pytest.approx((1 + 1 / 2) / 2),
     }
     assert "self_correction" not in evolution_metrics([attempt("<think>so it is</think>", 4)])
+
+
+def test_reflecting_is_a_marker_or_a_step_put_right() -> None:
+    assert reflects("Wait, no.")
+    assert reflects("等等")
+    assert reflects("3+4=8, 3+4=7")
+    assert not reflects("3+4=7, 3+4=7")
+    assert not reflects("3+4=8")
