@@ -18,9 +18,12 @@ from matplotlib.figure import Figure as Canvas
 from harness.ledger import FLOPS
 from reports.collect import Evaluation, Study, Training
 from reports.costs import sampled_stages
-from reports.svg import INK, MARKERS, SERIES, Entry, Figure, Panel, slug
+from reports.svg import INK, MARKS, SERIES, SERIES_MARKS, Entry, Figure, Panel, slug
 
 TERA = 1e12
+
+APART = 0.012
+"""How far points stand apart sideways, as a share of the axis."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,7 @@ def figure(study: Study) -> Figure | None:
         alt = f"pass@1 on {benchmark} against {unit} of training: {told}."
         draw = partial(_draw, benchmark, shown, groups)
         panels.append(Panel(f"arms-{slug(benchmark)}", benchmark, alt, draw))
-    marks = {"o": "dot", "s": "square"}
-    legend = [Entry(group, SERIES[i], marks.get(MARKERS[i], "dot")) for i, group in enumerate(groups)]
+    legend = [Entry(group, SERIES[i], SERIES_MARKS[i]) for i, group in enumerate(groups)]
     counted = (
         "what the model's mathematics takes, sampled answers and those of a teacher included"
         if unit == "TFLOPs"
@@ -90,6 +92,7 @@ def figure(study: Study) -> Figure | None:
         "arms",
         "Accuracy against compute" if unit == "TFLOPs" else "Accuracy against training time",
         f"A point per run: pass@1 with its 95% interval, against {unit} of training: {counted}. "
+        "Equal budgets fall on one place, so points stand a little apart sideways. "
         "A line per run shows the dev questions on the way.",
         tuple(panels),
         tuple(legend),
@@ -117,7 +120,7 @@ def _draw_curves(lines: Sequence[Line], groups: Sequence[str], unit: str, canvas
     axes.set_title("dev questions")
     for group, cost, value in lines:
         place = groups.index(group)
-        axes.plot(cost, 100 * value, color=SERIES[place], marker=MARKERS[place], ms=3, lw=1)
+        axes.plot(cost, 100 * value, color=SERIES[place], marker=MARKS[SERIES_MARKS[place]], ms=3, lw=1)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"training ({unit})")
@@ -127,15 +130,17 @@ def _draw_curves(lines: Sequence[Line], groups: Sequence[str], unit: str, canvas
 def _draw(benchmark: str, shown: Sequence[Arm], groups: Sequence[str], canvas: Canvas) -> None:
     axes = canvas.add_subplot()
     axes.set_title(benchmark)
-    for arm in shown:
+    widest = 1.15 * max(arm.cost for arm in shown) or 1.0
+    for number, arm in enumerate(sorted(shown, key=lambda arm: groups.index(arm.group))):
         place = groups.index(arm.group)
+        aside = APART * widest * (number - (len(shown) - 1) / 2)
         reach = [[100 * (arm.value - arm.low)], [100 * (arm.high - arm.value)]]
         axes.errorbar(
-            [arm.cost], [100 * arm.value], yerr=None if math.isnan(arm.low) else reach,
-            fmt=MARKERS[place], color=SERIES[place], ms=6, elinewidth=1.2, markeredgecolor=INK,
+            [arm.cost + aside], [100 * arm.value], yerr=None if math.isnan(arm.low) else reach,
+            fmt=MARKS[SERIES_MARKS[place]], color=SERIES[place], ms=5, elinewidth=1.2, markeredgecolor=INK,
             markeredgewidth=0.3,
         )  # fmt: skip
-    axes.set_xlim(0, 1.15 * max(arm.cost for arm in shown) or 1.0)
+    axes.set_xlim(0, widest)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"training ({shown[0].unit})")
     axes.set_ylabel("pass@1 (%)")

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from reports.collect import Evaluation, Study
 from reports.comparisons import Comparisons, Difference
-from reports.svg import BLUE, INK, MARKERS, MODELS, MUTED, ORANGE, Entry, Figure, Panel, slug
+from reports.svg import BLUE, INK, MARKS, MODELS, MUTED, ORANGE, SERIES_MARKS, Entry, Figure, Panel, slug
 from reports.tables import powers, signed
 
 
@@ -109,7 +109,7 @@ def _draw_at_k(
     axes.set_title(benchmark)
     ks: set[int] = set()
     for evaluation in shown:
-        colour, marker = colours[evaluation.model], MARKERS[list(colours).index(evaluation.model)]
+        colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
         for metric, style in (("pass@k", "--"), ("cons@k", "-")):
             points = sorted((int(k), _estimate(v)) for k, v in (evaluation.scores.get(metric) or {}).items())
             if not points:
@@ -154,11 +154,7 @@ def cost(study: Study) -> Figure | None:
             panels.append(Panel(f"cost-{slug(benchmark)}", benchmark, alt, draw))
     if not panels:
         return None
-    marks = {"o": "dot", "s": "square"}
-    legend = [
-        Entry(model, colour, marks.get(MARKERS[i], "dot"))
-        for i, (model, colour) in enumerate(colours.items())
-    ]
+    legend = [Entry(model, colour, SERIES_MARKS[i]) for i, (model, colour) in enumerate(colours.items())]
     return Figure(
         "cost",
         "Accuracy against length",
@@ -174,7 +170,7 @@ def _draw_cost(
     axes = canvas.add_subplot()
     axes.set_title(benchmark)
     for evaluation in shown:
-        colour, marker = colours[evaluation.model], MARKERS[list(colours).index(evaluation.model)]
+        colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
         value, low, high = (100 * share for share in _estimate(evaluation.scores.get("pass@1")))
         reach = None if math.isnan(low) else [[value - low], [high - value]]
         tokens = evaluation.scores["tokens"]["mean"]

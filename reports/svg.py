@@ -27,7 +27,9 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 MODELS = (ORANGE, BLUE, GREEN, PURPLE, SKY, VERMILION)
 """Colours of models by their order on the page: the reference first."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKS = {"dot": "o", "square": "s", "triangle": "^", "diamond": "D", "wedge": "v", "plus": "P", "cross": "X"}
+"""What an ``Entry`` of a figure's key calls a marker of matplotlib's."""
+SERIES_MARKS = ("dot", "square", "triangle", "diamond", "wedge", "plus")
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": FAINT,
@@ -79,7 +81,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a figure's key; ``mark`` is "line", "dash", "dot", "cross", "square" or "band"."""
+    """One line of a figure's key; ``mark`` is "line", "dash", "band" or a name of ``MARKS``."""
 
     label: str
     colour: str
@@ -150,7 +152,6 @@ def _render(panel: Panel, kind: str, legend: tuple[Entry, ...] = (), background:
 
 
 def _handle(entry: Entry) -> Line2D:
-    marks = {"dot": "o", "cross": "X", "square": "s"}
     lines: dict[str, Literal["-", "--"]] = {"line": "-", "dash": "--", "band": "-"}
     band = entry.mark == "band"
     return Line2D(
@@ -159,7 +160,7 @@ def _handle(entry: Entry) -> Line2D:
         color=entry.colour,
         linestyle=lines.get(entry.mark, "none"),
         linewidth=6 if band else 1.6,
-        marker=marks.get(entry.mark, "none"),
+        marker=MARKS.get(entry.mark, "none"),
         alpha=0.35 if band else 1.0,
         label=entry.label,
     )
