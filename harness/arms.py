@@ -179,11 +179,11 @@ def _tune(experiment: Experiment, name: str, folder: Path, progress: Progress) -
             folder / "arms" / name / "tuning",
             on_event=lambda event: update(event.counts.finished, f"{event.counts.running} running"),
         )
-    best = summary.best_trial(found["trials"], maximize=True)
-    if best is None:
+    best = summary.best_trials(found["trials"], maximize=True, count=1)
+    if not best:
         reasons = "; ".join(dict.fromkeys(str(trial["reason"]) for trial in found["trials"]))
         raise JobError(f"compare.arms.{name}: no tuning trial came to its end: {reasons}")
-    params: dict[str, Any] = best["params"]
+    params: dict[str, Any] = best[0]["params"]
     return params
 
 

@@ -53,7 +53,7 @@ def _search(
 ) -> dict[str, Any]:
     """The study and its confirmation, with a bar over trials."""
     assert experiment.sweep is not None
-    confirmations = experiment.sweep.confirm_seeds
+    confirmations = experiment.sweep.confirm_seeds * experiment.sweep.confirm_top
     total = experiment.sweep.trials + confirmations
     confirmed = 0
     if len(experiment.sweep.objectives) > 1 and experiment.sweep.pruner != "none":

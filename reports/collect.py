@@ -74,7 +74,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One sweep folder: its summary.json, what each trial logged, and the winner's fresh seeds.
+    """One sweep folder: its summary.json, what each trial logged, and the best trials' fresh seeds.
 
     ``key`` is its name made fit for ids and file names, different from every other sweep's.
     """
@@ -86,7 +86,7 @@ class Sweep:
     manifest: Mapping[str, Any]
     state: str
     trials: Mapping[int, pd.DataFrame]
-    confirm: Sequence[Training]
+    confirm: Mapping[int, Sequence[Training]]
 
     @property
     def name(self) -> str:
@@ -117,6 +117,11 @@ class Sweep:
     def watched(self) -> list[str]:
         """Further objectives and constrained metrics."""
         return list(dict.fromkeys([*self.other_objectives, *(self.summary.get("constraints") or {})]))
+
+    @property
+    def fresh(self) -> list[Training]:
+        """The runs of the candidate's settings with fresh seeds."""
+        return list(self.confirm.get((self.candidate or {}).get("trial", -1), []))
 
     @property
     def confirm_steps(self) -> int | None:
@@ -221,10 +226,13 @@ def _collect_sweep(folder: Path, study: Study, several: bool) -> None:
     for trial in sorted((folder / "trials").glob("*"), key=lambda path: path.name.zfill(9)):
         if trial.name.isdecimal():
             trials[int(trial.name)] = _attempts(trial, study)
-    confirm = [
-        _training(_last_attempt(run), f"seed {run.name.removeprefix('seed-')}", study)
-        for run in sorted((folder / "confirm").glob("seed-*"), key=lambda path: path.name.zfill(20))
-    ]
+    confirm = {
+        int(trial.name.removeprefix("trial-")): [
+            _training(_last_attempt(run), f"seed {run.name.removeprefix('seed-')}", study)
+            for run in sorted(trial.glob("seed-*"), key=lambda path: path.name.zfill(20))
+        ]
+        for trial in (folder / "confirm").glob("trial-*")
+    }
     state = _sweep_state(summary, status)
     if not summary:
         study.problems.append(f"{folder}: no summary.json yet, so its trials are not tabulated.")

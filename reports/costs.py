@@ -79,7 +79,7 @@ def _sweep(sweep: Sweep, several: bool) -> Iterator[Cost]:
     if frames:
         seconds = [float(trial.get("seconds") or 0) for trial in sweep.rows()]
         yield _training(f"{prefix}trials", frames, sum(seconds) or None)
-    fresh = [run.metrics for run in sweep.confirm if not run.metrics.empty]
+    fresh = [run.metrics for runs in sweep.confirm.values() for run in runs if not run.metrics.empty]
     if fresh:
         yield _training(f"{prefix}fresh seeds", fresh)
 

@@ -48,7 +48,7 @@ CURVES = (
 def learning(sweep: Sweep) -> Figure | None:
     """Learning curves of a sweep: trials thin and grey, the chosen one bold, fresh seeds as a band."""
     winner = (sweep.candidate or {}).get("trial")
-    fresh = [run.metrics for run in sweep.confirm if not run.metrics.empty]
+    fresh = [run.metrics for run in sweep.fresh if not run.metrics.empty]
     numbers = {trial["number"] for trial in sweep.shown()} or set(sweep.trials)
     others = [
         f for number, f in sweep.trials.items() if number != winner and number in numbers and not f.empty

@@ -306,6 +306,12 @@ def selection(sweep: Sweep) -> Table:
             label = f"trained again with seed {fresh['seed']}{longer}"
             rows.append((Cell(label), percent(_with_interval(fresh))))
     judged = sweep.summary.get("selection") or {}
+    for other in judged.get("others") or []:
+        rows.append(
+            (Cell(f"trial {other['trial']}, as it was chosen"), percent(_with_interval(other["selection"])))
+        )
+        for fresh in other["confirmation"]:
+            rows.append((Cell(f"seed {fresh['seed']}{longer}"), percent(_with_interval(fresh))))
     caption = "The best of several noisy figures is flattered by luck; the runs with fresh seeds are not."
     if _finite(judged.get("expected_luck")):
         luck = judged["expected_luck"]

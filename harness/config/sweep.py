@@ -54,6 +54,8 @@ class Sweep(Table):
     """Halving and Hyperband keep the best 1/N at each rung; rungs are that factor of evaluations apart."""
     confirm_seeds: int = Field(2, ge=0)
     """Fresh training seeds on which the winner is trained again before it is believed."""
+    confirm_top: int = Field(1, ge=1)
+    """How many of the best trials are trained again; the best of them then is the candidate."""
     confirm_steps: int | None = Field(None, ge=1)
     """Training steps of those runs; by default as in the trials."""
     max_attempts: int = Field(3, ge=1)
@@ -78,6 +80,8 @@ class Sweep(Table):
 
     @model_validator(mode="after")
     def _priced(self) -> Sweep:
+        if self.confirm_top > 1 and not self.confirm_seeds:
+            raise ValueError("confirm_top needs confirm_seeds, on which the trials are trained again")
         if self.max_cost is not None and self.device_hour_price is None:
             raise ValueError("max_cost needs device_hour_price, what an hour of a device costs")
         return self

@@ -130,7 +130,7 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
         return
     yield _Kind("trial", sweep.trials, experiment.model_copy(update={"eval": bare}))
     if sweep.confirm_seeds:
-        yield _Kind("fresh seed", sweep.confirm_seeds, experiment)
+        yield _Kind("fresh seed", sweep.confirm_seeds * sweep.confirm_top, experiment)
     yield _Kind("base", 1, measured, trains=False)
 
 

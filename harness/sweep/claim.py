@@ -30,7 +30,14 @@ CHANGEABLE = frozenset(
             "sweep.startup_trials",
         ),
         *("sweep.pruner", "sweep.pruner_warmup", "sweep.pruner_startup", "sweep.pruner_margin"),
-        *("sweep.pruner_reduction", "sweep.confirm_seeds", "sweep.confirm_steps", "eval", "tracking"),
+        *(
+            "sweep.pruner_reduction",
+            "sweep.confirm_seeds",
+            "sweep.confirm_top",
+            "sweep.confirm_steps",
+            "eval",
+            "tracking",
+        ),
     }
 )
 """Settings that a resumed sweep may change without making its earlier trials something else."""

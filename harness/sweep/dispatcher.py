@@ -6,7 +6,7 @@ fresh seeds. Killed at any moment, the same call goes on: what was asked and not
 what its processes did is found in their folders.
 
     SWEEP/experiment.toml  manifest.json  study.db  summary.json  trials.csv
-    SWEEP/trials/N/attempt-M/     SWEEP/confirm/seed-K/attempt-M/     (see attempts.py)
+    SWEEP/trials/N/attempt-M/     SWEEP/confirm/trial-N/seed-K/attempt-M/     (see attempts.py)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from harness.sweep.curve import Curve
 from harness.sweep.executors import Executor
 from harness.sweep.executors.local import LocalExecutor
 from harness.sweep.pruning import Rule
-from harness.sweep.selection import Confirmation
+from harness.sweep.selection import Candidate, Confirmation
 from harness.sweep.space import Params, parse_space
 from harness.sweep.study import STATE_NAME, Evaluation, FinalState, Record, Study
 from harness.sweep.view import lag_of
@@ -411,51 +411,54 @@ class Dispatcher:
     # The winner
 
     def _confirm(self) -> dict[str, Any]:
-        """Trains the best trial's settings on fresh seeds and writes the summary with the verdict."""
+        """Trains the best trials' settings on fresh seeds and writes the summary with the verdict."""
         maximize = self.sweep.maximize
         rows = summary.trial_rows(self.study, {})
-        best = summary.best_trial(rows, maximize)
-        places: dict[Path, int] = {}
-        confirmed: dict[int, Confirmation] = {}
-        if best is not None:
-            chosen = self.study.applied(best["number"], best["params"])
-            for place in range(1, self.sweep.confirm_seeds + 1):
-                places[self.folder / "confirm" / f"seed-{place}"] = place
+        best = summary.best_trials(rows, maximize, self.sweep.confirm_top)
+        runs = {
+            self.folder / "confirm" / f"trial-{trial['number']}" / f"seed-{place}": (trial["number"], place)
+            for trial in best
+            for place in range(1, self.sweep.confirm_seeds + 1)
+        }
+        settings = {trial["number"]: self.study.applied(trial["number"], trial["params"]) for trial in best}
+        confirmed: dict[Path, Confirmation] = {}
 
-            def ended(job: Job, outcome: Outcome) -> None:
-                last = max(job.history.values(), key=lambda e: e.step, default=None)
-                reason = outcome.reason
-                if outcome.state == "done" and last is not None:
-                    run = self._record(job).run
-                    place = places[job.folder]
-                    confirmed[place] = Confirmation(job.experiment.seed, run, last, job.history.get(0))
-                self._emit(
-                    "confirmed" if last is not None and outcome.state == "done" else "failed",
-                    job,
-                    value=None if last is None else last.value,
-                    stderr=None if last is None else last.stderr,
-                    reason=reason,
-                )
+        def ended(job: Job, outcome: Outcome) -> None:
+            last = max(job.history.values(), key=lambda e: e.step, default=None)
+            if outcome.state == "done" and last is not None:
+                run = self._record(job).run
+                confirmed[job.folder] = Confirmation(job.experiment.seed, run, last, job.history.get(0))
+            self._emit(
+                "confirmed" if last is not None and outcome.state == "done" else "failed",
+                job,
+                value=None if last is None else last.value,
+                stderr=None if last is None else last.stderr,
+                reason=outcome.reason,
+            )
 
-            waiting = list(places)
-            while waiting or self.crew.jobs:
-                while self.crew.has_room and waiting:
-                    where = waiting.pop(0)
-                    experiment = selection.confirmation_experiment(self.experiment, chosen, places[where])
-                    self._set_aside_other(where, experiment)
-                    self.crew.start(Job(where, experiment))
-                self._look_after(ended)
+        waiting = list(runs)
+        while waiting or self.crew.jobs:
+            while self.crew.has_room and waiting:
+                where = waiting.pop(0)
+                number, place = runs[where]
+                experiment = selection.confirmation_experiment(self.experiment, settings[number], place)
+                self._set_aside_other(where, experiment)
+                self.crew.start(Job(where, experiment))
+            self._look_after(ended)
         complete = sum(row["state"] == "complete" and row["feasible"] for row in rows)
-        fresh = [confirmed[place] for place in sorted(confirmed)]
         beyond = sum(row["state"] == "complete" for row in rows) - complete
-        selected = selection.verdict(best, fresh, self.sweep.confirm_seeds, complete, maximize, beyond)
+        candidates = []
+        for trial in best:
+            own = [run for run, (number, _) in runs.items() if number == trial["number"]]
+            candidates.append(Candidate(trial, [confirmed[run] for run in own if run in confirmed]))
+        selected = selection.verdict(candidates, self.sweep.confirm_seeds, complete, maximize, beyond)
         selected["importances"] = self.study.importances()
         result = summary.write(self.folder, self.experiment, self.study, rows, selected)
         self.on_event(Event("selected", self.counts, reason=selected["selection"]["verdict"]))
         return result
 
     def _set_aside_other(self, folder: Path, experiment: Experiment) -> None:
-        """Moves a confirmation of other settings out of the way: more trials may bring another winner."""
+        """Moves a confirmation of other settings (of another ``confirm_steps``) out of the way."""
         recorded = folder / "experiment.toml"
         if recorded.exists() and recorded.read_text(encoding="utf-8") != dump_toml(experiment):
             places = (folder.with_name(f"{folder.name}-earlier-{i}") for i in range(1, sys.maxsize))

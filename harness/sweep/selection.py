@@ -35,6 +35,14 @@ class Confirmation:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One of the best trials, an entry of the summary's ``trials``, and its fresh trainings."""
+
+    trial: dict[str, Any]
+    confirmations: Sequence[Confirmation]
+
+
+@dataclass(frozen=True)
 class Improvement:
     """Confirmed value minus base value (base minus confirmed where less is better), with its 95% interval."""
 
@@ -60,7 +68,9 @@ def expected_luck(trials: int, stderr: float) -> float:
     return float(stderr * (above - below))
 
 
-def improvement(confirmations: Sequence[Confirmation], base: Evaluation, maximize: bool) -> Improvement:
+def improvement(
+    confirmations: Sequence[Confirmation], base: Evaluation, maximize: bool, candidates: int = 1
+) -> Improvement:
     """The confirmed gain over the base policy.
 
     The variance of the mean over K seeds is the sampling variance of one evaluation (the seeds share their
@@ -68,13 +78,15 @@ def improvement(confirmations: Sequence[Confirmation], base: Evaluation, maximiz
     own. Both evaluations use the same questions, which makes the interval wide rather than narrow. Only the
     variance between seeds is estimated from few numbers: its degrees of freedom are carried over by Welch and
     Satterthwaite's formula. With a single seed the variance between seeds cannot be known, and is left out.
+    The best of several ``candidates`` was chosen by these very figures: its interval is Bonferroni's.
     """
+    level = 1 - 0.025 / candidates
     values = np.array([c.final.value for c in confirmations])
     between = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
     sampling = float(np.mean([c.final.stderr**2 for c in confirmations]))
     variance = between + sampling + base.stderr**2
     freedom = variance**2 / (between**2 / (len(values) - 1)) if between > 0 else math.inf
-    quantile = special.stdtrit(freedom, 0.975) if math.isfinite(freedom) else special.ndtri(0.975)
+    quantile = special.stdtrit(freedom, level) if math.isfinite(freedom) else special.ndtri(level)
     gain = (float(values.mean()) - base.value) * (1 if maximize else -1)
     stderr = math.sqrt(variance)
     reach = float(quantile) * stderr
@@ -93,61 +105,76 @@ def confirmation_experiment(experiment: Experiment, chosen: Experiment, place: i
 
 
 def verdict(
-    trial: dict[str, Any] | None,
-    confirmations: Sequence[Confirmation],
-    wanted: int,
-    complete: int,
-    maximize: bool,
-    out_of_bounds: int = 0,
+    candidates: Sequence[Candidate], wanted: int, complete: int, maximize: bool, out_of_bounds: int = 0
 ) -> dict[str, Any]:
     """The ``selection`` and ``winner`` entries of the summary.
 
+    Of several candidates the one with the best mean over its fresh trainings is judged.
+
     Args:
-        trial: The best complete trial, as an entry of the summary's ``trials``.
-        confirmations: The fresh runs that came to their end.
-        wanted: How many there were to be.
-        complete: How many complete trials the best was chosen among.
+        candidates: The best complete trials, best first.
+        wanted: How many fresh trainings of each there were to be.
+        complete: How many complete trials they were chosen among.
         out_of_bounds: How many further ones exceed a constraint.
         maximize: Whether more of the objective is better.
     """
-    if trial is None:
+    if not candidates:
         why = f"none of the {out_of_bounds} complete trials keeps within the constraints"
         why = why if out_of_bounds else "no trial came to its end"
         return {"winner": None, "selection": {"verdict": f"No winner: {why}."}}
-    final = trial["history"][-1]
-    first = trial["history"][0]
-    bases = [c.base for c in confirmations if c.base is not None]
-    base = (
-        _mean(bases)
-        if bases
-        else (Evaluation(**first) if first["step"] == 0 and len(trial["history"]) > 1 else None)
-    )
-    gain = improvement(confirmations, base, maximize) if confirmations and base is not None else None
-    luck = expected_luck(complete, final["stderr"])
-    candidate = {
-        "trial": trial["number"],
-        "params": trial["params"],
-        "selection": {"value": final["value"], "stderr": final["stderr"]},
-        "base": None if base is None else {"value": base.value, "stderr": base.stderr},
-        "confirmation": [
-            {"seed": c.seed, "run": c.run, "value": c.final.value, "stderr": c.final.stderr}
-            for c in confirmations
-        ],
-    }
-    won, sentence = _sentence(trial["number"], gain, len(confirmations), wanted)
+    sign = 1 if maximize else -1
+    tried = [each for each in candidates if each.confirmations]
+    judged = max(tried, key=lambda each: sign * _confirmed(each), default=candidates[0])
+    fresh, trial = judged.confirmations, judged.trial
+    base = _base(judged)
+    gain = improvement(fresh, base, maximize, len(candidates)) if fresh and base is not None else None
+    won, sentence = _sentence(trial["number"], gain, len(fresh), wanted, len(candidates))
+    entry = _entry(judged)
     return {
-        "winner": candidate if won else None,
+        "winner": entry if won else None,
         "selection": {
-            "candidate": candidate,
+            "candidate": entry,
+            "others": [_entry(each) for each in candidates if each is not judged],
             "complete_trials": complete,
-            "expected_luck": luck,
+            "expected_luck": expected_luck(complete, trial["history"][-1]["stderr"]),
             "improvement": None if gain is None else {**asdict(gain), "ci95": list(gain.ci95)},
             "verdict": sentence,
         },
     }
 
 
-def _sentence(number: int, gain: Improvement | None, confirmed: int, wanted: int) -> tuple[bool, str]:
+def _confirmed(candidate: Candidate) -> float:
+    return float(np.mean([c.final.value for c in candidate.confirmations]))
+
+
+def _base(candidate: Candidate) -> Evaluation | None:
+    """What the base policy came to: at step 0 of the fresh trainings, or of the trial itself."""
+    bases = [c.base for c in candidate.confirmations if c.base is not None]
+    if bases:
+        return _mean(bases)
+    history = candidate.trial["history"]
+    return Evaluation(**history[0]) if history[0]["step"] == 0 and len(history) > 1 else None
+
+
+def _entry(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as the summary has it."""
+    trial, base = candidate.trial, _base(candidate)
+    final = trial["history"][-1]
+    return {
+        "trial": trial["number"],
+        "params": trial["params"],
+        "selection": {"value": final["value"], "stderr": final["stderr"]},
+        "base": None if base is None else {"value": base.value, "stderr": base.stderr},
+        "confirmation": [
+            {"seed": c.seed, "run": c.run, "value": c.final.value, "stderr": c.final.stderr}
+            for c in candidate.confirmations
+        ],
+    }
+
+
+def _sentence(
+    number: int, gain: Improvement | None, confirmed: int, wanted: int, candidates: int
+) -> tuple[bool, str]:
     if wanted == 0:
         return True, f"Trial {number} did best; it was not confirmed (confirm_seeds = 0)."
     if confirmed == 0:
@@ -160,6 +187,7 @@ def _sentence(number: int, gain: Improvement | None, confirmed: int, wanted: int
     low, high = gain.ci95
     figures = f"{gain.value:+.3f} over the base policy, 95% interval [{low:+.3f}, {high:+.3f}]"
     seeds = f"{confirmed} fresh seed" + ("s" if confirmed > 1 else "")
+    seeds += f", the best of {candidates} trials that were trained again" if candidates > 1 else ""
     if gain.excludes_zero:
         return True, f"Trial {number} wins: on {seeds}, {figures}."
     return False, f"No winner: on {seeds}, trial {number} comes to {figures}, which does not exclude zero."

@@ -44,11 +44,11 @@ def trial_rows(study: Study, running: Mapping[int, Record]) -> list[dict[str, An
     return rows
 
 
-def best_trial(rows: list[dict[str, Any]], maximize: bool) -> dict[str, Any] | None:
-    """The complete trial within the constraints that has the best last evaluation; of equals the first."""
+def best_trials(rows: list[dict[str, Any]], maximize: bool, count: int) -> list[dict[str, Any]]:
+    """The complete trials within the constraints that have the best last evaluations; of equals the first."""
     complete = [row for row in rows if row["state"] == "complete" and row["feasible"]]
     sign = 1 if maximize else -1
-    return max(complete, key=lambda row: sign * row["value"], default=None)
+    return sorted(complete, key=lambda row: -sign * row["value"])[:count]
 
 
 def pareto_set(rows: list[dict[str, Any]], sweep: Sweep) -> list[int]:
@@ -104,7 +104,7 @@ def write(
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "evals": {
             "base": "evals/base",
-            "winner": [f"evals/winner-{Path(c['run']).parts[1]}" for c in confirmed],
+            "winner": [f"evals/winner-{Path(c['run']).parts[2]}" for c in confirmed],
         },
     }
     files.write_json(folder / "summary.json", summary)

@@ -79,9 +79,9 @@ def write_sweep(folder: Path, seed: int = 0) -> Path:
     best = max(complete, key=lambda trial: trial["value"])
     confirmation = []
     for fresh in (1, 2):
-        run = folder / f"confirm/seed-{fresh}"
+        run = folder / f"confirm/trial-{best['number']}/seed-{fresh}"
         history = _write_run(run, best["params"], rng, STEPS, "done", "")
-        confirmation.append({"seed": fresh, "run": f"confirm/seed-{fresh}", **_last(history)})
+        confirmation.append({"seed": fresh, "run": run.relative_to(folder).as_posix(), **_last(history)})
     _write_evals(folder / "evals", seed)
     winner = {
         "trial": best["number"],

@@ -18,7 +18,7 @@ def two_arms(sweep_folder: Path, tmp_path: Path) -> list[Path]:
     folders = []
     for name, seed, evaluated in (("distil", 1, "base"), ("rl", 2, "winner-seed-1")):
         folder = tmp_path / name
-        shutil.copytree(sweep_folder / f"confirm/seed-{seed}", folder)
+        shutil.copytree(next(sweep_folder.glob(f"confirm/*/seed-{seed}")), folder)
         shutil.copytree(sweep_folder / f"evals/{evaluated}", folder / "evals" / "final")
         folders.append(folder)
     return folders

@@ -14,7 +14,7 @@ def test_a_sweep_gives_trials_fresh_seeds_and_evaluations(sweep_folder: Path) ->
     assert study.problems == []
     (sweep,) = study.sweeps
     assert {number: len(frame) for number, frame in sweep.trials.items()}[2] == 20
-    assert [run.label for run in sweep.confirm] == ["seed 1", "seed 2"]
+    assert [run.label for run in sweep.fresh] == ["seed 1", "seed 2"]
     assert study.models() == ["base", "winner, seed 1", "winner, seed 2"]
     assert study.benchmarks() == ["tiny-aime", "tiny-math", "tiny-code"]  # the experiment's order
     first = study.evaluations[0]
@@ -71,7 +71,7 @@ def test_a_finished_sweep_needs_no_status_file(fresh_sweep: Path) -> None:
 
 
 def test_runs_and_evaluation_folders_stand_alone(fresh_sweep: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(fresh_sweep / "confirm/seed-1", tmp_path / "my-run")
+    run = shutil.copytree(next(fresh_sweep.glob("confirm/*/seed-1")), tmp_path / "my-run")
     (run / "status.json").write_text(json.dumps({"state": "failed", "reason": "out of memory", "time": 0.0}))
     study = collect([run, fresh_sweep / "evals/base", fresh_sweep / "evals/winner-seed-1/tiny-aime"])
     assert [r.label for r in study.runs] == ["my-run"]

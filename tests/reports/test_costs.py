@@ -19,7 +19,7 @@ def test_tokens_steps_and_seconds_are_those_of_the_files(sweep_folder: Path) -> 
     found = {cost.part: cost for cost in costs.costs(collect([sweep_folder]))}
     for part, pattern in (
         ("trials", "trials/*/attempt-*/metrics.jsonl"),
-        ("fresh seeds", "confirm/*/metrics.jsonl"),
+        ("fresh seeds", "confirm/*/*/metrics.jsonl"),
     ):
         rows = _rows(sweep_folder, pattern)
         assert found[part].steps == len(rows)

@@ -58,7 +58,8 @@ def test_a_sweep_from_ask_to_winner(make_experiment: Make, sweep_it: Sweep, tmp_
     trial = read_experiment([tmp_path / "trials/0/experiment.toml"])
     assert (trial.name, trial.seed, trial.sweep, trial.eval.benchmarks) == ("swept-trial-0", 0, None, [])
     assert trial.sweep_of == "swept"
-    confirmed = read_experiment([tmp_path / "confirm/seed-2/experiment.toml"])
+    fresh = tmp_path / f"confirm/trial-{summary['winner']['trial']}/seed-2"
+    confirmed = read_experiment([fresh / "experiment.toml"])
     assert (confirmed.seed, confirmed.stages[0].steps) == (1002, 20)
     assert (tmp_path / summary["winner"]["confirmation"][0]["run"] / "metrics.jsonl").exists()
     rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
@@ -292,7 +293,33 @@ def test_more_trials_may_bring_another_winner(make_experiment: Make, sweep_it: S
     assert poor["winner"]["trial"] == 0
     better, _ = sweep_it(make_experiment(trials=8, confirm_seeds=1, stage=stage), tmp_path)
     assert better["winner"]["trial"] > 0
-    assert (tmp_path / "confirm/seed-1-earlier-1").is_dir()
+    numbers = sorted(int(path.name.removeprefix("trial-")) for path in (tmp_path / "confirm").iterdir())
+    assert numbers == [0, better["winner"]["trial"]]
+
+
+def test_the_best_trials_are_all_trained_again_and_the_best_of_them_wins(
+    make_experiment: Make, sweep_it: Sweep, tmp_path: Path
+) -> None:
+    experiment = make_experiment(trials=6, confirm_seeds=2, confirm_top=3, pruner="none")
+    summary, events = sweep_it(experiment, tmp_path)
+    ranked = sorted(summary["trials"], key=lambda trial: -trial["value"])[:3]
+    judged = [summary["winner"], *summary["selection"]["others"]]
+    assert {each["trial"] for each in judged} == {trial["number"] for trial in ranked}
+    assert all(len(each["confirmation"]) == 2 for each in judged)
+    means = {each["trial"]: sum(run["value"] for run in each["confirmation"]) for each in judged}
+    assert summary["winner"]["trial"] == max(means, key=lambda number: means[number])
+    assert [event.kind for event in events].count("confirmed") == 6
+    again, events = sweep_it(experiment, tmp_path)
+    assert again == summary
+    assert "started" not in [event.kind for event in events]
+
+
+def test_a_confirmation_of_other_steps_is_set_aside(
+    make_experiment: Make, sweep_it: Sweep, tmp_path: Path
+) -> None:
+    sweep_it(make_experiment(trials=1, confirm_seeds=1), tmp_path)
+    sweep_it(make_experiment(trials=1, confirm_seeds=1, confirm_steps=20), tmp_path)
+    assert (tmp_path / "confirm/trial-0/seed-1-earlier-1").is_dir()
 
 
 def let_go(folder: Path, trial: int | None) -> None:

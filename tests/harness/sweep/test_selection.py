@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.sweep.selection import Confirmation, expected_luck, improvement, verdict
+from harness.sweep.selection import Candidate, Confirmation, expected_luck, improvement, verdict
 from harness.sweep.study import Evaluation
 
 
@@ -17,7 +17,9 @@ def confirmation(
     value: float, stderr: float = 0.0, base: float | None = None, place: int = 1
 ) -> Confirmation:
     first = None if base is None else Evaluation(0, base, stderr)
-    return Confirmation(1000 + place, f"confirm/seed-{place}/attempt-1", Evaluation(10, value, stderr), first)
+    return Confirmation(
+        1000 + place, f"confirm/trial-3/seed-{place}/attempt-1", Evaluation(10, value, stderr), first
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ TRIAL: dict[str, Any] = {
 
 def test_a_winner_must_confirm_itself() -> None:
     fresh = [confirmation(0.65, 0.02, base=0.21, place=1), confirmation(0.67, 0.02, base=0.19, place=2)]
-    chosen = verdict(TRIAL, fresh, wanted=2, complete=10, maximize=True)
+    chosen = verdict([Candidate(TRIAL, fresh)], wanted=2, complete=10, maximize=True)
     assert chosen["winner"]["selection"] == {"value": 0.7, "stderr": 0.02}
     assert chosen["winner"]["base"]["value"] == pytest.approx(0.2)
     assert [c["value"] for c in chosen["winner"]["confirmation"]] == [0.65, 0.67]
@@ -103,14 +105,34 @@ def test_a_winner_must_confirm_itself() -> None:
     ],
 )
 def test_no_winner_when_the_fresh_runs_say_so(fresh: list[Confirmation], wanted: int, words: str) -> None:
-    chosen = verdict(TRIAL, fresh, wanted=wanted, complete=10, maximize=True)
+    chosen = verdict([Candidate(TRIAL, fresh)], wanted=wanted, complete=10, maximize=True)
     assert chosen["winner"] is None
     assert chosen["selection"]["candidate"]["trial"] == 3
     assert words in chosen["selection"]["verdict"]
 
 
 def test_an_unconfirmed_winner_is_called_so() -> None:
-    chosen = verdict(TRIAL, [], wanted=0, complete=1, maximize=True)
+    chosen = verdict([Candidate(TRIAL, [])], wanted=0, complete=1, maximize=True)
     assert chosen["winner"]["trial"] == 3
     assert "not confirmed" in chosen["selection"]["verdict"]
-    assert verdict(None, [], wanted=2, complete=0, maximize=True)["winner"] is None
+    assert verdict([], wanted=2, complete=0, maximize=True)["winner"] is None
+
+
+def test_of_several_the_best_on_fresh_seeds_is_judged_by_a_wider_interval() -> None:
+    lucky = Candidate(TRIAL, [confirmation(0.3, 0.02, base=0.2), confirmation(0.32, 0.02, base=0.2)])
+    other = {
+        **TRIAL,
+        "number": 5,
+        "history": [*TRIAL["history"][:1], {"step": 10, "value": 0.6, "stderr": 0.02}],
+    }
+    steady = Candidate(other, [confirmation(0.6, 0.02, base=0.2), confirmation(0.61, 0.02, base=0.2)])
+    chosen = verdict([lucky, steady], wanted=2, complete=10, maximize=True)
+    assert chosen["winner"]["trial"] == 5
+    assert [each["trial"] for each in chosen["selection"]["others"]] == [3]
+    assert "best of 2" in chosen["selection"]["verdict"]
+    alone = verdict([steady], wanted=2, complete=10, maximize=True)["selection"]["improvement"]
+    both = chosen["selection"]["improvement"]
+    assert both["value"] == alone["value"]
+    assert both["ci95"][0] < alone["ci95"][0] < alone["ci95"][1] < both["ci95"][1]
+    failed = verdict([Candidate(TRIAL, []), steady], wanted=2, complete=10, maximize=True)
+    assert failed["winner"]["trial"] == 5
