@@ -29,11 +29,15 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """``n`` completions of one prompt. Completion ``i`` is drawn with seed ``seed + i``."""
+    """``n`` completions of one prompt. Completion ``i`` is drawn with seed ``seed + i``.
+
+    Without ``logprobs`` nobody reads them, and an engine may leave ``Completion.logprobs`` empty.
+    """
 
     prompt: str
     n: int
     seed: int
+    logprobs: bool = True
 
 
 @dataclass(frozen=True)

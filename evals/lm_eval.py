@@ -211,7 +211,7 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
                 for number in numbers:
                     prompts.setdefault(self._shortened(requests[number].args[0], room), []).append(number)
                 asked = [
-                    Request(prompt, len(members), sample_seed(seed, prompt))
+                    Request(prompt, len(members), sample_seed(seed, prompt), logprobs=False)
                     for prompt, members in prompts.items()
                 ]
                 for members, group in zip(prompts.values(), engine.generate(asked, sampling), strict=True):

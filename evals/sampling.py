@@ -160,12 +160,16 @@ class _Job:
         """One request for all samples of a question; one for each where each sees a variant of its own."""
         seed = sample_seed(self.protocol.seed, f"{self.task.name}/{question.id}")
         if self.task.variant is None:
-            return [_Ask(question, numbers, Request(prompt, len(numbers), seed + numbers.start))]
+            return [
+                _Ask(question, numbers, Request(prompt, len(numbers), seed + numbers.start, logprobs=False))
+            ]
         asks = []
         for number in numbers:
             asked = self.as_asked(question, number)
             text = prompts.render(asked, self.task, self.protocol.template, self.engine.tokenizer)
-            asks.append(_Ask(asked, range(number, number + 1), Request(text, 1, seed + number)))
+            asks.append(
+                _Ask(asked, range(number, number + 1), Request(text, 1, seed + number, logprobs=False))
+            )
         return asks
 
     def as_asked(self, question: Question, number: int) -> Question:

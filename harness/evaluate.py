@@ -16,7 +16,7 @@ from evals.sampling import sample_benchmark
 from evals.scores import Scores
 from evals.tasks.task import Task
 from harness import config
-from harness.engines import EngineKind, make_engine
+from harness.engines import EngineKind, block_size, make_engine
 from harness.policy import load_policy
 from harness.progress import Progress, Update
 
@@ -79,6 +79,7 @@ def evaluate(
                     folder / task.name,
                     grader,
                     progress=_with_speed(update),
+                    block=block_size(loaded, protocol.sampling.max_tokens),
                 )
             )
     results = []

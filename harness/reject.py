@@ -24,7 +24,7 @@ from evals.sampling import sample_benchmark
 from evals.tasks.task import Question, Task
 from harness import files
 from harness.config import Reject
-from harness.engines import text
+from harness.engines import block_size, text
 from harness.errors import JobError
 from harness.flops import Shape
 from harness.ledger import devices
@@ -101,6 +101,7 @@ def _sample(
             folder,
             grader,
             progress=lambda done, _total, tokens: update(done, f"{tokens:,} tokens"),
+            block=block_size(engine, stage.max_tokens),
         )
 
 

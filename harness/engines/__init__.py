@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from evals.engine import Engine
+from evals.sampling import BLOCK
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,6 +37,17 @@ class RolloutEngine(Engine, Protocol):
     def resume(self) -> None:
         """Takes it again; a no-op where nothing was released."""
         ...
+
+
+def block_size(engine: Engine, max_tokens: int) -> int:
+    """Completions of an evaluation that share a call of ``engine.generate``.
+
+    vLLM fills the places of completions that ended from those that wait, so it is handed more at once; but
+    no more than 2**21 tokens where that is above the usual number, for a killed call is done again.
+    """
+    if engine.name == "vllm":
+        return max(BLOCK, min(4 * BLOCK, 2**21 // max_tokens))
+    return BLOCK
 
 
 def make_engine(kind: EngineKind, policy: Policy) -> RolloutEngine:

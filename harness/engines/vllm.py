@@ -121,6 +121,8 @@ class VllmEngine:
             token_ids = [list(completion.token_ids) for completion in drawn]
             logprobs = [
                 [step[token].logprob for step, token in zip(completion.logprobs, ids, strict=True)]
+                if request.logprobs
+                else []
                 for completion, ids in zip(drawn, token_ids, strict=True)
             ]
             completions = text.finish_completions(self._tokenizer, token_ids, logprobs, self._ends, sampling)
@@ -139,7 +141,7 @@ class VllmEngine:
             max_tokens=sampling.max_tokens,
             stop=list(sampling.stop),
             stop_token_ids=sorted(self._ends),
-            logprobs=0,
+            logprobs=0 if request.logprobs else None,  # they cost a fifth of small policies' time
             detokenize=bool(sampling.stop),
         )
 

@@ -135,7 +135,7 @@ def test_every_sample_is_kept_with_its_tokens_and_finish_reason(tmp_path: Path) 
     assert {s.finish_reason for s in samples} == {"stop", "length"}
     assert [len(call) for call in engine.calls] == [2, 2, 2, 1]  # 13 // 6 questions a block
     assert engine.calls[0][1] == Request(
-        "User: What is 1 modulo 2?\nAssistant:", 6, sample_seed(3, "dice/q1")
+        "User: What is 1 modulo 2?\nAssistant:", 6, sample_seed(3, "dice/q1"), logprobs=False
     )
     assert progress[0] == (0, 42, 0)
     assert progress[-1] == (42, 42, sum(s.tokens or 0 for s in samples))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import scipy.stats
 import torch
 
 from evals.engine import Completion, Group, Request, Sampling
-from harness.engines import RolloutEngine
+from evals.sampling import BLOCK
+from harness.engines import RolloutEngine, block_size
 from harness.errors import UsageError
 from harness.policy import Policy, policy_hash, weights_hash
 
@@ -158,6 +160,23 @@ def test_a_stop_string_ends_the_text_before_it(engine: RolloutEngine) -> None:
             assert after.finish_reason == before.finish_reason
     assert any(word in completion.text for completion in free)
     assert len(stopped.completions[free.index(long)].token_ids) < len(long.token_ids)
+
+
+def test_logprobs_that_nobody_reads_change_no_token(engine: RolloutEngine) -> None:
+    wanted = engine.generate(REQUESTS, SAMPLING)
+    without = engine.generate([replace(request, logprobs=False) for request in REQUESTS], SAMPLING)
+    for (_, one), (_, other) in zip(_completions(wanted), _completions(without), strict=True):
+        assert (one.token_ids, one.text, one.finish_reason) == (
+            other.token_ids,
+            other.text,
+            other.finish_reason,
+        )
+
+
+def test_an_evaluation_hands_vllm_more_at_once_but_no_more_tokens(engine: RolloutEngine) -> None:
+    longer = 4 if engine.name == "vllm" else 1
+    assert block_size(engine, 128) == longer * BLOCK
+    assert block_size(engine, 32_768) == BLOCK
 
 
 def test_sync_samples_the_new_weights(engine: RolloutEngine, policy: Policy) -> None:
