@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals.sandbox.confinement import Confinement
+from evals.sandbox.confinement import ENVIRONMENT, Confinement
 from evals.sandbox.programs import Limits
 
 START_SECONDS = 30.0  # the interpreter's start and its imports, on a busy machine
@@ -119,7 +119,7 @@ class Cell:
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 cwd="/",
-                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+                env=ENVIRONMENT,
                 user=confinement.user,
                 group=confinement.user,
                 extra_groups=None if confinement.user is None else [],
@@ -141,11 +141,16 @@ class Cell:
     def _start_message(self) -> dict[str, Any]:
         folder = importlib.resources.files("evals.sandbox.inside")
         filters = {kind: program.hex() for kind, program in self.confinement.filters.items()}
-        setup = {"mode": self.confinement.mode, "readable": self.confinement.readable, "filters": filters}
+        setup = {
+            "mode": self.confinement.mode,
+            "readable": [*self.confinement.readable, *self.confinement.numpy],
+            "packages": self.confinement.packages,
+            "filters": filters,
+        }
         return {"setup": setup, "modules": {name: (folder / f"{name}.py").read_text() for name in MODULES}}
 
-    def spawn(self, *orders: Order) -> list[Child]:
-        """Starts confined children, in order."""
+    def spawn(self, *orders: Order, numpy: bool = False) -> list[Child]:
+        """Starts confined children, in order; with ``numpy`` they, and later ones, have it imported."""
         request = [
             {
                 "role": order.role,
@@ -158,7 +163,8 @@ class Cell:
             }
             for order in orders
         ]
-        reply, pidfds = self._exchange({"spawn": request}, [fd for order in orders for fd in order.fds])
+        message = {"spawn": request, "numpy": numpy}
+        reply, pidfds = self._exchange(message, [fd for order in orders for fd in order.fds])
         self._pidfds.update(pidfds)
         return [Child(pid, pidfd) for pid, pidfd in zip(reply["pids"], pidfds, strict=True)]
 

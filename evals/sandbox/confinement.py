@@ -8,10 +8,15 @@ Levels, best first:
 * ``landlock+seccomp``: for containers that forbid namespaces. The system's folders can be read, nothing can
   be written, and the list of system calls leaves no socket, no second process and no signal. Python only.
 * ``none``: nothing of these works. Nothing is run then.
+
+Programs and tests have Python's standard library and numpy, which EvalPlus's tests import: that of this
+process, read-only and on its own, where the interpreter inside has the same version; else the system's own
+(apt install python3-numpy), if there is one.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -24,18 +29,37 @@ from evals.sandbox import seccomp
 NOBODY = 65534
 SYSTEM_FOLDERS = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 SYSTEM_PYTHON = "/usr/bin/python3"
+PACKAGES = "/packages"  # where numpy's folders are inside
 UID_INSIDE = "1000"  # not 0: a program that bubblewrap runs as 0 would regain capabilities on exec
+# numpy's linear algebra would start a thread for each processor, and each takes address space.
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """One way of starting a zygote. ``user`` is who runs it, None for the calling user."""
+    """One way of starting a zygote.
+
+    ``user`` is who runs it, None for the calling user; ``numpy`` the folders of a numpy to be seen inside.
+    """
 
     level: str
     python: str
     readable: tuple[str, ...]
     filters: dict[str, bytes]
     user: int | None
+    numpy: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> str:
+        """The folder inside that holds numpy's, "" where there is none."""
+        if not self.numpy:
+            return ""
+        return str(Path(self.numpy[0]).parent) if self.mode == "landlock" else PACKAGES
 
     @property
     def mode(self) -> str:
@@ -48,7 +72,7 @@ class Confinement:
         Not with -I, which ignores PYTHONHASHSEED: sets are to have the same order in every run.
         """
         python = [self.python, "-s", "-c", code]
-        return python if self.mode == "landlock" else [*_bubblewrap(self.readable), *python]
+        return python if self.mode == "landlock" else [*_bubblewrap(self.readable, self.numpy), *python]
 
 
 def candidates() -> Iterator[Confinement]:
@@ -67,7 +91,9 @@ def candidates() -> Iterator[Confinement]:
                 continue  # without namespaces root would be too much
             for python, prefix in _interpreters():
                 readable = tuple(dict.fromkeys((*SYSTEM_FOLDERS, prefix)))
-                yield Confinement(level, python, readable, filters, user)
+                # Without numpy where its folders are closed to ``user``: most programs do not ask for it.
+                for numpy in dict.fromkeys((_numpy_for(python), ())):
+                    yield Confinement(level, python, readable, filters, user, numpy)
 
 
 def advice() -> str:
@@ -92,7 +118,18 @@ def _interpreters() -> list[tuple[str, str]]:
     return [*found, (own, sys.base_prefix)]
 
 
-def _bubblewrap(readable: tuple[str, ...]) -> list[str]:
+def _numpy_for(python: str) -> tuple[str, ...]:
+    """The folders of this process's numpy, if its compiled parts fit the interpreter ``python``."""
+    spec = importlib.util.find_spec("numpy")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if spec is None or spec.origin is None or Path(python).resolve().name != version:
+        return ()
+    folder = Path(spec.origin).parent
+    libraries = folder.with_name("numpy.libs")  # of a wheel, found by their place beside it
+    return (str(folder), str(libraries)) if libraries.is_dir() else (str(folder),)
+
+
+def _bubblewrap(readable: tuple[str, ...], numpy: tuple[str, ...]) -> list[str]:
     command = [
         shutil.which("bwrap") or "bwrap",
         *("--unshare-user", "--uid", UID_INSIDE, "--gid", UID_INSIDE),
@@ -100,14 +137,16 @@ def _bubblewrap(readable: tuple[str, ...]) -> list[str]:
         *("--die-with-parent", "--new-session", "--clearenv"),
         # SYS_ADMIN over its own namespaces only: the zygote makes new ones, every child drops it
         *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"),
-        *("--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"),
-        *("--setenv", "PYTHONHASHSEED", "0"),
     ]
+    for name, value in {**ENVIRONMENT, "HOME": "/tmp"}.items():
+        command += ["--setenv", name, value]
     for folder in readable:
         if os.path.islink(folder):  # merged /usr: /lib is usr/lib
             command += ["--symlink", os.readlink(folder), folder]
         elif os.path.isdir(folder):
             command += ["--ro-bind", folder, folder]
+    for folder in numpy:
+        command += ["--ro-bind", folder, f"{PACKAGES}/{Path(folder).name}"]
     for device in ("null", "zero", "urandom"):
         command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     return [*command, "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/"]

@@ -42,6 +42,7 @@ def run_exam(cell: Cell, exam: Exam) -> Outcome:
         answering, examining = cell.spawn(
             Order("answer", [null, null, output_end, program_job, asked, answer], exam.limits),
             Order("examine", [null, null, null, tests_job, ask, answered, verdict_end], tests_limits),
+            numpy="import numpy" in exam.tests,
         )
         fds.close(asked, ask, answered, answer)  # each side then sees the other's end
         stderr, message = Stream(output, TAIL, tail=True), Stream(verdict, VERDICT, message=True)

@@ -6,13 +6,14 @@ not on the list crosses as a handle, a number that stands for the object where i
 
 None, bool, str, lists, floats and ordinary ints are written as JSON has them; the rest as a one-key object
 whose key names the type. Subclasses cross as their base (a named tuple as a tuple, a Counter as a dict);
-iterators and dictionary views are exhausted and cross as iterators. Runs inside the sandbox: standard
-library only.
+iterators and dictionary views are exhausted and cross as iterators, numpy's scalars as plain numbers. Runs
+inside the sandbox: standard library only.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 from datetime import date, datetime, time, timedelta
@@ -102,6 +103,11 @@ def _encode_rare(value: object, handle: Callable[[object], list[Any]]) -> Any:
         return {"type": value.__name__}
     if isinstance(value, timedelta):
         return {"timedelta": [value.days, value.seconds, value.microseconds]}
+    numpy: Any = sys.modules.get("numpy")  # there if the program imported it
+    if numpy is not None and isinstance(value, numpy.generic):
+        item = value.item()
+        if not isinstance(item, numpy.generic):  # a long double has no plain counterpart
+            return _encode(item, handle)
     return {"object": handle(value)}
 
 

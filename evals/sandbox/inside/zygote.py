@@ -2,7 +2,7 @@
 
 It speaks to the parent over descriptor 0, a SOCK_SEQPACKET socket: JSON requests, one reply to each.
 
-    {"spawn": [{"role", "fds", "limits"}, …]} + descriptors  → {"pids"} + a pidfd for each child
+    {"spawn": [{"role", "fds", "limits"}, …], "numpy"} + descriptors  → {"pids"} + a pidfd for each child
     {"reap": [pid, …]}                                       → {"statuses"}, os.waitpid's
 
 A child takes as many of the descriptors as its "fds" says, in order. Several children go into one message,
@@ -24,6 +24,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -57,10 +58,14 @@ PRELOADED = """
 
 
 class Setup(NamedTuple):
-    """What the parent tells at the start: "namespaces" or "landlock", readable folders, seccomp filters."""
+    """What the parent tells at the start: "namespaces" or "landlock", readable folders, seccomp filters.
+
+    ``packages`` is a folder that has numpy in it, or "".
+    """
 
     mode: str
     readable: list[str]
+    packages: str
     filters: dict[str, str]
 
 
@@ -70,6 +75,9 @@ def main(control: socket.socket, setup: Setup) -> None:
     filters = {role: bytes.fromhex(program) for role, program in setup.filters.items()}
     for name in PRELOADED.split():
         importlib.import_module(name)
+    if setup.packages:
+        sys.path.append(setup.packages)
+        importlib.util.find_spec("numpy")  # a child under Landlock cannot list the folder: this remembers it
     gc.collect()
     gc.freeze()  # a child's collector then leaves the pages it shares with this process alone
     control.send(json.dumps({"ready": list(sys.version_info[:3])}).encode())
@@ -82,6 +90,8 @@ def main(control: socket.socket, setup: Setup) -> None:
             statuses = [os.waitpid(pid, 0)[1] for pid in request["reap"]]
             control.send(json.dumps({"statuses": statuses}).encode())
             continue
+        if request["numpy"] and "numpy" not in sys.modules:
+            _import_numpy()
         left, pids, pidfds = list(fds), [], []
         for order in request["spawn"]:
             own, left = left[: order["fds"]], left[order["fds"] :]
@@ -93,6 +103,14 @@ def main(control: socket.socket, setup: Setup) -> None:
         socket.send_fds(control, [json.dumps({"pids": pids}).encode()], pidfds)
         for fd in [*fds, *pidfds]:
             os.close(fd)
+
+
+def _import_numpy() -> None:
+    """Imports numpy for every child to come: in each child it would take longer than most programs run."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("numpy")
+    gc.collect()
+    gc.freeze()
 
 
 def _fork(own_pidfd: int | None) -> int:

@@ -85,6 +85,35 @@ def test_landlock_keeps_files_from_being_read_and_written() -> None:
     assert not os.path.exists("/tmp/sandbox-escape-7c1f")
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_numpy_is_there_at_every_level_and_nothing_beside_it(level: str) -> None:
+    candidate = _candidate(level)
+    if not candidate.numpy:
+        pytest.skip(
+            "the numpy of this process does not fit the interpreter of the sandbox, or is closed to it"
+        )
+    source = """
+        import numpy as np
+        a = np.arange(6.0).reshape(2, 3)
+        print(np.linalg.det(a @ a.T).round(6))
+        for name in ("torch", "pytest", "numpy.nothing"):
+            try: __import__(name); print(name)
+            except (ImportError, PermissionError): pass
+        try: open(np.__file__, "a"); print("open")
+        except OSError: print("closed")
+    """
+    (outcome,) = _run(candidate, [Script(gallery.dedent(source), ("",), limits=LIMITS)])
+    assert outcome.outputs == ("54.0\nclosed\n",), outcome
+
+
+def test_numpy_needs_an_interpreter_of_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = confinement._interpreters()
+    monkeypatch.setattr(confinement, "_interpreters", lambda: [("/usr/bin/python2.7", "/usr")])
+    assert {candidate.numpy for candidate in confinement.candidates()} == {()}
+    monkeypatch.setattr(confinement, "_interpreters", lambda: own[-1:])  # the one that runs this test
+    assert any(candidate.numpy for candidate in confinement.candidates())
+
+
 def test_landlock_runs_no_cpp() -> None:
     outcome = _run(_candidate("landlock+seccomp"), [Script("int main() {}", ("",), language="c++")])[0]
     assert outcome.status == "sandbox_error"
