@@ -121,13 +121,15 @@ def plan(
 
     Example: harness plan experiments/distill-vs-rl.toml --device h100 --price 2.5
     """
-    from harness import show
     from harness.config import read_experiment
+
+    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+
+    from harness import show
     from harness.plan.machines import DEVICES
     from harness.plan.plan import plan_here, plan_on
     from harness.progress import Progress
 
-    experiment = read_experiment(files, overrides or ())
     if device is None:
         found = plan_here(experiment, Progress(quiet), price)
     elif device in DEVICES:
@@ -152,10 +154,12 @@ def train(
     Example: harness train experiments/quickstart.toml --out runs/one -s grpo.beta=0.01
     """
     from harness.config import read_experiment
+
+    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+
     from harness.progress import Progress
     from harness.recipe import run_experiment
 
-    experiment = read_experiment(files, overrides or ())
     folder = out or Path("runs") / experiment.name
     if experiment.compare is not None:
         return _train_arms(experiment, folder, quiet, as_json)
@@ -188,12 +192,14 @@ def _sweep(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from harness import show
     from harness.config import read_experiment
+
+    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+
+    from harness import show
     from harness.progress import Progress
     from harness.sweep_job import sweep_and_measure
 
-    experiment = read_experiment(files, overrides or ())
     folder = out or Path("runs") / experiment.name
     result = sweep_and_measure(experiment, folder, Progress(quiet), storage, accept_space_change)
     if as_json:
