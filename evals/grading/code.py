@@ -15,7 +15,7 @@ Either may set ``"seconds"`` and ``"memory_mib"``, limits of one run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
@@ -24,9 +24,10 @@ from typing import Any, Self
 from evals.grading.programs import extract_function, extract_script
 from evals.grading.verdict import Response, Verdict
 from evals.sandbox import Exam, Limits, Outcome, Program, Sandbox, Script
-from evals.tasks.task import Question
+from evals.tasks.task import Question, TaskError
 
 DEFAULT_LIMITS = Limits()
+BATCH = 64  # programs in the sandbox's queue
 
 
 class CodeGrader:
@@ -47,13 +48,15 @@ class CodeGrader:
 
     def grade(self, items: Sequence[tuple[Question, Response]]) -> list[Verdict]:
         """One verdict per item, in order: correct if every test passed."""
-        prepared = [_prepare(question, response, self._limits) for question, response in items]
-        programs = list(dict.fromkeys(ready.program for ready in prepared if isinstance(ready, _Ready)))
-        outcomes = dict(zip(programs, self._sandbox.run_many(programs), strict=True))
-        return [
-            ready if isinstance(ready, Verdict) else _verdict(ready.text, outcomes[ready.program])
-            for ready in prepared
-        ]
+        verdicts: dict[int, Verdict] = {}
+        for numbers in _batches(items):
+            prepared = {number: _prepare(*items[number], self._limits) for number in numbers}
+            ready = {number: one for number, one in prepared.items() if isinstance(one, _Ready)}
+            programs = list(dict.fromkeys(one.program for one in ready.values()))
+            outcomes = dict(zip(programs, self._sandbox.run_many(programs), strict=True))
+            verdicts |= {number: one for number, one in prepared.items() if isinstance(one, Verdict)}
+            verdicts |= {n: _verdict(one.text, outcomes[one.program]) for n, one in ready.items()}
+        return [verdicts[number] for number in range(len(items))]
 
     def vote_classes(self, question: Question, answers: Sequence[str | None]) -> list[int | None]:
         """None throughout: programs do not vote."""
@@ -66,6 +69,24 @@ class CodeGrader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._sandbox.close()
+
+
+def _batches(items: Sequence[tuple[Question, Response]]) -> Iterator[list[int]]:
+    """The places of the items, those of a question together, some ``BATCH`` or a whole question at a time.
+
+    The tests of a batch's questions are in memory at once, and a question's can be a hundred MiB.
+    """
+    by_question: dict[str, list[int]] = {}
+    for number, (question, _) in enumerate(items):
+        by_question.setdefault(question.id, []).append(number)
+    batch: list[int] = []
+    for numbers in by_question.values():
+        batch += numbers
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def same_output(expected: str, printed: str) -> bool:
@@ -120,11 +141,13 @@ def _prepare(question: Question, response: Response, limits: Limits) -> _Ready |
     style = question.info.get("style")
     if style not in styles:
         return Verdict("grader_error", None, f"question {question.id}: info['style'] is {style!r}")
-    own = {key: question.info[key] for key in ("seconds", "memory_mib") if key in question.info}
     try:
+        own = {key: question.info[key] for key in ("seconds", "memory_mib") if key in question.info}
         ready = styles[style](question.info, response.text, replace(limits, **own))
     except KeyError as error:
         return Verdict("grader_error", None, f"question {question.id}: info has no {error}")
+    except TaskError as error:  # tests that are read when they are needed, and cannot be
+        return Verdict("grader_error", None, str(error))
     return ready or Verdict("unparsed", None, "no program in the response")
 
 

@@ -7,7 +7,8 @@ a method of a class ``Solution``, as LeetCode has it. The usual imports stand be
 original. The prompt asks what the original asks, in words of our own.
 
 The data are the lines of the hub's ``livecodebench/code_generation_lite``, ``test*.jsonl``, in one file
-HARNESS_DATA/livecodebench.jsonl (the hub's own loader is a script, which no current library runs).
+HARNESS_DATA/livecodebench.jsonl (the hub's own loader is a script, which no current library runs). They are
+gigabytes, nearly all of it private tests: a question's are read and unpacked when a response is graded.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ import json
 import pickle
 import re
 import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NoReturn
 
-from evals.tasks.source import Row, read_given
+from evals.tasks.source import Row, given_path, placed_rows, row_at
 from evals.tasks.task import Question, Task, TaskError
 
 COLUMNS = (
@@ -78,28 +82,84 @@ def windowed(window: str) -> Task:
         TASK,
         name=f"livecodebench@{window}",
         title=f"LiveCodeBench {first} to {last}",
-        load=lambda _split: [_question(row) for row in _rows() if first <= row["contest_date"][:7] <= last],
+        load=lambda _split: _questions(lambda month: first <= month <= last),
     )
 
 
-def _rows() -> list[Row]:
-    return read_given("livecodebench", COLUMNS, HOW)
+def _questions(wanted: Callable[[str], bool]) -> list[Question]:
+    path = given_path("livecodebench", HOW)
+    return [
+        _question(row, path, place)
+        for place, row in placed_rows(path, COLUMNS)
+        if wanted(row["contest_date"][:7])
+    ]
 
 
-def _question(row: Row) -> Question:
-    where = f"livecodebench, question {row['question_id']}"
+def _question(row: Row, path: Path, place: int) -> Question:
+    name = str(row["question_id"])
+    method = _method(row)
+    known = {"date": row["contest_date"], "difficulty": row.get("difficulty", "")}
+    if method is None:
+        known |= {"style": "stdin", "preamble": IMPORTS, "seconds": SECONDS}
+    else:
+        prompt = IMPORTS + row["starter_code"]
+        known |= {"style": "function", "prompt": prompt, "entry_point": "Solution", "setup": ""}
+    return Question(
+        id=name,
+        text=_text(row["question_content"].strip(), row["starter_code"].rstrip()),
+        info=Info(known, ("cases",) if method is None else ("tests", "seconds"), path, place, name),
+    )
+
+
+def _method(row: Row) -> str | None:
+    """The method of ``Solution`` that the tests call; None where a program reads and prints."""
+    try:
+        method: str | None = json.loads(row["metadata"]).get("func_name")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise TaskError(_where(row["question_id"], error)) from None
+    return method
+
+
+def _where(name: str, error: Exception) -> str:
+    return f"livecodebench, question {name}: its tests cannot be read: {error}"
+
+
+class Info(Mapping[str, Any]):
+    """What a grader needs of a question: what is ``known``, and tests that are in the file until asked for.
+
+    Raises:
+        TaskError: from a look-up, where the tests cannot be read.
+    """
+
+    def __init__(
+        self, known: Mapping[str, Any], unread: tuple[str, ...], path: Path, place: int, name: str
+    ) -> None:
+        self._known = known
+        self._unread = unread
+        self._row = (path, place, name)
+
+    def __getitem__(self, key: str) -> Any:
+        return _tests(*self._row)[key] if key in self._unread else self._known[key]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*self._known, *self._unread)
+
+    def __len__(self) -> int:
+        return len(self._known) + len(self._unread)
+
+
+@lru_cache(maxsize=1)  # the responses to one question are graded one after another
+def _tests(path: Path, place: int, name: str) -> dict[str, Any]:
+    """The tests of the question whose row begins at ``place``, as the grader wants them."""
+    row = row_at(path, place, COLUMNS)
+    if str(row["question_id"]) != name:
+        raise TaskError(f"{path} has changed since question {name} was read from it")
+    method = _method(row)
     try:
         cases = [*json.loads(row["public_test_cases"]), *private_tests(row["private_test_cases"])]
-        method = json.loads(row["metadata"]).get("func_name")
-        info = _stdin(cases) if method is None else _functional(cases, method, row["starter_code"])
+        return _stdin(cases) if method is None else _functional(cases, method)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TaskError(f"{where}: its tests cannot be read: {error}") from None
-    shown = {"date": row["contest_date"], "difficulty": row.get("difficulty", "")}
-    return Question(
-        id=str(row["question_id"]),
-        text=_text(row["question_content"].strip(), row["starter_code"].rstrip()),
-        info={**info, **shown},
-    )
+        raise TaskError(_where(name, error)) from None
 
 
 def _text(problem: str, starter: str) -> str:
@@ -114,20 +174,15 @@ def _text(problem: str, starter: str) -> str:
 
 
 def _stdin(cases: list[dict[str, Any]]) -> dict[str, Any]:
-    shown = [{"input": case["input"], "output": case["output"]} for case in cases]
-    return {"style": "stdin", "cases": shown, "preamble": IMPORTS, "seconds": SECONDS}
+    return {"cases": [{"input": case["input"], "output": case["output"]} for case in cases]}
 
 
-def _functional(cases: list[dict[str, Any]], method: str, starter: str) -> dict[str, Any]:
+def _functional(cases: list[dict[str, Any]], method: str) -> dict[str, Any]:
     decoded = [
         ([json.loads(line) for line in case["input"].splitlines()], json.loads(case["output"]))
         for case in cases
     ]
     return {
-        "style": "function",
-        "prompt": IMPORTS + starter,
-        "entry_point": "Solution",
-        "setup": "",
         "tests": FUNCTIONAL_TESTS.format(cases=json.dumps(decoded), method=method),
         "seconds": SECONDS * max(1, len(cases)),
     }
@@ -174,7 +229,7 @@ TASK = Task(
     grader="code",
     splits=("test",),
     benchmark="test",
-    load=lambda _split: [_question(row) for row in _rows()],
+    load=lambda _split: _questions(lambda _month: True),
     source="livecodebench/code_generation_lite (HARNESS_DATA)",
     samples=4,
 )

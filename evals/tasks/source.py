@@ -74,15 +74,35 @@ def read_jsonl(path: Path, columns: tuple[str, ...] = ()) -> list[Row]:
         TaskError: the file cannot be read, or a line is no JSON object with all of ``columns``; it names
             the file and the line.
     """
-    rows: list[Row] = []
+    return [row for _, row in placed_rows(path, columns)]
+
+
+def placed_rows(path: Path, columns: tuple[str, ...] = ()) -> Iterator[tuple[int, Row]]:
+    """``read_jsonl`` a row at a time, each with the byte at which its line begins (see ``row_at``)."""
+    place = 0
     try:
-        with path.open(encoding="utf-8") as handle:
+        with path.open("rb") as handle:
             for number, line in enumerate(handle, start=1):
                 if line.strip():
-                    rows.append(_parse_line(line, columns, f"{path}, line {number}"))
+                    yield place, _parse_line(line.decode(), columns, f"{path}, line {number}")
+                place += len(line)
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path} cannot be read: {error}") from None
-    return rows
+
+
+def row_at(path: Path, place: int, columns: tuple[str, ...] = ()) -> Row:
+    """The row whose line begins at byte ``place``.
+
+    Raises:
+        TaskError: there is none, or no longer.
+    """
+    try:
+        with path.open("rb") as handle:
+            handle.seek(place)
+            line = handle.readline().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path} cannot be read: {error}") from None
+    return _parse_line(line, columns, f"{path}, at byte {place}")
 
 
 def read_given(name: str, columns: tuple[str, ...], how: str) -> list[Row]:
@@ -91,11 +111,20 @@ def read_given(name: str, columns: tuple[str, ...], how: str) -> list[Row]:
     Raises:
         TaskError: it is not there (the message ends with ``how`` to make it) or is broken.
     """
+    return read_jsonl(given_path(name, how), columns)
+
+
+def given_path(name: str, how: str) -> Path:
+    """HARNESS_DATA/NAME.jsonl of a data set that the user puts there.
+
+    Raises:
+        TaskError: it is not there; the message ends with ``how`` to make it.
+    """
     folder = os.environ.get(FOLDER_VARIABLE)
     path = Path(folder or f"${FOLDER_VARIABLE}") / f"{name}.jsonl"
     if not path.exists():
         raise TaskError(f"{path} is missing: {how}")
-    return read_jsonl(path, columns)
+    return path
 
 
 def fetch(file: DataFile, folder: Path) -> Path:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pickle
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,11 +121,50 @@ def test_a_pickle_of_anything_but_a_string_is_refused_and_runs_nothing(
 
 
 @pytest.mark.parametrize("text", ["", "no base64!", base64.b64encode(b"no zlib").decode(), packed("no JSON")])
-def test_damaged_private_tests_name_their_question(data: Path, text: str) -> None:
-    rows = [row("damaged", "2024-08-01", private_test_cases=text)]
+def test_damaged_private_tests_are_the_graders_error_and_name_their_question(
+    data: Path, grader: CodeGrader, text: str
+) -> None:
+    rows = [row("damaged", "2024-08-01", private_test_cases=text), ROWS[0]]
     (data / "livecodebench.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
-    with pytest.raises(TaskError, match="livecodebench, question damaged: its tests cannot be read"):
-        tasks.load_spec("livecodebench")
+    right = Response("```python\nprint(sum(map(int, input().split())))\n```")
+    graded = grader.grade([(question, right) for question in tasks.load_spec("livecodebench")[1]])
+    assert [verdict.status for verdict in graded] == ["grader_error", "correct"]
+    assert "livecodebench, question damaged: its tests cannot be read" in graded[0].detail
+
+
+def test_private_tests_are_unpacked_when_graded_and_not_kept(
+    data: Path, grader: CodeGrader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = 3 << 20  # bytes of each question's tests
+    cases = packed(json.dumps([case(f"1 2{' ' * large}\n", "3\n", "stdin")]))
+    rows = [row(str(i), "2024-08-01", private_test_cases=cases) for i in range(40)]
+    (data / "livecodebench.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    unpacked: list[int] = []
+
+    def spy(text: str) -> list[dict[str, Any]]:
+        unpacked.append(len(text))
+        return private_tests(text)
+
+    monkeypatch.setattr("evals.tasks.livecodebench.private_tests", spy)
+    monkeypatch.setattr("evals.grading.code.BATCH", 4)
+    questions = tasks.load_spec("livecodebench")[1]
+    assert unpacked == []
+    answers = [Response(f"```python\nprint(sum(map(int, input().split())) {end})\n```") for end in ("", "+1")]
+    tracemalloc.start()
+    graded = grader.grade([(question, answer) for question in questions for answer in answers])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [verdict.status for verdict in graded] == ["correct", "wrong"] * len(questions)
+    assert len(unpacked) == len(questions)  # once for all responses to it
+    assert peak < len(questions) * large / 2
+
+
+def test_a_file_that_changed_meanwhile_is_told(data: Path, grader: CodeGrader) -> None:
+    questions = tasks.load_spec("livecodebench")[1]
+    (data / "livecodebench.jsonl").write_text(json.dumps(row("z", "2024-08-01")) + "\n")
+    graded = grader.grade([(question, Response("```python\nprint(3)\n```")) for question in questions])
+    assert {verdict.status for verdict in graded} == {"grader_error"}
+    assert "has changed since question a was read" in graded[0].detail
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
