@@ -363,6 +363,12 @@ def sweep_status(summary: Mapping[str, Any]) -> None:
     console.print(f"{ended} of {summary['planned']} trials have ended.")
     winner = summary["winner"]
     console.print("No winner yet." if winner is None else f"The winner is trial {winner['trial']}.")
+    cost = summary["cost"]
+    money = "" if cost["cost"] is None else f", {cost['cost']:,.2f} at the price given"
+    console.print(
+        f"So far: {cost['launches']} launches, {cost['device_seconds'] / 3600:.2f} device-hours{money}, "
+        f"{cost['tokens']:,} tokens, {cost['flops'] / 1e12:.3g} TFLOPs, lost and pruned work included."
+    )
 
 
 def data_table(found: Sequence[FileState]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -75,13 +75,34 @@ def table(study: Study) -> Table | None:
 
 def _sweep(sweep: Sweep, several: bool) -> Iterator[Cost]:
     prefix = f"{sweep.name}: " if several else ""
+    paid = _launches(sweep)
     frames = [frame for frame in sweep.trials.values() if not frame.empty]
     if frames:
         seconds = [float(trial.get("seconds") or 0) for trial in sweep.rows()]
-        yield _training(f"{prefix}trials", frames, sum(seconds) or None)
+        yield _all_launches(_training(f"{prefix}trials", frames, sum(seconds) or None), paid, "trials/")
     fresh = [run.metrics for runs in sweep.confirm.values() for run in runs if not run.metrics.empty]
     if fresh:
-        yield _training(f"{prefix}fresh seeds", fresh)
+        yield _all_launches(_training(f"{prefix}fresh seeds", fresh), paid, "confirm/")
+
+
+def _launches(sweep: Sweep) -> list[Mapping[str, Any]]:
+    """What the sweep's ledger.json says of each launch; nothing where it is not at its end."""
+    try:
+        found: list[Mapping[str, Any]] = json.loads((sweep.folder / LEDGER).read_text(encoding="utf-8"))[
+            "launches"
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return found
+
+
+def _all_launches(cost: Cost, paid: Sequence[Mapping[str, Any]], where: str) -> Cost:
+    """``cost`` with the tokens and FLOPs of every launch in ``where``, lost work included."""
+    own = [launch for launch in paid if str(launch["job"]).startswith(where)]
+    if not own:
+        return cost
+    flops = sum(float(launch["flops"]) for launch in own)
+    return replace(cost, tokens=float(sum(launch["tokens"] for launch in own)), flops=flops or None)
 
 
 def _run(run: Training) -> Iterator[Cost]:

@@ -75,6 +75,8 @@ class Attempt:
     ended: float | None = None
     reached: int = -1
     """The newest checkpoint when it ended."""
+    devices: float = 1.0
+    """What a second of it costs, in device-seconds."""
 
     @property
     def progressed(self) -> bool:
@@ -111,7 +113,7 @@ def attempts_of(job: Path) -> list[Attempt]:
     return sorted(found, key=lambda attempt: attempt.number)
 
 
-def prepare(job: Path, slot: int, now: float) -> Attempt:
+def prepare(job: Path, slot: int, now: float, devices: float = 1.0) -> Attempt:
     """Makes the folder of the next attempt, with what the one before left to go on from.
 
     Raises:
@@ -127,7 +129,9 @@ def prepare(job: Path, slot: int, now: float) -> Attempt:
             _carry(before[-1].folder, folder)
         finally:
             lock.release()
-    attempt = Attempt(folder, number, uuid.uuid4().hex, slot, now, start=newest_checkpoint(folder))
+    attempt = Attempt(
+        folder, number, uuid.uuid4().hex, slot, now, start=newest_checkpoint(folder), devices=devices
+    )
     attempt.write()
     return attempt
 

@@ -178,7 +178,7 @@ class Crew:
             if other.attempt is not None and other.handle is not None
         }
         slot = next(i for i in range(len(taken) + 1) if i not in taken)
-        attempt = attempts.prepare(job.folder, slot, self.clock.wall())
+        attempt = attempts.prepare(job.folder, slot, self.clock.wall(), self.executor.devices_per_launch)
         self._attach(job, attempt)
         job.handle = self.executor.launch(self._spec(job, attempt))
         self.on_launch(job)

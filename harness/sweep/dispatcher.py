@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from harness import files
 from harness.config import Experiment, Sweep, dump_toml
 from harness.errors import UsageError
 from harness.run import lock_folder
@@ -32,6 +33,7 @@ from harness.sweep.crew import Clock, Crew, Job, Outcome
 from harness.sweep.curve import Curve
 from harness.sweep.executors import Executor
 from harness.sweep.executors.local import LocalExecutor
+from harness.sweep.ledger import LEDGER, ledger
 from harness.sweep.pruning import Rule
 from harness.sweep.selection import Candidate, Confirmation
 from harness.sweep.space import Params, parse_space
@@ -454,6 +456,7 @@ class Dispatcher:
         selected = selection.verdict(candidates, self.sweep.confirm_seeds, complete, maximize, beyond)
         selected["importances"] = self.study.importances()
         result = summary.write(self.folder, self.experiment, self.study, rows, selected)
+        files.write_json(self.folder / LEDGER, ledger(self.folder, self.sweep.device_hour_price))
         self.on_event(Event("selected", self.counts, reason=selected["selection"]["verdict"]))
         return result
 

@@ -11,6 +11,7 @@ from harness.config import read_experiment
 from harness.errors import UsageError
 from harness.sweep import attempts
 from harness.sweep.attempts import Progress
+from harness.sweep.ledger import ledger
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -34,7 +35,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         number = int(job.parent.name)
         if number not in rows:
             rows[number] = _from_folder(job.parent, number, sweep.objectives[0])
-    return {**summary, "trials": [rows[number] for number in sorted(rows)]}
+    cost = ledger(folder, sweep.device_hour_price)["total"]
+    return {**summary, "trials": [rows[number] for number in sorted(rows)], "cost": cost}
 
 
 def _from_folder(job: Path, number: int, objective: str) -> dict[str, Any]:
