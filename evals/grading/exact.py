@@ -15,8 +15,8 @@ from evals.grading.forms import Form, Truth, parse, same
 from evals.grading.normalize import canonical, number
 from evals.grading.units import conflict
 
-_BASED = re.compile(r"([0-9A-Fa-f]+)_\{?(\d{1,2})\}?")
-_WORDS = re.compile(r"[^\W\d_][^\W\d_' .-]*(?:[ .-][^\W\d_' .-]+)*")
+BASED = re.compile(r"([0-9A-Fa-f]+)_\{?(\d{1,2})\}?")
+WORDS = re.compile(r"[^\W\d_][^\W\d_' .-]*(?:[ .-][^\W\d_' .-]+)*")
 _MARKED_TEXT = "\\text"
 
 
@@ -40,7 +40,7 @@ def leaf(gold: Form, answer: Form, percent: bool = False) -> Truth:
         return False
     if first == second:
         return True
-    if _BASED.fullmatch(first) or _BASED.fullmatch(second):
+    if BASED.fullmatch(first) or BASED.fullmatch(second):
         return _based(first, second)
     gold_number, answer_number = number(first), number(second)
     if gold_number is not None and answer_number is not None:
@@ -72,13 +72,13 @@ def _based(first: str, second: str) -> bool:
 
 
 def _base(text: str) -> tuple[str, str]:
-    match = _BASED.fullmatch(text)
+    match = BASED.fullmatch(text)
     return (match[1].upper(), match[2]) if match else (text.upper(), "")
 
 
 def _worded(gold: Form, answer: Form, first: str, second: str) -> Truth:
     """Words equal words, whatever their case; words never equal a number or a formula."""
-    words = [len(text) > 1 and _WORDS.fullmatch(text) is not None for text in (first, second)]
+    words = [len(text) > 1 and WORDS.fullmatch(text) is not None for text in (first, second)]
     marked = [_MARKED_TEXT in form.value for form in (gold, answer)]
     if all(words):
         if _letters(first) == _letters(second):

@@ -19,6 +19,7 @@ from evals.grading.forms import depths
 from evals.grading.math_workers import Outcome, Pair, Pool
 from evals.grading.normalize import canonical
 from evals.grading.verdict import Response, Verdict
+from evals.grading.votes import Leaders, Sort, lone_leaf, plain_number
 from evals.tasks.task import Question
 
 LONGEST_ANSWER = 1000
@@ -40,6 +41,7 @@ class MathGrader:
     def __init__(self, workers: int = 2, seconds: float = 3.0) -> None:
         self._pool = Pool(workers, seconds)
         self._remembered: dict[Pair, Outcome] = {}
+        self._sorts: dict[str, Sort | None] = {}
 
     def grade(self, items: Sequence[tuple[Question, Response]]) -> list[Verdict]:
         """One verdict per response; ``detail`` names the rule that found the answer."""
@@ -128,8 +130,9 @@ class MathGrader:
     def _leaders(self, question: Question, spellings: dict[str, str]) -> dict[str, str]:
         """Maps each spelling to the one that stands for its class."""
         judged = self._outcomes(_pair(question, answer) for answer in spellings.values())
+        sorts = self._sorts_of(list(spellings.values()))
         leaders: dict[str, str] = {}
-        others: list[str] = []
+        others = Leaders()
         right: str | None = None
         stuck = 0
         for key, answer in spellings.items():
@@ -138,14 +141,27 @@ class MathGrader:
                 right = right or key
                 leaders[key] = right
             elif outcome == "different" or not question.gold.strip():
-                there = [Pair(spellings[other], answer, _asks_percent(question)) for other in others]
-                alike = self._alike(there if _readable(answer) and stuck < _MOST_STUCK else [])
+                near = others.like(sorts[answer]) if _readable(answer) and stuck < _MOST_STUCK else []
+                alike = self._alike(
+                    [Pair(spellings[other], answer, _asks_percent(question)) for other in near]
+                )
                 stuck += sum(found is None for found in alike)
-                same = (other for other, found in zip(others, alike, strict=False) if found)
+                same = (other for other, found in zip(near, alike, strict=True) if found)
                 leaders[key] = next(same, key)
                 if leaders[key] == key:
-                    others.append(key)
+                    others.add(key, sorts[answer])
         return leaders
+
+    def _sorts_of(self, answers: Sequence[str]) -> dict[str, Sort | None]:
+        """The sort of each answer; those that take algebra to tell are computed at once, and kept."""
+        leaves = {answer: lone_leaf(answer) if _readable(answer) else None for answer in answers}
+        known = {leaf: plain_number(leaf) for leaf in leaves.values() if leaf is not None}
+        if len(self._sorts) > _MOST_REMEMBERED:
+            self._sorts.clear()
+        asked = [leaf for leaf, sort in known.items() if sort is None and leaf not in self._sorts]
+        self._sorts.update(zip(asked, self._pool.sorts(asked), strict=True))
+        known |= {leaf: self._sorts[leaf] for leaf, sort in known.items() if sort is None}
+        return {answer: None if leaf is None else known[leaf] for answer, leaf in leaves.items()}
 
     def _alike(self, pairs: Sequence[Pair]) -> list[bool | None]:
         """Whether the two answers of each pair mean the same in both directions; None: not found out."""

@@ -26,7 +26,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, NamedTuple, Self, cast
+from typing import IO, Any, Literal, NamedTuple, Self, cast
+
+from evals.grading.votes import KINDS, Kind, Sort
 
 Outcome = Literal["equal", "different", "gold unreadable", "failed", "timed out"]
 
@@ -43,6 +45,9 @@ class Pair(NamedTuple):
     gold: str
     answer: str
     percent: bool = False
+
+
+Job = Pair | str  # to be compared; a leaf to be evaluated
 
 
 @dataclass
@@ -79,8 +84,14 @@ class Pool:
 
     def compare(self, pairs: Sequence[Pair]) -> list[Outcome]:
         """One outcome per pair, in order; "timed out" and "failed" stand for themselves, nothing raises."""
-        with self._lock:
-            return self._compare(pairs)
+        return cast("list[Outcome]", self._run(pairs))
+
+    def sorts(self, leaves: Sequence[str]) -> list[Sort | None]:
+        """``symbolic.sort`` of each leaf; None too where it takes too long."""
+        replies = [reply.split() for reply in self._run(leaves)]
+        return [
+            Sort(cast(Kind, reply[0]), complex(reply[1])) if reply[0] in KINDS else None for reply in replies
+        ]
 
     def close(self) -> None:
         """Ends the processes."""
@@ -97,34 +108,38 @@ class Pool:
     ) -> None:
         self.close()
 
-    def _compare(self, pairs: Sequence[Pair]) -> list[Outcome]:
-        outcomes: list[Outcome] = ["failed"] * len(pairs)
-        waiting = deque(range(len(pairs)))
+    def _run(self, jobs: Sequence[Job]) -> list[str]:
+        with self._lock:
+            return self._replies(jobs)
+
+    def _replies(self, jobs: Sequence[Job]) -> list[str]:
+        replies = ["failed"] * len(jobs)
+        waiting = deque(range(len(jobs)))
         try:
             while waiting or any(worker.jobs for worker in self._workers):
                 self._staff(len(waiting))
                 if not self._workers:
-                    return outcomes  # none can be started: what is left has failed
+                    return replies  # none can be started: what is left has failed
                 for worker in list(self._workers):
                     if waiting and worker.ready and not worker.jobs:
-                        self._give(worker, waiting, pairs)
-                self._listen(outcomes, waiting)
+                        self._give(worker, waiting, jobs)
+                self._listen(replies, waiting)
         except BaseException:  # Ctrl-C: replies to come would be taken for those of the next call
             for worker in self._workers:
                 _end(worker)
             self._workers.clear()
             raise
-        return outcomes
+        return replies
 
     def _staff(self, jobs: int) -> None:
         while len(self._workers) < min(self._size, jobs) and self._failed_starts < _MOST_FAILED_STARTS:
             self._workers.append(_start(self.seconds, self._memory))
 
-    def _give(self, worker: _Worker, waiting: deque[int], pairs: Sequence[Pair]) -> None:
+    def _give(self, worker: _Worker, waiting: deque[int], jobs: Sequence[Job]) -> None:
         # Small shares at the end, so that no process idles while another has a queue.
         share = max(1, min(_BATCH, len(waiting) // (2 * self._size)))
         worker.jobs.extend(waiting.popleft() for _ in range(share))
-        lines = "".join(json.dumps(pairs[job]) + "\n" for job in worker.jobs)
+        lines = "".join(json.dumps(jobs[job]) + "\n" for job in worker.jobs)
         worker.deadline = self._limit()
         try:
             worker.stdin.write(lines.encode())
@@ -132,7 +147,7 @@ class Pool:
         except OSError:
             worker.deadline = 0.0  # it died: found out when its end of file is read
 
-    def _listen(self, outcomes: list[Outcome], waiting: deque[int]) -> None:
+    def _listen(self, replies: list[str], waiting: deque[int]) -> None:
         busy = [worker for worker in self._workers if worker.jobs or not worker.ready]
         with selectors.DefaultSelector() as selector:
             for worker in busy:
@@ -140,16 +155,16 @@ class Pool:
             patience = min((worker.deadline for worker in busy), default=0.0) - time.monotonic()
             events = selector.select(max(0.0, patience))
         for key, _ in events:
-            self._receive(key.data, outcomes, waiting)
+            self._receive(key.data, replies, waiting)
         now = time.monotonic()
         for worker in busy:
             if worker in self._workers and worker.deadline < now:
-                self._bury(worker, outcomes, waiting)
+                self._bury(worker, replies, waiting)
 
-    def _receive(self, worker: _Worker, outcomes: list[Outcome], waiting: deque[int]) -> None:
+    def _receive(self, worker: _Worker, replies: list[str], waiting: deque[int]) -> None:
         data = os.read(worker.stdout.fileno(), 1 << 16)
         if not data:
-            self._bury(worker, outcomes, waiting)
+            self._bury(worker, replies, waiting)
             return
         *lines, worker.received = (worker.received + data).split(b"\n")
         for line in lines:
@@ -158,10 +173,10 @@ class Pool:
                 worker.ready = True
                 self._failed_starts = 0
             else:
-                outcomes[worker.jobs.popleft()] = cast(Outcome, reply)
+                replies[worker.jobs.popleft()] = reply
             worker.deadline = self._limit()
 
-    def _bury(self, worker: _Worker, outcomes: list[Outcome], waiting: deque[int]) -> None:
+    def _bury(self, worker: _Worker, replies: list[str], waiting: deque[int]) -> None:
         """Gives up a process and the comparison that it was at; the others are done by another one."""
         self._workers.remove(worker)
         overdue = worker.deadline < time.monotonic()
@@ -170,7 +185,7 @@ class Pool:
             self._failed_starts += 1
         elif worker.jobs:
             spent = overdue or ended_by == -signal.SIGPROF
-            outcomes[worker.jobs.popleft()] = "timed out" if spent else "failed"
+            replies[worker.jobs.popleft()] = "timed out" if spent else "failed"
         waiting.extendleft(reversed(worker.jobs))
 
     def _limit(self) -> float:
@@ -201,8 +216,12 @@ def _end(worker: _Worker) -> int:
     return code
 
 
+def _sort(found: Sort | None) -> str:
+    return f"{found.kind} {found.value}" if found else "none"
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Answers the comparisons on standard input, one JSON line each, until it ends."""
+    """Answers the jobs on standard input, one JSON line each, until it ends."""
     seconds, memory = float(arguments[0]), int(arguments[1])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -215,17 +234,17 @@ def main(arguments: Sequence[str]) -> None:
     symbolic.forbid_evaluation()
     print(_READY, file=replies, flush=True)
     for line in sys.stdin:
-        pair = Pair(*json.loads(line))
+        job: str | list[Any] = json.loads(line)
         # The default action of SIGPROF ends the process, whatever code it is in.
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
-            outcome: str = symbolic.compare(pair.gold, pair.answer, pair.percent)
+            reply = _sort(symbolic.sort(job)) if isinstance(job, str) else symbolic.compare(*Pair(*job))
         except MemoryError:
             return  # a fresh process has its memory back
         except Exception:
-            outcome = "failed"
+            reply = "failed"
         signal.setitimer(signal.ITIMER_PROF, 0)
-        print(outcome, file=replies, flush=True)
+        print(reply, file=replies, flush=True)
 
 
 if __name__ == "__main__":

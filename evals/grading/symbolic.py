@@ -10,6 +10,8 @@ them as Python.
 
 from __future__ import annotations
 
+import cmath
+import hashlib
 import logging
 import re
 from fractions import Fraction
@@ -24,6 +26,7 @@ from sympy.parsing import sympy_parser
 
 from evals.grading import exact
 from evals.grading.forms import Form, parse, same
+from evals.grading.votes import Sort
 
 Outcome = Literal["equal", "different", "gold unreadable"]
 
@@ -98,6 +101,32 @@ def _certainly_different(first: Any, second: Any) -> bool:
         return bool(abs(one - two) > _CLEARLY * (1 + abs(two)))
     except (TypeError, ValueError, ArithmeticError, AttributeError):
         return False  # no number came out
+
+
+def sort(leaf: str) -> Sort | None:
+    """What kind of thing a leaf is, and its value; None where it is of no kind that is told apart.
+
+    Leaves that mean the same have the same value but for rounding.
+    """
+    found = _read(leaf)
+    if isinstance(found, sympy.MatrixBase):
+        return Sort("matrix")
+    if not isinstance(found, sympy.Expr):
+        return None
+    if is_expr_of_only_symbols(found):
+        return Sort("letters")
+    point = {symbol: _stand_in(str(symbol)) for symbol in found.free_symbols}
+    try:
+        value = complex(sympy.N(found.xreplace(point), 20, maxn=100))
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        return None  # no number came out
+    return Sort("formula" if point else "number", value) if cmath.isfinite(value) else None
+
+
+def _stand_in(name: str) -> Any:
+    """A number between 1 and 4 for a letter, the same in every process."""
+    digest = hashlib.blake2b(name.encode(), digest_size=4).digest()
+    return 1 + sympy.Rational(3 * int.from_bytes(digest, "big"), 2**32)
 
 
 def _share(form: Form) -> str:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from evals.grading.math_workers import Pair, Pool
+from evals.grading.votes import Sort
 
 EASY = [
     (Pair(r"\sqrt{12}", r"2\sqrt{3}"), "equal"),
@@ -54,6 +55,25 @@ def test_a_hang_costs_only_itself(pool: Pool) -> None:
     assert all(outcomes[i] in ("timed out", "failed") for i in stuck)
     expected = ["equal", *(outcome for _, outcome in EASY), "equal"]
     assert [outcome for i, outcome in enumerate(outcomes) if i not in stuck] == expected
+
+
+def test_sorts_come_in_order_and_what_takes_too_long_has_none(pool: Pool) -> None:
+    leaves = [
+        r"\sqrt{4}",
+        TOWER.answer,
+        "x+1",
+        "ab",
+        r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}",
+        r"\frac{",
+        r"-\sqrt{9}",
+    ]
+    found = pool.sorts(leaves)
+    assert [sort and sort.kind for sort in found] == [
+        *("number", None, "formula", "letters", "matrix", None, "number"),
+    ]
+    assert found[0] == Sort("number", 2)
+    assert found[6] == Sort("number", -3)
+    assert pool.sorts(leaves[2:3]) == found[2:3]  # the letter's number is the same in every process
 
 
 def test_memory_is_limited() -> None:
