@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from harness import files
+from harness import distributed, files
 from harness.config import Budget, Experiment, Reject, Stage, parts
 
 LEDGER = "ledger.json"
@@ -55,8 +55,8 @@ class Cost:
 
 
 def devices() -> int:
-    """GPUs that this process works with; without any, the machine counts as one device."""
-    return max(1, torch.cuda.device_count())
+    """The GPUs of the run: one for each process where there are several; a machine without any is one."""
+    return distributed.world() if distributed.world() > 1 else max(1, torch.cuda.device_count())
 
 
 def stage_costs(folder: Path, stages: Sequence[Stage]) -> list[Cost]:
@@ -81,13 +81,17 @@ class Meter:
     def __init__(self, folder: Path, experiment: Experiment) -> None:
         self._budget = experiment.budget
         self._spent = 0.0
-        if self._budget is not None:
-            self._spent = sum(spent(cost, self._budget) for cost in stage_costs(folder, experiment.stages))
+        budget = self._budget
+        if budget is not None:
+            costs = distributed.decided(lambda: stage_costs(folder, experiment.stages))
+            self._spent = sum(spent(cost, budget) for cost in costs)
 
     def count(self, metrics: Mapping[str, float]) -> None:
         """Adds the step whose metrics these are."""
         if self._budget is not None:
-            self._spent += spent(Cost("", "").plus(metrics), self._budget)
+            # Seconds differ from process to process, and all must end with the same step.
+            step = distributed.decided(lambda: Cost("", "").plus(metrics))
+            self._spent += spent(step, self._budget)
 
     @property
     def share(self) -> float:

@@ -17,7 +17,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
-from harness import config
+from harness import config, distributed
 from harness.errors import UsageError
 
 NAME = "default"
@@ -121,7 +121,7 @@ def put(model: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> None:
     """Copies ``values`` into the adapter, by name."""
     with torch.no_grad():
         for name, parameter in adapter(model).items():
-            parameter.copy_(values[name])
+            parameter.copy_(distributed.like(values[name], parameter))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import errors as hub
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from harness import config, lora
+from harness import config, distributed, lora
 from harness.errors import JobError, UsageError
 from harness.tiny.build import SIZES, tiny_folder
 
@@ -34,6 +34,7 @@ class Policy:
 
     ``dtype`` is the forward pass's; where the weights have another one (float32 master weights of a
     policy in training) the forward runs inside ``autocast()``. With ``lora`` the model carries adapters.
+    Where it is sharded over processes, ``whole`` is this one's copy of all of it (harness/distributed.py).
     """
 
     model: PreTrainedModel
@@ -41,6 +42,7 @@ class Policy:
     name: str
     dtype: torch.dtype = torch.float32
     lora: config.LoRA | None = None
+    whole: PreTrainedModel | None = None
 
     @property
     def device(self) -> torch.device:
@@ -114,7 +116,8 @@ def weights_hash(model: torch.nn.Module) -> str:
     lines = []
     with torch.inference_mode():
         for name, tensor in lora.merged(model, tensors.items()):
-            lines.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_checksum(tensor.detach())}\n")
+            checksum = _checksum(distributed.whole(tensor.detach()))
+            lines.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {checksum}\n")
     digest = hashlib.blake2b(digest_size=16)
     for line in sorted(lines):
         digest.update(line.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from evals.engine import Engine
 from evals.prompts import TEMPLATES
 from evals.scores import Scores
 from evals.tasks.task import Question, Task
-from harness import config
+from harness import config, distributed
 from harness.config import GRPO, SFT, Evaluate, Experiment, Pretrain, Reject, parts
 from harness.engines import RolloutEngine, make_engine
 from harness.engines.server import ServerEngine
@@ -30,7 +31,7 @@ from harness.reject import sample_and_keep
 from harness.rewards import check_names
 from harness.rewards.asked import named_judge
 from harness.rewards.mix import JUDGE, REWARDS
-from harness.run import Run, State, read_status
+from harness.run import Follower, Run, State, read_status
 from harness.sft import train_sft
 from harness.tiny.build import SIZES, tiny_folder
 from harness.tracking import Tracker
@@ -139,18 +140,23 @@ def run_experiment(
 
     The state is "done" or "pruned" (a file ``stop`` in the folder asked for it). A run that has ended is not
     redone. Whatever ends it is in status.json. Where ``[eval]`` names benchmarks, the trained policy is
-    measured on them into ``folder/evals/final``.
+    measured on them into ``folder/evals/final``. Processes that torchrun started share the work.
 
     Raises:
         UsageError, TaskError: the experiment cannot run as written; nothing was loaded.
         JobError: it ran and failed.
     """
+    with distributed.joined():
+        return _run(experiment, folder, progress if distributed.is_main() else Progress(quiet=True), argv)
+
+
+def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequence[str]) -> State:
     check_experiment(experiment)
-    prepare_policy(experiment.policy, progress)
+    distributed.decided(lambda: prepare_policy(experiment.policy, progress))
     check_fit(experiment, questions(experiment.data.train), questions(experiment.data.dev))
-    run = Run(folder, experiment, argv)
+    run = _open(folder, experiment, argv)
     try:
-        finished = read_status(folder)
+        finished = distributed.decided(lambda: read_status(folder))
         if finished and finished.state in ("done", "pruned"):
             progress.say(f"{folder}: already {finished.state}")
             return finished.state
@@ -167,12 +173,20 @@ def run_experiment(
         run.close()
 
 
+def _open(folder: Path, experiment: Experiment, argv: Sequence[str]) -> Run:
+    """The run's folder: the first process writes it, once the others know that it may."""
+    opened: list[Run] = []
+    distributed.decided(lambda: opened.append(Run(folder, experiment, argv)))
+    return opened[0] if opened else Follower(folder, experiment)
+
+
 def _train_and_measure(run: Run, progress: Progress) -> Outcome:
     """The stages, then the benchmarks, both told to W&B."""
     experiment = run.experiment
     confirming = experiment.sweep_of and "confirm" in run.folder.resolve().parts
+    off = experiment.tracking.model_copy(update={"wandb": "off"})
     tracker = Tracker(
-        experiment.tracking,
+        experiment.tracking if distributed.is_main() else off,
         run.folder,
         name=_run_name(run),
         group=experiment.sweep_of or experiment.name,
@@ -197,9 +211,11 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
     experiment = run.experiment
     asked, dev = questions(experiment.data.train), questions(experiment.data.dev)
     policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed)
-    engine = make_engine(experiment.policy.engine, policy)
+    alone = make_engine(experiment.policy.engine, policy)
+    engine: RolloutEngine = alone if distributed.world() == 1 else distributed.SpreadEngine(alone)
+    policy = distributed.shard(policy)
     outcome = Outcome("done", 0)
-    saved = checkpoint.newest(run.checkpoints)
+    saved = distributed.decided(lambda: checkpoint.newest(run.checkpoints))
     reached = 0 if saved is None else checkpoint.step_of(saved)
     run.rewind(reached if reached else -1)
     for stage in parts(experiment.stages):
@@ -212,7 +228,7 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
         if isinstance(stage, Reject):
             if reached > outcome.step and stage.teacher is None:
                 _check_kept(run, stage)
-            _reject(run, stage, policy, engine, asked, progress)
+            distributed.decided(partial(_reject, run, stage, policy, alone, asked, progress))
             continue
         first = outcome.step
         with progress.step(stage.name, stage.steps) as update:
@@ -290,7 +306,12 @@ def _teacher(settings: config.Policy, progress: Progress) -> tuple[Engine, Shape
 def _measure(
     run: Run, progress: Progress, name: str = "final", benchmarks: Sequence[str] = ()
 ) -> list[Scores]:
-    """The policy as it is now on ``benchmarks``, or on the experiment's own, into RUN/evals/NAME."""
+    """The policy as it is now on ``benchmarks``, or on the experiment's own, into RUN/evals/NAME.
+
+    One process does it, whole checkpoints being there.
+    """
+    if not distributed.is_main():
+        return []
     experiment, settings = run.experiment, run.experiment.policy
     if benchmarks:
         chosen = experiment.eval.model_copy(update={"benchmarks": list(benchmarks)})

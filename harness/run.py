@@ -134,6 +134,29 @@ class Run:
         self._lock.release()
 
 
+class Follower(Run):
+    """The run's folder for a process beside the one that writes it: nothing is written, nothing is locked."""
+
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.folder = folder
+        self.experiment = experiment
+
+    def log(self, step: int, stage: str, values: Mapping[str, float]) -> dict[str, Any]:
+        return {"step": step, "stage": stage, **values}
+
+    def log_samples(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        pass
+
+    def rewind(self, step: int) -> None:
+        pass
+
+    def set_status(self, state: State, reason: str = "") -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def read_status(folder: Path) -> Status | None:
     """The status a run folder records; None where there is none yet."""
     path = folder / "status.json"

@@ -16,13 +16,14 @@ import torch
 
 from evals.engine import Request
 from evals.tasks.task import Question, Task
+from harness import distributed
 from harness.config import SFT, Pretrain
 from harness.engines import RolloutEngine, text
 from harness.errors import JobError, UsageError
 from harness.examples import Example, load_examples, load_texts
 from harness.flops import BACKWARD, FROZEN_BACKWARD, shape_of
 from harness.grpo import checkpoint, dev
-from harness.grpo.batching import Row, plan
+from harness.grpo.batching import Row, level, my_rows, plan
 from harness.grpo.forward import Scorer, evaluation_mode
 from harness.grpo.metrics import memory_gib
 from harness.grpo.optimizer import learning_rate_at, make_optimizer
@@ -61,7 +62,7 @@ def train_sft(
         JobError: training diverged, memory or disk ran out.
     """
     last_step = first_step + stage.steps
-    saved = checkpoint.newest(run.checkpoints)
+    saved = distributed.decided(lambda: checkpoint.newest(run.checkpoints))
     step = first_step if saved is None else max(first_step, checkpoint.step_of(saved))
     if step > last_step:  # a later stage has begun
         return Outcome("done", last_step)
@@ -76,14 +77,14 @@ def train_sft(
         if step == 0 and stage.eval_every:
             training.log_start()
         while step < last_step and not meter.exhausted:
-            reason = should_stop() if should_stop else None
+            reason = distributed.decided(should_stop) if should_stop else None
             if reason is not None:
                 return Outcome("pruned", step, reason)
             step += 1
             row = training.step(step, meter)
             if on_step:
                 on_step(row)
-        engine.sync(policy.model)
+        engine.sync(distributed.gathered(policy).model)
     return Outcome("done", step)
 
 
@@ -113,7 +114,9 @@ class SftUpdater:
         with evaluation_mode(self._policy.model):
             loss = with_less_memory(self, lambda: self._gradients(rows))
             parameters = [p for p in self._policy.model.parameters() if p.requires_grad]
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._stage.max_grad_norm))
+            norm = float(
+                distributed.whole(torch.nn.utils.clip_grad_norm_(parameters, self._stage.max_grad_norm))
+            )
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise JobError(f"training diverged: loss {loss}, gradient norm {norm}; lower learning_rate")
             self.optimizer.step()
@@ -131,12 +134,12 @@ class SftUpdater:
         self.optimizer.zero_grad(set_to_none=True)
         tokens = sum(len(row.completion_ids) for row in rows)
         total = torch.zeros((), device=self._policy.device)
-        for block in plan(rows, self.budget, may_share=False):
+        for block in level(plan(my_rows(rows), self.budget, may_share=False), rows):
             for scores in self._scorer.micro_batches(block):
-                loss = -(scores.logprobs * scores.mask).sum() / tokens
+                loss = -(scores.logprobs * scores.mask).sum() / tokens * (not block.idle)
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
-        return float(total)
+        return sum(distributed.gather(float(total)))
 
 
 def _learned(stage: SFT, policy: Policy, template: str, run: Run) -> list[Tokens]:
@@ -248,7 +251,7 @@ class _Training:
     def _evaluate(self) -> dict[str, float]:
         if not self._dev:
             return {}
-        self._engine.sync(self._policy.model)
+        self._engine.sync(distributed.gathered(self._policy).model)
         started = time.perf_counter()
         samples = self._run.experiment.data.dev_samples
         found = dev.evaluate(self._engine, self._graders, self._dev, samples, self._stage)
@@ -270,8 +273,8 @@ class _Training:
         """
         if state["stage"] != self._stage.name:
             raise JobError(f"the newest checkpoint is one of stage {state['stage']}, not {self._stage.name}")
-        self._updater.optimizer.load_state_dict(state["optimizer"])
+        distributed.load_optimizer(self._updater.optimizer, state["optimizer"])
         self._updater.budget = state["budget"]
         self._keeper.resume(state)
         self._stream.position = state["position"]
-        self._engine.sync(self._policy.model)
+        self._engine.sync(distributed.gathered(self._policy).model)

@@ -152,7 +152,10 @@ def train(
     """Trains what the experiment's stages say; interrupted or killed, the same command goes on.
 
     Example: harness train experiments/quickstart.toml --out runs/one -s grpo.beta=0.01
+
+    Example: torchrun --nproc-per-node 8 -m harness.cli train experiments/r1-zero.toml
     """
+    from harness import distributed
     from harness.config import read_experiment
 
     experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
@@ -162,8 +165,12 @@ def train(
 
     folder = out or Path("runs") / experiment.name
     if experiment.compare is not None:
+        if distributed.world() > 1:
+            raise UsageError("compare: arms are trained one by one, each by its own command under torchrun")
         return _train_arms(experiment, folder, quiet, as_json)
     state = run_experiment(experiment, folder, Progress(quiet), sys.argv)
+    if not distributed.is_main():
+        return
     if as_json:
         print_json({"folder": str(folder), "state": state})
     elif not quiet:

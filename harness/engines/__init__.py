@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from evals.engine import Engine
 from evals.sampling import BLOCK
+from harness import distributed
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -57,6 +59,10 @@ def make_engine(kind: EngineKind, policy: Policy) -> RolloutEngine:
         UsageError: the engine's package is not installed, or it cannot run this model.
     """
     if kind == "vllm":
+        if distributed.world() > 1:
+            raise UsageError(
+                'policy.engine: "vllm" samples in one process; with several, accepted: "transformers"'
+            )
         from harness.engines.vllm import VllmEngine
 
         return VllmEngine(policy)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness import distributed
+
 SHARING_PAYS = 0.2
 """Prompts are shared where that leaves out at least this part of the tokens."""
 CALL = 256
@@ -29,10 +31,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """Micro-batches over the same few groups; ``shared``: each group's prompt runs once for all of them."""
+    """Micro-batches over the same few groups; ``shared``: each group's prompt runs once for all of them.
+
+    ``idle``: it runs because another process has something to do, and counts for nothing.
+    """
 
     micro_batches: tuple[tuple[Row, ...], ...]
     shared: bool
+    idle: bool = False
 
     @property
     def prompts(self) -> dict[int, tuple[int, ...]]:
@@ -47,6 +53,8 @@ def plan(rows: Sequence[Row], budget: int, may_share: bool) -> list[Block]:
     groups whose prompts fit a quarter of the budget come first, as their keys and values stay in memory
     while the block's completions pass.
     """
+    if not rows:
+        return []
     if not (may_share and _sharing_pays(rows)):
         return [Block(tuple(_pack(rows, budget, lambda row: row.tokens)), shared=False)]
     blocks = []
@@ -56,6 +64,25 @@ def plan(rows: Sequence[Row], budget: int, may_share: bool) -> list[Block]:
         packed = _pack(inside, max(budget - prompts, 1), lambda row: len(row.completion_ids))
         blocks.append(Block(tuple(packed), shared=True))
     return blocks
+
+
+def my_rows(rows: Sequence[Row]) -> list[Row]:
+    """This process's share of an update's rows."""
+    places = distributed.shares([row.tokens for row in rows])
+    return [row for row, place in zip(rows, places, strict=True) if place == distributed.rank()]
+
+
+def level(blocks: Sequence[Block], rows: Sequence[Row]) -> list[Block]:
+    """``blocks`` and as many idle ones as the busiest process has more micro-batches.
+
+    Sharded weights are put together by all processes at once, so that each must run as often as the others.
+    """
+    mine = sum(len(block.micro_batches) for block in blocks)
+    idle = max(distributed.gather(mine)) - mine
+    if idle == 0:
+        return list(blocks)
+    shortest = min(rows, key=lambda row: row.tokens)
+    return [*blocks, *[Block(((shortest,),), shared=False, idle=True)] * idle]
 
 
 def padded_tokens(blocks: Iterable[Block]) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from harness import files, lora
+from harness import distributed, files, lora
 from harness.config import GRPO, SFT
 from harness.errors import JobError
 from harness.policy import ADAPTER, Policy, save_policy
@@ -107,12 +107,16 @@ class Keeper:
         if value is not None and better:
             self._best = {"step": step, "value": value}
         if due or better:
-            whole = {**state(), "best": self._best}
-            write(self._folder, step, policy, whole, self._stage.keep_checkpoints, better)
+            whole = distributed.whole({**state(), "best": self._best})
+            plain = distributed.gathered(policy)
+            if distributed.is_main():
+                write(self._folder, step, plain, whole, self._stage.keep_checkpoints, better)
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Goes back to a checkpoint's state: what came later was not the best, for it did not happen."""
         self._best = state["best"]
+        if not distributed.is_main():
+            return
         if self._best is not None:
             _mark_best(self._folder, int(self._best["step"]))
         elif self._stage.keep_best:
@@ -167,7 +171,7 @@ def read(path: Path, model: torch.nn.Module) -> dict[str, Any]:
             lora.load(model, path / ADAPTER)
         else:
             saved = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
-            model.load_state_dict(saved.state_dict())
+            distributed.load_weights(model, saved.state_dict())
         state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
         _restore_random_states(state.pop("random"))
     except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from harness.distributed import inside, is_sharded
 from harness.errors import UsageError
 from harness.grpo.batching import Block, Row
-from harness.grpo.logprobs import score_tokens
+from harness.grpo.logprobs import TokenScores, score_tokens
 from harness.policy import Policy
 
 
@@ -41,12 +42,16 @@ class Scorer:
         Raises:
             UsageError: the model's logits are not a plain projection of its last hidden states.
         """
+        self._model = model
         self._backbone: Any = model.base_model
         self._head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[operator]
         self._policy = policy
         self._temperature = temperature
         # Activations that are computed again would be put into the prompts' cache again.
-        self.may_share = _only_full_attention(model.config) and not _checkpointed(model)
+        # Several processes must run forward and backward passes in the same order.
+        self.may_share = (
+            _only_full_attention(model.config) and not _checkpointed(model) and not is_sharded(model)
+        )
         _check_plain_head(model, self._backbone, self._head, policy.name)
 
     def micro_batches(self, block: Block) -> Iterator[Scores]:
@@ -67,6 +72,8 @@ class Scorer:
         with torch.no_grad():
             for block in blocks:
                 for scores in self.micro_batches(block):
+                    if block.idle:
+                        continue
                     for row, values in zip(scores.rows, scores.logprobs, strict=True):
                         found[row.index] = values[: len(row.completion_ids)]
         return found
@@ -74,12 +81,16 @@ class Scorer:
     def _score(self, states: _States, rows: tuple[Row, ...]) -> Scores:
         device = self._policy.device
         targets, mask = pad([row.completion_ids for row in rows], device)
-        with self._policy.autocast():
-            hidden = states.hidden(rows, targets, mask)
-            if torch.is_autocast_enabled(device.type):
-                hidden = hidden.to(torch.get_autocast_dtype(device.type))
-        weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
-        flat = score_tokens(hidden, weight, targets[mask], self._temperature)
+
+        def score() -> TokenScores:
+            with self._policy.autocast():
+                hidden = states.hidden(rows, targets, mask)
+                if torch.is_autocast_enabled(device.type):
+                    hidden = hidden.to(torch.get_autocast_dtype(device.type))
+            weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
+            return score_tokens(hidden, weight, targets[mask], self._temperature)
+
+        flat = inside(self._model, score)
         zeros = torch.zeros(mask.shape, device=device)
         return Scores(
             rows,
@@ -224,11 +235,15 @@ def _only_full_attention(config: Any) -> bool:
 def _check_plain_head(model: torch.nn.Module, backbone: Any, head: torch.nn.Module, name: str) -> None:
     """Compares a few logits with the projection of the last hidden states (no soft cap, scale or bias)."""
     weight = getattr(head, "weight", None)
-    with torch.no_grad():
-        ids = torch.arange(8, device=next(model.parameters()).device)[None]
+    ids = torch.arange(8, device=next(model.parameters()).device)[None]
+
+    def projected() -> Any:
         hidden = backbone(input_ids=ids, use_cache=False).last_hidden_state
+        return None if weight is None else hidden @ head.weight.T
+
+    with torch.no_grad():
+        plain = inside(model, projected)
         logits = model(input_ids=ids, use_cache=False).logits
-        plain = None if weight is None else hidden @ weight.T
     if plain is None or not torch.allclose(plain.float(), logits.float(), rtol=1e-2, atol=1e-2):
         raise UsageError(
             f"policy.model: {name} changes its logits after the vocabulary projection (a bias, scale or "

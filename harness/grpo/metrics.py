@@ -53,6 +53,13 @@ class TokenMeans:
             self.add("drift", drift, terms.mask)
             self.highest("drift/max", drift, terms.mask)
 
+    def on_cpu(self) -> TokenMeans:
+        """The same, for other processes to read."""
+        copied = TokenMeans()
+        for name in ("_sums", "_counts", "_highest"):
+            setattr(copied, name, {key: value.cpu() for key, value in getattr(self, name).items()})
+        return copied
+
     def merge(self, other: TokenMeans) -> None:
         """Adds what ``other`` has seen."""
         for name, total in other._sums.items():

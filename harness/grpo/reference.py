@@ -9,8 +9,9 @@ from typing import Protocol
 
 import torch
 
-from harness import lora
+from harness import distributed, lora
 from harness.config import Reference as Settings
+from harness.policy import Policy
 
 
 class Reference(Protocol):
@@ -34,9 +35,11 @@ class Reference(Protocol):
     def restore(self, state: Mapping[str, torch.Tensor] | None) -> None: ...
 
 
-def make_reference(model: torch.nn.Module, settings: Settings) -> Reference:
+def make_reference(policy: Policy, settings: Settings) -> Reference:
     """The policy as it is now, frozen."""
-    return AdapterReference(model, settings) if lora.is_adapted(model) else ModelReference(model, settings)
+    if policy.lora is not None:
+        return AdapterReference(policy.model, settings)
+    return ModelReference(distributed.gathered(policy).model, settings)
 
 
 class ModelReference:
@@ -44,7 +47,9 @@ class ModelReference:
 
     def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
         self._settings = settings
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model: torch.nn.Module = distributed.shard_model(
+            copy.deepcopy(model).eval().requires_grad_(False)
+        )
 
     def applied(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -61,7 +66,7 @@ class ModelReference:
         return self.model.state_dict()
 
     def restore(self, state: Mapping[str, torch.Tensor] | None) -> None:
-        self.model.load_state_dict(state or {})
+        distributed.load_weights(self.model, state or {})
 
 
 class AdapterReference:
@@ -73,7 +78,9 @@ class AdapterReference:
     def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
         self._settings = settings
         self.model = model
-        untrained = not any(bool(p.any()) for name, p in lora.adapter(model).items() if ".lora_B." in name)
+        untrained = not any(
+            bool(distributed.whole(p).any()) for name, p in lora.adapter(model).items() if ".lora_B." in name
+        )
         self._adapter = None if untrained else self._copied(model)
 
     def applied(self) -> AbstractContextManager[None]:
@@ -87,8 +94,12 @@ class AdapterReference:
         return self._adapter
 
     def restore(self, state: Mapping[str, torch.Tensor] | None) -> None:
-        device = next(self.model.parameters()).device
-        self._adapter = None if state is None else {k: v.to(device) for k, v in state.items()}
+        mine = lora.adapter(self.model)
+        self._adapter = (
+            None
+            if state is None
+            else {k: distributed.like(v.to(mine[k].device), mine[k]) for k, v in state.items()}
+        )
 
     @staticmethod
     def _copied(model: torch.nn.Module) -> dict[str, torch.Tensor]:

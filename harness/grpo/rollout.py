@@ -16,6 +16,7 @@ from evals.engine import Completion, Engine, Group, Request, Sampling, sample_se
 from evals.grading import make_grader
 from evals.grading.verdict import Grader, Response, Verdict
 from evals.tasks.task import GraderKind
+from harness import distributed
 from harness.config import GRPO
 from harness.grpo.advantages import equal_rewards
 from harness.grpo.prompts import Prompt, Stream
@@ -82,7 +83,13 @@ class Graders:
         return self._graders[kind]
 
     def grade(self, items: Sequence[tuple[Prompt, Completion]]) -> list[Verdict]:
-        """One verdict per completion, in order; each kind's go to its grader in one call."""
+        """One verdict per completion, in order; each kind's go to its grader in one call.
+
+        Several processes share the work, and so agree even where a verdict depends on the time it took.
+        """
+        return distributed.spread(self._grade, items)
+
+    def _grade(self, items: Sequence[tuple[Prompt, Completion]]) -> list[Verdict]:
         verdicts: dict[int, Verdict] = {}
         for kind in dict.fromkeys(prompt.task.grader for prompt, _ in items):
             mine = [i for i, (prompt, _) in enumerate(items) if prompt.task.grader == kind]
@@ -160,9 +167,8 @@ class Sampler:
                 ]
             )
         )
-        rollouts = []
-        for prompt, group in zip(prompts, groups, strict=True):
-            attempts = tuple(
+        attempts = [
+            tuple(
                 Attempt(
                     question=prompt.question,
                     prompt=prompt.text,
@@ -173,5 +179,9 @@ class Sampler:
                 )
                 for completion in group.completions
             )
-            rollouts.append(Rollout(prompt, group, attempts, tuple(self._mix.score(attempts, step))))
-        return rollouts
+            for prompt, group in zip(prompts, groups, strict=True)
+        ]
+        scores = distributed.spread(
+            lambda mine: [tuple(self._mix.score(group, step)) for group in mine], attempts
+        )
+        return [Rollout(*parts) for parts in zip(prompts, groups, attempts, scores, strict=True)]

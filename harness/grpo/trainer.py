@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from evals.tasks.task import Question, Task
+from harness import distributed
 from harness.config import GRPO
 from harness.engines import RolloutEngine
 from harness.errors import JobError
@@ -78,7 +79,7 @@ def train_grpo(
         JobError: training diverged, memory or disk ran out, or the engine does not follow the policy.
     """
     last_step = first_step + stage.steps
-    saved = checkpoint.newest(run.checkpoints)
+    saved = distributed.decided(lambda: checkpoint.newest(run.checkpoints))
     step = first_step if saved is None else max(first_step, checkpoint.step_of(saved))
     if step > last_step:  # a later stage has begun
         return Outcome("done", last_step)
@@ -93,7 +94,7 @@ def train_grpo(
         if step == 0 and stage.eval_every:
             training.log_start()
         while step < last_step and not meter.exhausted:
-            reason = should_stop() if should_stop else None
+            reason = distributed.decided(should_stop) if should_stop else None
             if reason is not None:
                 return Outcome("pruned", step, reason)
             step += 1
@@ -129,7 +130,7 @@ class _Training:
         self._stream = Stream(render_all(questions, template, policy), experiment.seed)
         mix = make_mix(stage.rewards)
         self._sampler = Sampler(engine, graders, mix, stage=stage, stream=self._stream, seed=experiment.seed)
-        self._reference = make_reference(policy.model, stage.reference) if stage.beta > 0 else None
+        self._reference = make_reference(policy, stage.reference) if stage.beta > 0 else None
         self._updater = Updater(policy, stage, self._reference)
         self._shape = shape_of(policy.model)
         self._guards = Guards()
@@ -158,7 +159,7 @@ class _Training:
         if self._reference is not None:
             self._reference.follow(model, of_stage)
         self._engine.resume()
-        self._engine.sync(model)
+        self._engine.sync(distributed.gathered(self._policy).model)
         self._check_engine(metrics)
         metrics["seconds/update"] = time.perf_counter() - started
         metrics |= utilisation(metrics, self._policy, devices())
@@ -220,10 +221,10 @@ class _Training:
         state = checkpoint.read(path, self._policy.model)
         if state["stage"] != self._stage.name:
             raise JobError(f"{path}: a checkpoint of stage {state['stage']}, not {self._stage.name}")
-        self._updater.optimizer.load_state_dict(state["optimizer"])
+        distributed.load_optimizer(self._updater.optimizer, state["optimizer"])
         self._updater.budget = state["budget"]
         self._keeper.resume(state)
         if self._reference is not None:
             self._reference.restore(state["reference"])
         self._stream.position = state["position"]
-        self._engine.sync(self._policy.model)
+        self._engine.sync(distributed.gathered(self._policy).model)

@@ -14,11 +14,11 @@ from typing import Protocol, TypeVar
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from harness import files
+from harness import distributed, files
 from harness.config import GRPO
 from harness.errors import JobError
 from harness.flops import BACKWARD, FROZEN_BACKWARD, shape_of
-from harness.grpo.batching import Row, plan
+from harness.grpo.batching import Row, level, my_rows, plan
 from harness.grpo.forward import Scorer, Scores, evaluation_mode
 from harness.grpo.loss import Denominators, TokenTerms, grpo_loss
 from harness.grpo.metrics import TokenMeans
@@ -120,13 +120,15 @@ class Updater:
                     loss, tokens = with_less_memory(self, work)
                     norm = self._clip()
                     if not (math.isfinite(loss) and math.isfinite(norm)):
-                        _save(failed, minibatch, batch)
+                        if distributed.is_main():
+                            _save(failed, minibatch, batch)
                         raise JobError(
                             f"training diverged: loss {loss}, gradient norm {norm}; see {failed} for the "
                             "minibatch, and lower learning_rate"
                         )
                     self.optimizer.step()
-                    means.merge(tokens)
+                    for part in distributed.gather(tokens.on_cpu()):
+                        means.merge(part)
                     losses.append(loss)
                     norms.append(norm)
             self.optimizer.zero_grad(set_to_none=True)
@@ -154,11 +156,13 @@ class Updater:
 
     def _known(self, batch: Sequences) -> _Known:
         rows = self._needed(batch.rows, batch)
+        mine = [row for part in split(batch.rows, self._stage.minibatches) for row in self._mine(part, batch)]
         moves = self._stage.epochs * self._stage.minibatches > 1
 
         def score(scorer: Scorer) -> list[torch.Tensor]:
             return with_less_memory(
-                self, lambda: scorer.score(plan(rows, self.budget, scorer.may_share), len(batch.rows))
+                self,
+                lambda: scorer.score(level(plan(mine, self.budget, scorer.may_share), rows), len(batch.rows)),
             )
 
         return _Known(
@@ -181,6 +185,10 @@ class Updater:
             if batch.counts[row.index] and (every or float(batch.advantages[row.index]) != 0)
         ]
 
+    def _mine(self, minibatch: Sequence[Row], batch: Sequences) -> list[Row]:
+        """The rows with a gradient that this process has to learn from."""
+        return my_rows(self._needed(minibatch, batch))
+
     def _gradients(
         self, minibatch: Sequence[Row], batch: Sequences, known: _Known
     ) -> tuple[float, TokenMeans]:
@@ -193,14 +201,18 @@ class Updater:
         )
         loss, means = torch.zeros((), device=self._policy.device), TokenMeans()
         rows = self._needed(minibatch, batch)
-        for block in plan(rows, self.budget, self._scorer.may_share) if rows else []:
+        mine = plan(self._mine(minibatch, batch), self.budget, self._scorer.may_share)
+        for block in level(mine, rows):
             for scores in self._scorer.micro_batches(block):
+                if block.idle:
+                    (scores.logprobs.sum() * 0).backward()  # type: ignore[no-untyped-call]
+                    continue
                 terms = _terms(scores, batch, known)
                 share = grpo_loss(terms, self._stage, whole)
                 share.value.backward()  # type: ignore[no-untyped-call]
                 loss += share.value.detach()
                 means.add_loss(share, terms)
-        return float(loss), means
+        return sum(distributed.gather(float(loss))), means
 
     def _clip(self) -> float:
         """Clips the gradients to ``max_grad_norm`` and returns their norm before that."""
@@ -209,7 +221,8 @@ class Updater:
             # Nothing reached it (no completion had an advantage): the optimiser's momentum still moves on.
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        return float(torch.nn.utils.clip_grad_norm_(parameters, self._stage.max_grad_norm))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self._stage.max_grad_norm)
+        return float(distributed.whole(norm))
 
 
 def with_less_memory(holder: HasBudget, work: Callable[[], T]) -> T:
@@ -224,6 +237,11 @@ def with_less_memory(holder: HasBudget, work: Callable[[], T]) -> T:
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
+            if distributed.world() > 1:  # the others wait for this one in the middle of a pass
+                raise JobError(
+                    f"out of memory with {holder.budget} tokens per micro-batch: lower micro_batch_tokens, "
+                    "which several processes cannot do by themselves; the same command goes on"
+                ) from error
             if holder.budget <= SMALLEST_BUDGET:
                 raise JobError(
                     f"out of memory with {holder.budget} tokens per micro-batch: lower max_tokens or "

@@ -146,7 +146,7 @@ def test_a_gradient_is_that_of_plain_peft(load: Callable[..., Policy], base: Pat
 
 def _of_base(policy: Policy, of: GRPO) -> Any:
     """The reference that a run's first stage has: made before anything was trained."""
-    reference = make_reference(policy.model, of.reference)
+    reference = make_reference(policy, of.reference)
     reference.restore(None)
     return reference
 
@@ -157,7 +157,7 @@ def test_the_reference_is_the_base_and_then_what_it_is_refreshed_to(
 ) -> None:
     policy = load(dtype=dtype)
     ids = torch.tensor([[5, 6, 7]])
-    reference = make_reference(policy.model, config.Reference(refresh="every", steps=2))
+    reference = make_reference(policy, config.Reference(refresh="every", steps=2))
     trained(policy)
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
     own = policy.model(ids).logits

@@ -174,7 +174,7 @@ def gradient(policy: Policy, of: GRPO, batch: Any, budget: int | None = None) ->
     """The first parameter change of plain gradient descent on the batch."""
     rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
     start = [p.detach().clone() for p in policy.model.parameters()]
-    reference = make_reference(policy.model, of.reference) if of.beta else None
+    reference = make_reference(policy, of.reference) if of.beta else None
     updater = Updater(policy, of, reference)
     updater.optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
     updater.budget = budget or updater.budget
@@ -300,8 +300,9 @@ def test_groups_of_equal_rewards_are_replaced_and_counted(
 
 @pytest.mark.parametrize("refresh", ["never", "every", "ema"])
 def test_the_reference_follows_as_asked(make_random_policy: Callable[..., Policy], refresh: Any) -> None:
-    first, second = make_random_policy(seed=0).model, make_random_policy(seed=1).model
-    reference = make_reference(first, config.Reference(refresh=refresh, steps=2, decay=0.75))
+    policy, second = make_random_policy(seed=0), make_random_policy(seed=1).model
+    first = policy.model
+    reference = make_reference(policy, config.Reference(refresh=refresh, steps=2, decay=0.75))
     reference.follow(second, 1)
     assert weights_hash(reference.model) == weights_hash(first)
     reference.follow(second, 2)
