@@ -1,8 +1,9 @@
 """Trains one experiment whole, then again under kill -9 at random moments; a script, run by test_resume.
 
-    python killed_runs.py POLICY FOLDER KILLS SEED
+    python killed_runs.py POLICY FOLDER KILLS WRITE_KILLS SEED
 
-Each training process is a fork of this one, which has imported everything and run nothing: it starts at
+KILLS fall at random times, WRITE_KILLS at random file operations while a checkpoint is written. Each
+training process is a fork of this one, which has imported everything and run nothing: it starts at
 once, and kills fall anywhere from loading the policy to the last checkpoint.
 """
 
@@ -55,6 +56,7 @@ STAGES = [
         checkpoint_every=1,
     ),
 ]
+OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.scandir"}
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(5)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
 
@@ -77,16 +79,34 @@ def train(model: Path, folder: Path) -> None:
     run.close()
 
 
-def survives(model: Path, folder: Path, seconds: float) -> bool:
-    """Trains in a fork and kills it after ``seconds``; whether it had finished before."""
+def die_writing(operations: int) -> None:
+    """Kills this process at the given operation on a checkpoint's files."""
+    left = operations
+
+    def watch(event: str, details: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in OPERATIONS and any(".step-" in str(detail) for detail in details[:2]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def survives(model: Path, folder: Path, seconds: float, operations: int = 0) -> bool:
+    """Trains in a fork and kills it after ``seconds``, or at an operation; whether it had finished before."""
     child = os.fork()
     if child == 0:
+        if operations:
+            die_writing(operations)
         train(model, folder)
         os._exit(0)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
+            if operations and os.WIFSIGNALED(status):
+                return False
             assert status == 0, "the training process failed"
             return True
         time.sleep(0.002)
@@ -95,7 +115,7 @@ def survives(model: Path, folder: Path, seconds: float) -> bool:
     return False
 
 
-def main(model: Path, folder: Path, kills: int, seed: int) -> None:
+def main(model: Path, folder: Path, kills: int, write_kills: int, seed: int) -> None:
     started = time.monotonic()
     assert survives(model, folder / "whole", 1e9)
     duration = time.monotonic() - started
@@ -107,7 +127,11 @@ def main(model: Path, folder: Path, kills: int, seed: int) -> None:
         ):
             kills -= 1
         number += 1
+    while write_kills > 0:
+        while not survives(model, folder / f"killed-{number}", 1e9, rng.randint(1, 40) if write_kills else 0):
+            write_kills -= 1
+        number += 1
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(word) for word in sys.argv[3:]))

@@ -55,11 +55,15 @@ def assert_same(mine: Any, theirs: Any) -> None:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("kills", "seed"), [(3, 1), pytest.param(24, 2, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(tiny_random_policy: Policy, tmp_path: Path, kills: int, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("kills", "write_kills", "seed"), [(2, 2, 1), pytest.param(20, 12, 2, marks=pytest.mark.slow)]
+)
+def test_killed_at_random_moments(
+    tiny_random_policy: Policy, tmp_path: Path, kills: int, write_kills: int, seed: int
+) -> None:
     model, runs = tmp_path / "model", tmp_path / "runs"
     save_policy(tiny_random_policy, model)
-    command = [sys.executable, str(SCRIPT), str(model), str(runs), str(kills), str(seed)]
+    command = [sys.executable, str(SCRIPT), str(model), str(runs), str(kills), str(write_kills), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     whole, *killed = sorted(runs.iterdir(), key=lambda path: path.name != "whole")
