@@ -14,10 +14,10 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evals.engine import Request, Sampling, ScoringEngine, sample_seed
 from evals.metrics import QuestionStats
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 PREFIX = "lm_eval:"
 DEFAULT_TOKENS = 256  # of a completion, where a task does not say: lm-eval's own default
+
+T = TypeVar("T")
+CACHE = "requests"
+BLOCK = 512  # requests in a call of the engine
 
 Figures = dict[str, dict[str, float]]
 
@@ -55,30 +59,35 @@ class LmEvalResult:
 def evaluate(engine: object, name: str, folder: Path, seed: int = 0) -> LmEvalResult:
     """Runs lm-eval's task ``name`` through ``engine`` and writes what came out into ``folder``.
 
-    What is there already from the same model, task and version of lm-eval is read, not done again. ``seed``
-    is the base of the seeds of sampled completions.
+    What is there already from the same model, task and version of lm-eval is read, not done again. Killed in
+    the middle, it goes on: finished requests are in lm-eval's own cache, a file of this model and task that
+    goes when the task is done; sampled completions are not, they are drawn again. ``seed`` is the base of
+    their seeds.
 
     Raises:
         TaskError: lm-eval is not installed or does not know the task, the task's data are not there, the
             engine cannot score continuations, or the folder holds something else.
     """
     if not isinstance(engine, ScoringEngine):
-        raise TaskError(f"{PREFIX}{name}: this engine samples only; use --engine transformers")
+        raise TaskError(f"{PREFIX}{name}: this engine samples only; use --engine transformers or vllm")
     manager, task = _find(name)
     key = _key(engine, name, seed)
     kept = _kept(folder, name, key)
     if kept is not None:
         return kept
-    found = _run(engine_lm(engine, seed), manager, task, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    cache = folder / f"{CACHE}-{key}"
+    found = _run(engine_lm(engine, seed), manager, task, name, cache)
     figures = _figures(found)
     questions, metrics = _questions(found)
     scores = _scores(engine, name, key, questions, metrics) if questions else None
-    folder.mkdir(parents=True, exist_ok=True)
     if scores is not None:
         scores.write(folder)
     record = {"benchmark": PREFIX + name, "key": key, "metric": metrics, "results": figures}
     versions = {name: str(version) for name, version in found["versions"].items()}
     write_json(folder / "lm_eval.json", {**record, "versions": versions, "n-shot": found["n-shot"]})
+    for file in folder.glob(f"{CACHE}-*"):
+        file.unlink()
     return LmEvalResult(name, figures, scores)
 
 
@@ -123,12 +132,14 @@ def _find(name: str) -> tuple[Any, str]:
     return TaskManager(include_path=str(path.parent), include_defaults=False), task
 
 
-def _run(lm: TemplateLM, manager: Any, task: str, name: str) -> dict[str, Any]:
+def _run(lm: TemplateLM, manager: Any, task: str, name: str, cache: Path) -> dict[str, Any]:
     import lm_eval
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     try:
-        found: dict[str, Any] | None = lm_eval.simple_evaluate(lm, tasks=[task], task_manager=manager)
+        found: dict[str, Any] | None = lm_eval.simple_evaluate(
+            lm, tasks=[task], task_manager=manager, use_cache=str(cache)
+        )
     except TaskError:
         raise
     except Exception as error:  # data sets and 200 tasks' own code: every class there is
@@ -185,7 +196,15 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
         def _loglikelihood_tokens(
             self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_kwargs: Any
         ) -> list[tuple[float, bool]]:
-            return engine.loglikelihoods([(context, continuation) for _, context, continuation in requests])
+            found = []
+            for block in _blocks(requests):
+                values = engine.loglikelihoods(
+                    [(context, continuation) for _, context, continuation in block]
+                )
+                for (texts, _, _), value in zip(block, values, strict=True):
+                    self.cache_hook.add_partial("loglikelihood", texts, value)
+                found += values
+            return found
 
         def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
             totals = []
@@ -198,6 +217,7 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
                 )
                 pairs = [utils.make_disjoint_window(window) for window in windows]
                 totals.append(sum(value for value, _ in engine.loglikelihoods(pairs)))
+                self.cache_hook.add_partial("loglikelihood_rolling", request.args, totals[-1])
             return totals
 
         def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
@@ -210,13 +230,17 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
                 prompts: dict[str, list[int]] = {}
                 for number in numbers:
                     prompts.setdefault(self._shortened(requests[number].args[0], room), []).append(number)
-                asked = [
-                    Request(prompt, len(members), sample_seed(seed, prompt), logprobs=False)
-                    for prompt, members in prompts.items()
-                ]
-                for members, group in zip(prompts.values(), engine.generate(asked, sampling), strict=True):
-                    for number, completion in zip(members, group.completions, strict=True):
-                        texts[number] = completion.text
+                for block in _blocks(list(prompts.items())):
+                    asked = [
+                        Request(prompt, len(members), sample_seed(seed, prompt), logprobs=False)
+                        for prompt, members in block
+                    ]
+                    for (_, members), group in zip(block, engine.generate(asked, sampling), strict=True):
+                        for number, completion in zip(members, group.completions, strict=True):
+                            texts[number] = completion.text
+                            self.cache_hook.add_partial(
+                                "generate_until", requests[number].args, completion.text
+                            )
             return texts
 
         def _shortened(self, prompt: str, room: int) -> str:
@@ -225,6 +249,12 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
             return prompt if len(ids) <= room else str(engine.tokenizer.decode(ids[-room:]))
 
     return EngineLM()
+
+
+def _blocks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items, ``BLOCK`` at a time: what a kill loses at most."""
+    for start in range(0, len(items), BLOCK):
+        yield items[start : start + BLOCK]
 
 
 def _alike(requests: Sequence[Any]) -> dict[str, list[int]]:

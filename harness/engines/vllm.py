@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from evals.engine import Group, Request, Sampling
+from evals.engine import Group, Request, Sampling, TokenPair
 from harness import lora
 from harness import policy as policies
 from harness.engines import text
@@ -128,6 +128,37 @@ class VllmEngine:
             completions = text.finish_completions(self._tokenizer, token_ids, logprobs, self._ends, sampling)
             groups.append(Group(tuple(prompt), tuple(completions)))
         return groups
+
+    @property
+    def positions(self) -> int:
+        """Less than the model's: one for a token that vLLM insists on, one that scoring reads beyond."""
+        return self._positions - 2
+
+    def loglikelihoods(self, pairs: Sequence[TokenPair]) -> list[tuple[float, bool]]:
+        """``ScoringEngine.loglikelihoods``, read off the prompt; what is too long is cut at the left.
+
+        Raises:
+            JobError: the weights were released and not synced since.
+        """
+        from vllm import SamplingParams
+
+        if not self._has_weights:
+            raise JobError("vLLM's weights were released: sync the policy before asking it")
+        wholes = [[*context, *continuation][-(self.positions + 1) :] for context, continuation in pairs]
+        outputs = self._llm.generate(
+            [{"prompt_token_ids": whole} for whole in wholes],
+            SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False),
+            use_tqdm=False,
+        )
+        found = []
+        for whole, output, (_, continuation) in zip(wholes, outputs, pairs, strict=True):
+            count = min(len(continuation), len(whole) - 1)
+            tokens = whole[len(whole) - count :]
+            told = output.prompt_logprobs[len(whole) - count :]
+            entries = [step[token] for step, token in zip(told, tokens, strict=True)]
+            greedy = all(entry.rank == 1 for entry in entries)
+            found.append((float(sum(entry.logprob for entry in entries)), greedy))
+        return found
 
     def _parameters(self, request: Request, sampling: Sampling) -> Any:
         from vllm import SamplingParams

@@ -14,6 +14,7 @@ from evals import compare, lm_eval
 from evals.engine import Group, Request, Sampling
 from evals.tasks.task import TaskError
 from harness.engines.transformers import TransformersEngine
+from harness.engines.vllm import VllmEngine
 from harness.policy import Policy
 from reports.collect import collect
 
@@ -186,6 +187,68 @@ def test_a_finished_task_is_read_and_another_model_is_refused(
     other = TransformersEngine(make_random_policy(seed=1))
     with pytest.raises(TaskError, match="another model"):
         lm_eval.evaluate(other, path, out)
+
+
+@pytest.mark.parametrize("template", [CHOICE, GENERATE, ROLLING])
+def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
+    engine: TransformersEngine,
+    task: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    template: str,
+) -> None:
+    path = task(template)
+    whole = lm_eval.evaluate(engine, path, tmp_path / "whole")
+    monkeypatch.setattr(lm_eval, "BLOCK", 10)
+    calls: list[int] = []
+
+    def limited(name: str, most: int) -> None:
+        usual = getattr(TransformersEngine, name)
+
+        def call(self: TransformersEngine, asked: list[Any], *rest: Any) -> Any:
+            if len(calls) == most:
+                raise KeyboardInterrupt
+            calls.append(len(asked))
+            return usual(self, asked, *rest)
+
+        monkeypatch.setattr(engine, name, call.__get__(engine))
+
+    for name in ("generate", "loglikelihoods"):
+        limited(name, 2)
+    with pytest.raises(KeyboardInterrupt):
+        lm_eval.evaluate(engine, path, tmp_path / "killed")
+    done = sum(calls)
+    for name in ("generate", "loglikelihoods"):
+        limited(name, 10**6)
+    resumed = lm_eval.evaluate(engine, path, tmp_path / "killed")
+    assert resumed.figures.keys() == whole.figures.keys()
+    for name, row in whole.figures.items():
+        assert resumed.figures[name] == pytest.approx(row, abs=1e-3)
+    again = sum(calls) - done
+    calls.clear()
+    lm_eval.evaluate(engine, path, tmp_path / "uninterrupted")
+    assert done + again == sum(calls)  # nothing was asked twice
+    assert [file.name for file in (tmp_path / "killed").iterdir() if file.name.startswith("requests")] == []
+
+
+@pytest.mark.vllm
+def test_tasks_run_through_vllm(
+    make_random_policy: Callable[..., Policy],
+    task: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("vllm")
+    policy = make_random_policy(hidden_size=64, num_attention_heads=2, num_key_value_heads=1)
+    engines = TransformersEngine(policy), VllmEngine(policy)
+    # Texts that are too long are cut into the same windows.
+    monkeypatch.setattr(TransformersEngine, "positions", engines[1].positions)
+    for template in (CHOICE, GENERATE, ROLLING):
+        path = task(template)
+        ours, vllms = (lm_eval.evaluate(one, path, tmp_path / one.name / Path(path).stem) for one in engines)
+        assert vllms.figures.keys() == ours.figures.keys()
+        for name, row in ours.figures.items():
+            assert vllms.figures[name] == pytest.approx(row, rel=0.02, abs=1e-3)
 
 
 def test_compare_and_report_read_the_results(

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 import torch
 
-from evals.engine import Completion, Group, Request, Sampling
+from evals.engine import Completion, Group, Request, Sampling, ScoringEngine
 from evals.sampling import BLOCK
 from harness.engines import RolloutEngine, block_size
 from harness.errors import UsageError
@@ -177,6 +177,31 @@ def test_an_evaluation_hands_vllm_more_at_once_but_no_more_tokens(engine: Rollou
     longer = 4 if engine.name == "vllm" else 1
     assert block_size(engine, 128) == longer * BLOCK
     assert block_size(engine, 32_768) == BLOCK
+
+
+def test_likelihoods_of_continuations_are_the_models(engine: RolloutEngine, policy: Policy) -> None:
+    assert isinstance(engine, ScoringEngine)
+    greedy = engine.generate([Request("a", 1, 0)], Sampling(temperature=0, max_tokens=5))[0]
+    pairs = [
+        ([5, 6, 7], [8, 9]),
+        ([5, 6, 7], [8, 10]),
+        ([11], [12]),
+        (list(greedy.prompt_ids), list(greedy.completions[0].token_ids)),
+        ([7] * 300, [8, 9, 10]),  # more than there are positions: the left end goes
+        ([5], []),
+    ]
+    found = engine.loglikelihoods(pairs)
+    for (context, continuation), (value, likeliest) in zip(pairs, found, strict=True):
+        if not continuation:
+            assert (value, likeliest) == (0.0, True)
+            continue
+        kept = tuple(context[-(engine.positions + 1 - len(continuation)) :])
+        logits = _logits(policy, kept, tuple(continuation))
+        tokens = torch.tensor(continuation)
+        expected = logits.log_softmax(-1).gather(1, tokens[:, None]).sum()
+        assert value == pytest.approx(float(expected), abs=1e-3)
+        assert likeliest == bool((logits.argmax(-1) == tokens).all())
+    assert found[3][1]
 
 
 def test_sync_samples_the_new_weights(engine: RolloutEngine, policy: Policy) -> None:
