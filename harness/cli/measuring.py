@@ -70,7 +70,8 @@ def evaluate_command(
         print_json(measured.to_json())
     else:
         if measured.scores:
-            show.scores_table(measured.scores)
+            local = Path(model).exists()
+            show.scores_table(measured.scores, model=Path(model).resolve().name if local else model)
         show.suites_table(measured.suites)
         typer.echo(f"Samples and scores: {folder}")
 

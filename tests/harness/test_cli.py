@@ -195,6 +195,8 @@ def test_an_evaluation_goes_on_and_can_be_scored_and_compared(
 
     other = harness("eval", model, *words, "--seed", 1, "--out", tmp_path / "b", "--quiet")
     assert other.code == 0, other.err
+    assert model.name in other.out  # for people the name, in scores.json the hash
+    assert rows[0]["model"] not in other.out
     compared = harness("compare", tmp_path / "a", tmp_path / "b", "--json")
     assert compared.code == 0, compared.err
     assert {row["benchmark"] for row in json.loads(compared.out)} == {"tiny-aime", "tiny-math"}
