@@ -1,4 +1,4 @@
-"""What every test shares: threads that two cores can bear, no W&B server, no deadlines, the folder of data sets."""
+"""What every test shares: few threads, no W&B server, no deadlines, the folder of data sets."""
 
 from __future__ import annotations
 
