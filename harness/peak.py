@@ -48,7 +48,7 @@ def utilisation(metrics: Mapping[str, float], policy: Policy, devices: int) -> d
     peak = peak_flops(policy.device, policy.dtype)
     if peak is None:
         return {}
-    phases = [phase for phase in ("rollout", "update") if metrics.get(f"flops/{phase}")]
+    phases = [p for p in ("rollout", "update") if metrics.get(f"flops/{p}") and metrics[f"seconds/{p}"] > 0]
     found = {
         f"mfu/{phase}": metrics[f"flops/{phase}"] / (metrics[f"seconds/{phase}"] * peak * devices)
         for phase in phases

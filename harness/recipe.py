@@ -211,7 +211,10 @@ def _train(run: Run, progress: Progress, tracker: Tracker) -> Outcome:
     experiment = run.experiment
     asked, dev = questions(experiment.data.train), questions(experiment.data.dev)
     policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed)
-    alone = make_engine(experiment.policy.engine, policy)
+    ahead = [stage for stage in parts(experiment.stages) if isinstance(stage, GRPO) and stage.rollout_ahead]
+    if ahead and distributed.world() > 1:
+        raise UsageError(f"{ahead[0].name}.rollout_ahead: with several processes, accepted: 0")
+    alone = make_engine(experiment.policy.engine, policy, own_weights=bool(ahead))
     engine: RolloutEngine = alone if distributed.world() == 1 else distributed.SpreadEngine(alone)
     policy = distributed.shard(policy)
     outcome = Outcome("done", 0)

@@ -126,6 +126,8 @@ class GRPO(Table):
     """The dual clip: a bound on the ratio where the advantage is negative; off by default."""
     sampler_correction: float | None = Field(None, gt=0.0)
     """Truncated importance sampling: token losses are weighted by min(trainer / sampler ratio, this)."""
+    rollout_ahead: Literal[0, 1] = 0
+    """1: while a step is learned, the next one's completions are sampled, by the policy from before it."""
     entropy_bonus: float = Field(0.0, ge=0.0)
     """The weight of the policy's mean entropy per token, which the loss rewards."""
     baseline: Literal["mean", "leave_one_out"] = "mean"
@@ -178,6 +180,8 @@ class GRPO(Table):
             raise ValueError(f"minibatches ({self.minibatches}) must divide the {groups} groups of a step")
         if not self.rewards:
             raise ValueError("rewards must name at least one reward function")
+        if self.rollout_ahead and self.sampler_correction is None:
+            raise ValueError("rollout_ahead needs sampler_correction (2.0, say): its samples are a step old")
         if self.delta is not None and self.delta <= 1 + self.epsilon.high:
             raise ValueError(f"delta ({self.delta}) must be above 1 + epsilon.high ({1 + self.epsilon.high})")
         if self.delta is not None and self.surrogate == "cispo":

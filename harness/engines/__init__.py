@@ -52,8 +52,10 @@ def block_size(engine: Engine, max_tokens: int) -> int:
     return BLOCK
 
 
-def make_engine(kind: EngineKind, policy: Policy) -> RolloutEngine:
+def make_engine(kind: EngineKind, policy: Policy, own_weights: bool = False) -> RolloutEngine:
     """The engine of that kind over ``policy``.
+
+    ``own_weights``: it keeps the weights of its last ``sync`` while the policy moves on. vLLM's always does.
 
     Raises:
         UsageError: the engine's package is not installed, or it cannot run this model.
@@ -68,4 +70,4 @@ def make_engine(kind: EngineKind, policy: Policy) -> RolloutEngine:
         return VllmEngine(policy)
     from harness.engines.transformers import TransformersEngine
 
-    return TransformersEngine(policy)
+    return TransformersEngine(policy, own_weights=own_weights)

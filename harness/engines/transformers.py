@@ -2,12 +2,14 @@
 
 Each prompt is prefilled once for all its completions (``shared_prompt``); prompts of different lengths
 decode together, completions that ended leave the batch, and each draws from its own random stream
-(``draws``). The model object is the trainer's, so a new policy is sampled as soon as it is there.
+(``draws``). Unless asked otherwise the model object is the trainer's, so a new policy is sampled as soon as
+it is there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,8 +36,12 @@ class TransformersEngine:
 
     name = "transformers"
 
-    def __init__(self, policy: Policy, *, max_batch_tokens: int | None = None) -> None:
-        """Samples ``policy``; ``max_batch_tokens`` bounds the cached tokens of a batch (default: by memory).
+    def __init__(
+        self, policy: Policy, *, max_batch_tokens: int | None = None, own_weights: bool = False
+    ) -> None:
+        """Samples ``policy``, or with ``own_weights`` a copy of it that ``sync`` brings up to date.
+
+        ``max_batch_tokens`` bounds the cached tokens of a batch (default: by memory).
 
         Raises:
             UsageError: the model's attention is not plain causal attention.
@@ -45,7 +51,8 @@ class TransformersEngine:
             raise UsageError(
                 f"{policy.name} cannot be sampled by the transformers engine: {reason}; try vllm"
             )
-        self._policy = policy
+        self._owns = own_weights
+        self._policy = replace(policy, model=copy.deepcopy(policy.model)) if own_weights else policy
         self._max_batch_tokens = max_batch_tokens or _tokens_that_fit(policy)
         self._hash: str | None = None
 
@@ -64,7 +71,10 @@ class TransformersEngine:
         return policies.weights_hash(self._policy.model)
 
     def sync(self, model: PreTrainedModel) -> None:
-        self._policy = replace(self._policy, model=model)
+        if self._owns:
+            self._policy.model.load_state_dict(model.state_dict())
+        else:
+            self._policy = replace(self._policy, model=model)
         self._hash = None
 
     def release(self) -> None:

@@ -23,6 +23,7 @@ from harness.errors import JobError
 from harness.flops import shape_of
 from harness.grpo import checkpoint, dev
 from harness.grpo.advantages import advantages
+from harness.grpo.ahead import Ahead
 from harness.grpo.guards import Guards
 from harness.grpo.metrics import batch_metrics, memory_gib, sample_rows
 from harness.grpo.prompts import Stream, render_all
@@ -93,14 +94,17 @@ def train_grpo(
         meter = Meter(run.folder, run.experiment)
         if step == 0 and stage.eval_every:
             training.log_start()
-        while step < last_step and not meter.exhausted:
-            reason = distributed.decided(should_stop) if should_stop else None
-            if reason is not None:
-                return Outcome("pruned", step, reason)
-            step += 1
-            row = training.step(step, meter)
-            if on_step:
-                on_step(row)
+        try:
+            while step < last_step and not meter.exhausted:
+                reason = distributed.decided(should_stop) if should_stop else None
+                if reason is not None:
+                    return Outcome("pruned", step, reason)
+                step += 1
+                row = training.step(step, meter)
+                if on_step:
+                    on_step(row)
+        finally:
+            training.close()
     return Outcome("done", step)
 
 
@@ -127,9 +131,11 @@ class _Training:
         self._first_step = first_step
         template = experiment.policy.template
         self._dev = render_all(dev_questions, template, policy)
-        self._stream = Stream(render_all(questions, template, policy), experiment.seed)
+        prompts = render_all(questions, template, policy)
+        self._stream = Stream(prompts, experiment.seed)
         mix = make_mix(stage.rewards)
         self._sampler = Sampler(engine, graders, mix, stage=stage, stream=self._stream, seed=experiment.seed)
+        self._ahead = Ahead(self._sampler, stage, prompts) if stage.rollout_ahead else None
         self._reference = make_reference(policy, stage.reference) if stage.beta > 0 else None
         self._updater = Updater(policy, stage, self._reference)
         self._shape = shape_of(policy.model)
@@ -146,11 +152,14 @@ class _Training:
         """Training step ``step`` of the experiment; returns its row of metrics."""
         stage, model = self._stage, self._policy.model
         of_stage = step - self._first_step
-        batch = self._sampler.draw(step)
+        batch = self._ahead.take(step) if self._ahead else self._sampler.draw(step)
         started = time.perf_counter()
         rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
         values = advantages(rewards, stage)
-        self._engine.release()
+        if self._ahead is None:
+            self._engine.release()
+        elif of_stage < stage.steps:
+            self._ahead.start(step + 1)
         failed = self._run.folder / f"failed-step-{step}.json"
         metrics = batch_metrics(batch, stage)
         metrics["flops/rollout"] = self._rollout_flops(batch)
@@ -158,11 +167,18 @@ class _Training:
         metrics |= self._updater.update(batch_of_rows, of_stage, failed, meter.share)
         if self._reference is not None:
             self._reference.follow(model, of_stage)
-        self._engine.resume()
+        waited = 0.0
+        if self._ahead is None:
+            self._engine.resume()
+        else:
+            waited = self._ahead.wait()
+            metrics["seconds/rollout"] += waited
         self._engine.sync(distributed.gathered(self._policy).model)
         self._check_engine(metrics)
-        metrics["seconds/update"] = time.perf_counter() - started
+        metrics["seconds/update"] = time.perf_counter() - started - waited
         metrics |= utilisation(metrics, self._policy, devices())
+        if self._ahead is not None:
+            metrics.pop("mfu/rollout", None)  # it had the update's time too
         metrics["memory_gib"] = memory_gib(self._policy.device)
         self._guards.watch(step, metrics)
 
@@ -203,12 +219,18 @@ class _Training:
                 f"differ by {metrics['drift']:.3g} and so do the weights after a sync"
             )
 
+    def close(self) -> None:
+        """Ends what goes on beside the loop."""
+        if self._ahead is not None:
+            self._ahead.close()
+
     def _state(self) -> dict[str, Any]:
         return {
             "stage": self._stage.name,
             "optimizer": self._updater.optimizer.state_dict(),
             "reference": None if self._reference is None else self._reference.state(),
             "position": self._stream.position,
+            "ahead": None if self._ahead is None else self._ahead.state(),
             "budget": self._updater.budget,
         }
 
@@ -227,4 +249,6 @@ class _Training:
         if self._reference is not None:
             self._reference.restore(state["reference"])
         self._stream.position = state["position"]
+        if self._ahead is not None:
+            self._ahead.restore(state["ahead"])
         self._engine.sync(distributed.gathered(self._policy).model)
