@@ -61,6 +61,9 @@ class VllmEngine:
         self._positions = int(policy.model.config.get_text_config().max_position_embeddings)
         self._ends = text.end_tokens(policy.model.config, policy.model.generation_config, policy.tokenizer)
         self._llm = _start(policy, cache_gib, memory_share)
+        # Rotary embeddings have no weights, and every sync would say that none were loaded. (Starting vLLM
+        # configures its loggers anew.)
+        logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
         self._asleep = False
         self._has_weights = False
         self._weights_hash = ""
@@ -183,8 +186,6 @@ def _start(policy: Policy, cache_gib: float, memory_share: float) -> Any:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     from vllm import LLM
 
-    # Rotary embeddings have no weights, and every sync would say that none were loaded.
-    logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
     on_gpu = policy.device.type == "cuda"
     room: dict[str, Any] = (
         {"gpu_memory_utilization": memory_share, "enable_sleep_mode": True}
