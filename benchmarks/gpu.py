@@ -1,0 +1,172 @@
+"""What a GPU gives: tokens a second of sampling and of learning, FLOPs utilisation, memory, largest batch.
+
+    python benchmarks/gpu.py                                            Qwen2.5-1.5B's shape in bfloat16
+    python benchmarks/gpu.py --size tiny --device cpu --tokens 64       a look at whether it runs
+
+Weights are random, the trainer is the real one: 32 completions of 4,096 tokens a step, of which the first is
+warm-up. Completions run to the length limit, for random weights hardly ever end. The micro-batch begins far
+too large and is halved by the trainer until a step fits: what it ends with is the largest batch. vLLM samples
+where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import random
+import statistics
+import tempfile
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from evals.tasks.task import Question, Task
+from harness import config
+from harness.config import GRPO, Data, Experiment
+from harness.engines import make_engine
+from harness.errors import UsageError
+from harness.grpo import checkpoint
+from harness.grpo.trainer import train_grpo
+from harness.peak import peak_flops
+from harness.policy import Policy, load_policy, save_policy
+from harness.run import Run
+
+SHAPES: dict[str, dict[str, int]] = {
+    "1.5b": {
+        "vocab_size": 151_936,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+    },
+    "tiny": {
+        "vocab_size": 2048,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    },
+}
+LATIN, CYRILLIC = "abcdefghijklmnopqrstuvwxyz", "абвгдежзиклмнопрстуфхцчшщ"
+PROMPT = 128
+
+
+def random_policy(size: str, positions: int, folder: Path) -> None:
+    """Half of its words are Latin and half Cyrillic: the language reward varies within a group."""
+    shape = SHAPES[size]
+    half = shape["vocab_size"] // 2 - 1
+    spelt = [
+        "".join(word) for letters in (LATIN, CYRILLIC) for word in islice(product(letters, repeat=4), half)
+    ]
+    words = {word: number for number, word in enumerate(spelt)}
+    words |= {"<end>": len(spelt), "<pad>": len(spelt) + 1}
+    core = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<pad>")
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            **shape,
+            max_position_embeddings=positions,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=words["<end>"],
+            pad_token_id=words["<pad>"],
+        )
+    )
+    save_policy(Policy(model, tokenizer, size), folder)
+
+
+def questions() -> list[tuple[Task, Question]]:
+    rng = random.Random(0)
+    texts = [" ".join("".join(rng.choices("abc", k=4)) for _ in range(PROMPT)) for _ in range(64)]
+    asked = [Question(str(number), text) for number, text in enumerate(texts)]
+    task = Task("random", "Random words", "integer", ("train",), "train", lambda split: asked, "made here")
+    return [(task, question) for question in asked]
+
+
+def measure(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], int, str]:
+    """Metrics of each step, the micro-batch in tokens that fitted, and who sampled."""
+    random_policy(options.size, PROMPT + options.tokens + 8, folder / "policy")
+    engine = "vllm" if importlib.util.find_spec("vllm") else "transformers"
+    experiment = Experiment(
+        name="gpu",
+        policy=config.Policy(
+            model=str(folder / "policy"),
+            template="plain",
+            device=options.device,
+            dtype=options.dtype,
+            engine=engine,
+            gradient_checkpointing=options.gradient_checkpointing,
+        ),
+        data=Data(train="given"),
+        stages=[
+            GRPO(
+                steps=options.steps,
+                completions_per_step=options.completions,
+                group_size=8,
+                max_tokens=options.tokens,
+                micro_batch_tokens=(PROMPT + options.tokens) * options.completions,
+                learning_rate=1e-6,
+                rewards={"language": 1.0},
+                checkpoint_every=10**6,
+            )
+        ],
+    )
+    policy = load_policy(experiment.policy, trainable=True)
+    run, rows = Run(folder / "run", experiment), []
+    (stage,) = experiment.stages
+    assert isinstance(stage, GRPO)
+    train_grpo(run, stage, policy, make_engine(engine, policy), questions(), on_step=rows.append)
+    run.close()
+    newest = checkpoint.newest(run.checkpoints)
+    assert newest is not None
+    budget = torch.load(newest / "trainer.pt", map_location="cpu", weights_only=True)["budget"]
+    return rows, int(budget), engine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", choices=list(SHAPES), default="1.5b")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--completions", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=4096, help="of a completion")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--gradient-checkpointing", action="store_true")
+    options = parser.parse_args()
+    transformers_logging.disable_progress_bar()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch sees no GPU here; --device cpu --size tiny shows that the benchmark runs")
+    name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            rows, budget, engine = measure(options, Path(folder))
+        except UsageError as error:
+            raise SystemExit(f"error: {error}") from None
+    peak = peak_flops(torch.device(options.device), getattr(torch, options.dtype))
+    told = "unknown" if peak is None else f"{peak / 1e12:.3g} TFLOP/s"
+    print(f"{name}, {options.size}, {options.dtype}, peak {told}, sampled by {engine}")
+    measured = rows[1:] or rows
+    for phase in ("rollout", "update"):
+        speed = statistics.median(row["tokens"] / row[f"seconds/{phase}"] for row in measured)
+        used = [row[f"mfu/{phase}"] for row in measured if f"mfu/{phase}" in row]
+        share = f", MFU {100 * statistics.median(used):.1f}%" if used else ""
+        print(f"{phase:>8}: {speed:10,.0f} tokens/s{share}")
+    print(f"  memory: {max(row['memory_gib'] for row in rows):.1f} GiB at most")
+    print(
+        f"   batch: {budget:,} tokens a micro-batch, {budget // (PROMPT + options.tokens)} completions, fitted"
+    )
+
+
+if __name__ == "__main__":
+    main()
