@@ -163,9 +163,8 @@ def main() -> None:
         share = f", MFU {100 * statistics.median(used):.1f}%" if used else ""
         print(f"{phase:>8}: {speed:10,.0f} tokens/s{share}")
     print(f"  memory: {max(row['memory_gib'] for row in rows):.1f} GiB at most")
-    print(
-        f"   batch: {budget:,} tokens a micro-batch, {budget // (PROMPT + options.tokens)} completions, fitted"
-    )
+    fitted = budget // (PROMPT + options.tokens)
+    print(f"   batch: {budget:,} tokens a micro-batch, {fitted} completions")
 
 
 if __name__ == "__main__":
