@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.config import Experiment, Sweep
@@ -177,6 +177,8 @@ class _OpenTrial:
     trial: optuna.Trial
     params: Params
     reported: set[int]
+    outside: Mapping[str, Any] | None = None
+    """Of a trial from an earlier space: what newspace.py noted with it."""
 
 
 class Study:
@@ -243,7 +245,8 @@ class Study:
 
     def applied(self, number: int, params: Params, name: str | None = None) -> Experiment:
         """What trial ``number`` runs (``Space.apply``), in the space that it was asked for in."""
-        outside = self.trials()[number].user_attrs.get(newspace.OUTSIDE)
+        opened = self._open.get(number)  # the storage takes long to say what is known here
+        outside = opened.outside if opened else self.trials()[number].user_attrs.get(newspace.OUTSIDE)
         space = self.space if outside is None else parse_space(outside["space"])
         return space.apply(self.experiment, params, name)
 
@@ -283,7 +286,8 @@ class Study:
             self._look_from(number)
             trial = optuna.trial.Trial(self._view, frozen._trial_id)
             if newspace.OUTSIDE in frozen.user_attrs:
-                self._open[number] = _OpenTrial(trial, self.settings(frozen), set())
+                outside = frozen.user_attrs[newspace.OUTSIDE]
+                self._open[number] = _OpenTrial(trial, self.settings(frozen), set(), outside)
             else:
                 self._complete(trial)
             self._open[number].reported.update(frozen.intermediate_values)
@@ -314,10 +318,13 @@ class Study:
         """Ends a trial; telling it again changes nothing. A complete trial's value is its last evaluation."""
 
         def tell() -> None:
-            if self.trials()[number].state.is_finished():
+            if number not in self._open:  # told already
                 return
             trial = self._open[number].trial
-            trial.set_user_attr(RECORD, asdict(record))
+            try:
+                trial.set_user_attr(RECORD, asdict(record))
+            except optuna.exceptions.UpdateFinishedTrialError:  # told when the answer did not come through
+                return
             for name, most in self._constraints.items():
                 if name in record.metrics and name not in trial.constraints:
                     trial.set_constraint(name, record.metrics[name] - most)
@@ -381,8 +388,22 @@ def open_storage(storage: str) -> optuna.storages.RDBStorage:
         UsageError: it does not answer, or there is no driver for it.
     """
     try:
-        return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+        opened = optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+        if opened.engine.dialect.name == "sqlite":
+            event.listen(opened.engine, "connect", _write_ahead)
+            opened.engine.dispose()  # later connections are made so
+        return opened
     except (SQLAlchemyError, ImportError, ValueError, optuna.exceptions.StorageInternalError) as error:
         raise UsageError(
             f"storage {_without_password(storage)} cannot be opened: {_first_line(error)}"
         ) from None
+
+
+def _write_ahead(connection: Any, record: object) -> None:
+    """Sets up an SQLite connection to write ahead: a commit does not wait for the disk.
+
+    A killed process loses nothing by that. A machine that loses its power may lose the last commits, never
+    their order: the runs' folders still have what they said, and a trial asked for again is the same.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
