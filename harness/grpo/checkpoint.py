@@ -71,11 +71,16 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
     if best:
         _mark_best(folder, step)
+    _drop_old(folder, keep)
+    return final
+
+
+def _drop_old(folder: Path, keep: int) -> None:
+    """Deletes all but the newest ``keep`` checkpoints and the best one."""
     kept = os.readlink(folder / BEST) if (folder / BEST).is_symlink() else ""
     for old in steps(folder)[:-keep]:
         if kept != f"step-{old}":
             shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
-    return final
 
 
 def _mark_best(folder: Path, step: int) -> None:
@@ -121,6 +126,8 @@ class Keeper:
             _mark_best(self._folder, int(self._best["step"]))
         elif self._stage.keep_best:
             (self._folder / BEST).unlink(missing_ok=True)
+        # A kill after a checkpoint was written may have left them, and after the last one nothing is written.
+        _drop_old(self._folder, self._stage.keep_checkpoints)
 
 
 def steps(folder: Path) -> list[int]:
