@@ -87,7 +87,11 @@ class _ByName(optuna.samplers.BaseSampler):
     (but for "gp", which may propose others then).
     """
 
-    def __init__(self, make: Callable[[int], optuna.samplers.BaseSampler], seed: int) -> None:
+    def __init__(
+        self, make: Callable[[int], optuna.samplers.BaseSampler], seed: int, alike: bool = False
+    ) -> None:
+        """``alike``: every trial has all settings, so one of them says what can be proposed together."""
+        self._alike = alike
         self._make = make
         self._seed = seed
         self._together = make(seed)
@@ -95,6 +99,10 @@ class _ByName(optuna.samplers.BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
+        if self._alike:  # what TPE would find as well, by reading through all trials
+            ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+            settings = sorted(ended[0].distributions.items()) if ended else []
+            return {name: kind for name, kind in settings if not kind.single()}
         return self._together.infer_relative_search_space(study, trial)
 
     def sample_relative(
@@ -124,7 +132,8 @@ def make_sampler(experiment: Experiment, space: Space, number: int) -> optuna.sa
     has a sampler of its own. Only Sobol's sequence is one sequence for the whole study: Optuna keeps its
     position.
     """
-    return _ByName(partial(_plain_sampler, experiment, space), trial_seed(experiment.seed, number))
+    alike = _sweep(experiment).sampler == "tpe" and not space.conditional
+    return _ByName(partial(_plain_sampler, experiment, space), trial_seed(experiment.seed, number), alike)
 
 
 def _plain_sampler(experiment: Experiment, space: Space, seed: int) -> optuna.samplers.BaseSampler:
@@ -271,6 +280,7 @@ class Study:
 
     def _look_from(self, number: int) -> None:
         """Sets what proposes trial ``number``, and what it may know."""
+        self._view.look_again()
         self._view.sampler = make_sampler(self.experiment, self.space, number)
         self._view.asked = number
         self._view.horizon = None if self._lag is None else number - self._lag

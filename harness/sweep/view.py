@@ -37,12 +37,19 @@ class View(optuna.Study):
     horizon: int | None = None
     asked: int = 0
     """The trial that is being asked for: what lies behind it is not seen at all."""
+    _read: list[FrozenTrial] | None = None
+
+    def look_again(self) -> None:
+        """Reads the storage anew, for another trial: while one is asked for, the others stay as they are."""
+        self._read = None
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         # Every sampler of Optuna reads the study through this method.
-        seen = [t for t in super()._get_trials(False, None, use_cache) if OUTSIDE not in t.user_attrs]
+        if self._read is None:
+            self._read = [t for t in super()._get_trials(False) if OUTSIDE not in t.user_attrs]
+        seen = self._read
         if self.horizon is not None:
             seen = [
                 trial if trial.number <= self.horizon else _at_work(trial, blank=trial.number == self.asked)
