@@ -195,7 +195,7 @@ class Crew:
         assert job.progress is not None
         exit_ = self.executor.poll(job.handle)
         now = self.clock.monotonic()
-        if job.progress.refresh():
+        if job.progress.refresh() or self.executor.waits(job.handle):
             job.active_at = now
         if exit_ is not None:
             self._end(job, exit_)

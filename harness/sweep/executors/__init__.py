@@ -61,6 +61,10 @@ class Executor(Protocol):
         """How the process ended, its children gone with it; None while it works."""
         ...
 
+    def waits(self, handle: Any) -> bool:
+        """Whether the process has not begun, for want of a place: its silence is no hang."""
+        ...
+
     def stop(self, handle: Any, *, force: bool) -> None:
         """Tells the process and its children to end, or (``force``) ends them; returns without waiting."""
         ...

@@ -115,6 +115,10 @@ class LocalExecutor:
             _signal_group(handle.pid, signal.SIGKILL)
         return Exit(handle.child.wait())
 
+    def waits(self, handle: LocalProcess) -> bool:
+        """Never: it is started at once."""
+        return False
+
     def stop(self, handle: LocalProcess, *, force: bool) -> None:
         """SIGTERM, or SIGKILL with ``force``, to the process and its children."""
         if self.poll(handle) is None:

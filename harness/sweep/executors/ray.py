@@ -95,6 +95,10 @@ class RayExecutor:
                 self._ask(handle, seconds=0.0)
         return handle.exit
 
+    def waits(self, handle: RayProcess) -> bool:
+        """Until the actor has answered once, no node may have had room for it."""
+        return not handle.began
+
     def stop(self, handle: RayProcess, *, force: bool) -> None:
         """Passes it on; a launch that still waits for a node is taken back."""
         if self.poll(handle) is not None:

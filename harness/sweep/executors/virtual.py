@@ -124,6 +124,9 @@ class VirtualCluster:
     def poll(self, handle: VirtualRun) -> Exit | None:
         return handle.exit
 
+    def waits(self, handle: VirtualRun) -> bool:
+        return handle.device is None
+
     def stop(self, handle: VirtualRun, *, force: bool) -> None:
         if handle.exit is None:
             self._end(handle, Exit(-9 if force else -15))

@@ -96,6 +96,7 @@ def test_it_runs_two_at_a_time_and_polls_without_waiting(launch: Callable[..., A
     executor, _, handle = launch(SLEEP)
     other, _, second = launch("pass", slot=1)
     assert ended(other, second) == Exit(0)
+    assert not other.waits(second)
     assert executor.poll(handle) is None
 
 

@@ -73,3 +73,10 @@ def test_without_losses_a_trial_costs_its_steps_and_one_start(tmp_path: Path) ->
     assert [trial["attempts"] for trial in summary["trials"]] == [1] * 16
     assert cluster.useful == pytest.approx(16 * STEPS * hardware.step)
     assert cluster.paid == pytest.approx(16 * (STEPS * hardware.step + hardware.start_up))
+
+
+def test_waiting_for_a_place_is_no_hang(tmp_path: Path) -> None:
+    hardware = Hardware(nodes=1, devices_per_node=2, node_lost_every=1e9 * HOUR, slow_share=0.0)
+    hours = STEPS * hardware.step / 3600
+    summary, _ = rehearse(tmp_path, hardware, pruner="none", trials=6, workers=6, hang_minutes=20 * hours)
+    assert [trial["attempts"] for trial in summary["trials"]] == [1] * 6
