@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.config import Experiment, Sweep
@@ -398,6 +399,7 @@ def open_storage(storage: str) -> optuna.storages.RDBStorage:
         UsageError: it does not answer, or there is no driver for it.
     """
     try:
+        _make_whole(make_url(storage))
         opened = optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
         if opened.engine.dialect.name == "sqlite":
             event.listen(opened.engine, "connect", _write_ahead)
@@ -407,6 +409,25 @@ def open_storage(storage: str) -> optuna.storages.RDBStorage:
         raise UsageError(
             f"storage {_without_password(storage)} cannot be opened: {_first_line(error)}"
         ) from None
+
+
+def _make_whole(address: URL) -> None:
+    """Makes a new SQLite file with all of its tables and indices, aside, and renames it into its place.
+
+    SQLite commits each of them by itself, and Optuna looks for tables alone: a process that is killed in
+    between would leave a study table without the index that keeps a study from being made twice.
+    """
+    if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":
+        return
+    path = Path(address.database)
+    if path.exists():
+        return
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)
+    made = optuna.storages.RDBStorage(str(address.set(database=str(aside))))
+    made.remove_session()
+    made.engine.dispose()
+    aside.replace(path)
 
 
 def _write_ahead(connection: Any, record: object) -> None:

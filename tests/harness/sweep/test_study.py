@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy import event
+from sqlalchemy import Engine, event, inspect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -268,3 +268,29 @@ def test_a_trial_whose_asking_was_cut_short_is_the_one_it_would_have_been(
         study.ask()
     monkeypatch.setattr(optuna.Trial, "suggest_categorical", suggest)
     assert open_study(experiment, tmp_path / "cut").running() == [expected]
+
+
+@pytest.mark.parametrize(
+    "cut", ["CREATE UNIQUE INDEX", "CREATE TABLE trial_values", "INSERT INTO version_info"]
+)
+def test_a_storage_whose_making_was_cut_short_is_made_anew(
+    cut: str, make_experiment: Make, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.strip().startswith(cut):
+            raise Killed
+
+    event.listen(Engine, "before_cursor_execute", kill)
+    try:
+        with pytest.raises(Killed):
+            open_study(make_experiment(), tmp_path)
+    finally:
+        event.remove(Engine, "before_cursor_execute", kill)
+    for _ in range(3):
+        study = open_study(make_experiment(), tmp_path)
+    indices = inspect(study._study._storage._backend.engine).get_indexes("studies")  # type: ignore[attr-defined]
+    assert [index["column_names"] for index in indices if index["unique"]] == [["study_name"]]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".new"] == []
