@@ -8,7 +8,7 @@ runs in a process of its own and learns from one group of 8 random completions w
 forward and backward pass and AdamW's step, float32, no reference policy. TRL's trainer is built by its
 constructor with its defaults but for the dtype (micro-batches of 8 completions), and its own
 ``training_step`` is called; sampling has no part in either. Printed is how far the peak of the resident
-memory rises above what it was before the update. At full size TRL takes most of 24 GiB.
+memory rises above what it was before the update.
 """
 
 from __future__ import annotations
