@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.evolution import PATTERN, corrections
 from reports.collect import Study, Training
 from reports.samples import printable
 from reports.tables import Cell, Column, Table
@@ -73,6 +72,8 @@ def passages(path: Path) -> Iterator[Passage]:
 
 
 def _passage(row: dict[str, Any], text: str) -> Passage | None:
+    from harness.evolution import PATTERN, corrections  # with all rewards: seconds that few reports need
+
     mended = corrections(text).mended > 0
     marker = PATTERN.search(text)
     if marker is None and not mended:
