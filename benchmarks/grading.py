@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from evals import tasks
-from evals.grading.audit import MathVerifyGrader, disagreements
-from evals.grading.math import MathGrader
-from evals.grading.verdict import Grader, Response, Verdict
-from evals.tasks.task import Question
+from evals.graders.base import Grader, Response, Verdict
+from evals.graders.math.grader import MathGrader
+from evals.graders.second_opinion import MathVerifyGrader, disagreements
+from evals.task import Question
+from evals.tasks import registry
 
 Items = list[tuple[Question, Response]]
 
@@ -63,7 +63,7 @@ def main() -> None:
 def make_items(questions: int, samples: int, seed: int) -> Items:
     """``samples`` responses to each of the first ``questions`` problems of MATH-500."""
     generator = random.Random(seed)
-    _, problems = tasks.load_spec(f"math500[:{questions}]")
+    _, problems = registry.load_spec(f"math500[:{questions}]")
     reasoning = recorded_reasoning()
     items: Items = []
     for problem in problems:

@@ -2,6 +2,7 @@
 
     python benchmarks/grpo_step.py                  3.2M random Qwen2, 16 prompts x 8 x 64 tokens, beta 0.04
     python benchmarks/grpo_step.py --policy tiny    the tiny policy at its natural lengths, accuracy + format
+    python benchmarks/grpo_step.py --model smollm2  or a folder: 4 sums x 8 x 24 tokens
     python benchmarks/grpo_step.py --threads 1 --rounds 3 --steps 4
 
 The two take turns, round by round; each round's first step is warm-up and does not count. Printed are the
@@ -36,19 +37,19 @@ from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
 from evals.engine import Completion, FinishReason
-from evals.prompts import render
-from evals.tasks import get, load_spec
-from evals.tasks.task import Question, Task
+from evals.task import Question, Task
+from evals.tasks.registry import get, load_spec
+from evals.templates import render
 from harness import config
 from harness.config import GRPO, Data, Experiment
-from harness.engines.transformers import TransformersEngine
-from harness.grpo.prompts import Prompt
-from harness.grpo.rollout import Graders
-from harness.grpo.trainer import train_grpo
-from harness.policy import Policy, load_policy, save_policy
+from harness.engines.hf import TransformersEngine
+from harness.models.policy import Policy, load_policy, save_policy
+from harness.models.tiny.build import tiny_folder
 from harness.rewards import Attempt, make_mix
-from harness.run import Run
-from harness.tiny.build import tiny_folder
+from harness.train.grpo.rollout import Graders
+from harness.train.grpo.stage import train_grpo
+from harness.train.run_dir import Run
+from harness.train.stream import Prompt
 
 PROMPTS, GROUP = 16, 8
 Pairs = list[tuple[Task, Question]]
@@ -127,7 +128,7 @@ def random_questions() -> Pairs:
 class Job:
     """What both trainers do."""
 
-    folder: Path
+    model: str
     template: str
     questions: Pairs
     stage: GRPO
@@ -135,7 +136,7 @@ class Job:
     def experiment(self) -> Experiment:
         return Experiment(
             name="benchmark",
-            policy=config.Policy(model=str(self.folder), template=self.template),
+            policy=config.Policy(model=self.model, template=self.template),
             data=Data(train="given"),
             stages=[self.stage],
         )
@@ -222,6 +223,21 @@ def theirs(job: Job, folder: Path) -> tuple[Clock, dict[str, float]]:
     return clock, {ours: statistics.median(row[name] for row in rows) for name, ours in names.items()}
 
 
+def real_job(model: str, steps: int) -> Job:
+    """Sums, as in experiments/smollm2-sums.toml."""
+    stage = GRPO(
+        steps=steps,
+        completions_per_step=32,
+        group_size=GROUP,
+        learning_rate=5e-6,
+        beta=0.0,
+        rewards={"accuracy": 1.0, "format": 0.2},
+        max_tokens=24,
+        checkpoint_every=10**6,
+    )
+    return Job(model, "tags", [(get("sums"), question) for question in load_spec("sums:train")[1]], stage)
+
+
 def make_job(policy: str, steps: int, scratch: Path, hidden: int = 256) -> Job:
     common = {
         "steps": steps,
@@ -234,10 +250,12 @@ def make_job(policy: str, steps: int, scratch: Path, hidden: int = 256) -> Job:
         stage = GRPO(
             **common, rewards={"accuracy": 1.0, "format": 0.2}, max_tokens=96, checkpoint_every=10**6
         )
-        return Job(tiny_folder(), "tags", [(get("tiny-aime"), question) for question in questions], stage)
+        return Job(
+            str(tiny_folder()), "tags", [(get("tiny-aime"), question) for question in questions], stage
+        )
     random_policy(scratch / "random", hidden)
     stage = GRPO(**common, rewards={"language": 1.0}, max_tokens=64, beta=0.04, checkpoint_every=10**6)
-    return Job(scratch / "random", "plain", random_questions(), stage)
+    return Job(str(scratch / "random"), "plain", random_questions(), stage)
 
 
 def main() -> None:
@@ -245,6 +263,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--policy", choices=["random", "tiny"], default="random")
+    parser.add_argument("--model", help="smollm2, or the folder of a real model, in place of --policy")
     parser.add_argument("--steps", type=int, default=5, help="steps a round, the first of which is warm-up")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -254,7 +273,8 @@ def main() -> None:
     seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "TRL": []}
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        job = make_job(chosen.policy, chosen.steps, scratch)
+        model = chosen.model
+        job = real_job(model, chosen.steps) if model else make_job(chosen.policy, chosen.steps, scratch)
         for number in range(chosen.rounds):
             for who, trainer in (("ours", ours), ("TRL", theirs)):
                 clock, logged = trainer(job, scratch / f"{who}-{number}")

@@ -24,11 +24,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging as transformers_logging
 
 from harness import config
-from harness.engines.transformers import TransformersEngine
-from harness.grpo.trainer import train_grpo
-from harness.peak import peak_flops
-from harness.policy import load_policy
-from harness.run import Run
+from harness.engines.hf import TransformersEngine
+from harness.models.devices import peak_flops
+from harness.models.policy import load_policy
+from harness.train.grpo.stage import train_grpo
+from harness.train.run_dir import Run
 
 Dtype = Literal["float32", "bfloat16"]
 NAMES = ("seconds/rollout", "seconds/update", "drift", "drift/max")

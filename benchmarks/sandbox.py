@@ -33,14 +33,14 @@ from typing import Any
 import psutil
 
 from evals.sandbox import Exam, Sandbox
-from evals.tasks import humaneval, source
+from evals.tasks import data, humaneval
 
 SECONDS = 6
 
 
 def exams() -> list[Exam]:
     """One exam per canonical solution."""
-    solutions = {row["task_id"]: row["canonical_solution"] for row in source.read(humaneval.FILES[0])}
+    solutions = {row["task_id"]: row["canonical_solution"] for row in data.read(humaneval.FILES[0])}
     return [
         Exam(
             sources=(question.info["prompt"] + solutions[question.id],),

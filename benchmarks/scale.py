@@ -25,10 +25,11 @@ from typing import Any
 import optuna
 
 from harness.config import Experiment, validate
+from harness.sweep.evaluation import Evaluation
 from harness.sweep.executors.virtual import Hardware, VirtualCluster
+from harness.sweep.runner import run_sweep
 from harness.sweep.space import parse_space
-from harness.sweep.study import Evaluation, Record, Study
-from harness.sweep.sweep import run_sweep
+from harness.sweep.study import Record, Study
 
 POLL = 60.0
 STEPS = 100
@@ -67,10 +68,10 @@ def rehearse(trials: int, nodes: int, folder: Path) -> None:
     experiment = experiment_of(trials, hardware.devices)
     summary = run_sweep(experiment, folder, executor=cluster, clock=cluster.clock, poll_seconds=POLL)
     took = time.perf_counter() - began
-    states = Counter(row["state"] for row in summary["trials"])
-    attempts = sum(row["attempts"] for row in summary["trials"])
+    states = Counter(trial.state for trial in summary.trials)
+    attempts = sum(trial.attempts for trial in summary.trials)
     goodput = cluster.useful / (cluster.paid + cluster.idle)
-    mean = cluster.useful / len(summary["trials"])
+    mean = cluster.useful / len(summary.trials)
     most = hardware.attainable(mean)
     hours = cluster.now / 3600
     print(f"{dict(states)}, {attempts} launches, {cluster.nodes_lost} nodes lost in {hours:.0f} hours")

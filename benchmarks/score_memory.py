@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from evals.score_file import score_file
+from evals.recorded import score_file
 
 QUESTIONS = 500
 

@@ -2,6 +2,7 @@
 
     python benchmarks/sft.py                 512 examples of 40 to 400 tokens, a 3.2M random Qwen2
     python benchmarks/sft.py --examples 128 --rounds 1
+    python benchmarks/sft.py --model smollm2 --examples 64    a real model, or a folder: worked sums
 
 The loss is on responses. TRL runs twice: with packing (without FlashAttention a packed example attends to
 those before it, ours does not) and without. The three take turns, round by round, after a short round that
@@ -28,10 +29,11 @@ from trl import SFTConfig, SFTTrainer
 
 from harness import config
 from harness.config import SFT
-from harness.examples import Example
-from harness.grpo.memory import MicroBatch
-from harness.policy import load_policy
-from harness.sft import SftUpdater, encode
+from harness.models.policy import load_policy
+from harness.train.micro_batch import MicroBatch
+from harness.train.sft.encoding import encode
+from harness.train.sft.formats import Example
+from harness.train.sft.stage import SftUpdater
 
 PACKED, BATCH = 512, 32
 
@@ -47,9 +49,22 @@ def examples(count: int) -> list[Example]:
     return [Example(words(prompt), words(response)) for prompt, response in lengths]
 
 
-def ours(folder: Path, data: list[Example]) -> float:
+def sums(count: int) -> list[Example]:
+    """Sums of 3 to 24 numbers below 100, worked out one addition a line."""
+    rng = random.Random(0)
+    found = []
+    for _ in range(count):
+        numbers = [rng.randint(1, 99) for _ in range(rng.randint(3, 24))]
+        totals = [sum(numbers[:place]) for place in range(1, len(numbers) + 1)]
+        lines = [f"{a} + {b} = {a + b}." for a, b in zip(totals, numbers[1:], strict=False)]
+        asked = f"What is {' + '.join(map(str, numbers))}?"
+        found.append(Example(asked, " " + "\n".join(lines)))
+    return found
+
+
+def ours(model: str, data: list[Example]) -> float:
     """Seconds for all examples, ``BATCH`` a step."""
-    policy = load_policy(config.Policy(model=str(folder)), trainable=True)
+    policy = load_policy(config.Policy(model=model), trainable=True)
     stage = SFT(data="given", learning_rate=1e-5, schedule="constant")
     updater = SftUpdater(policy, stage, MicroBatch(stage.micro_batch_tokens))
     encoded = encode(data, policy)
@@ -59,12 +74,12 @@ def ours(folder: Path, data: list[Example]) -> float:
     return time.perf_counter() - began
 
 
-def theirs(folder: Path, data: list[Example], packing: bool) -> float:
+def theirs(model: str, data: list[Example], packing: bool) -> float:
     """Seconds of TRL's training over all examples; packed, as many tokens a step as unpacked on average."""
-    policy = load_policy(config.Policy(model=str(folder)), trainable=True)
+    policy = load_policy(config.Policy(model=model), trainable=True)
     end = policy.tokenizer.eos_token
     rows = Dataset.from_list([{"prompt": e.prompt + " ", "completion": e.response + f" {end}"} for e in data])
-    tokens = sum(len(p) + len(r) for p, r in encode(data, policy))
+    tokens = sum(map(len, encode(data, policy)))
     per_step = max(1, round(tokens / len(data) * BATCH / PACKED)) if packing else BATCH
     with tempfile.TemporaryDirectory() as out:
         settings = SFTConfig(
@@ -96,21 +111,23 @@ def theirs(folder: Path, data: list[Example], packing: bool) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=512)
+    parser.add_argument("--model", help="smollm2, or the folder of a real model, in place of the random one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    data = examples(options.examples)
+    data = sums(options.examples) if options.model else examples(options.examples)
     with tempfile.TemporaryDirectory() as folder:
-        random_policy(Path(folder))
-        policy = load_policy(config.Policy(model=folder))
-        tokens = sum(len(prompt) + len(response) for prompt, response in encode(data, policy))
+        if not options.model:
+            random_policy(Path(folder))
+        model = options.model or folder
+        tokens = sum(map(len, encode(data, load_policy(config.Policy(model=model)))))
         ways: dict[str, Callable[[list[Example]], float]] = {
-            "ours": lambda given: ours(Path(folder), given),
-            "TRL, packed": lambda given: theirs(Path(folder), given, packing=True),
-            "TRL, padded": lambda given: theirs(Path(folder), given, packing=False),
+            "ours": lambda given: ours(model, given),
+            "TRL, packed": lambda given: theirs(model, given, packing=True),
+            "TRL, padded": lambda given: theirs(model, given, packing=False),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for way in ways.values():

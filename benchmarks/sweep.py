@@ -38,21 +38,21 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
+from evals.base.progress import Progress
 from evals.engine import Completion, Sampling
-from evals.grading import make_grader
-from evals.grading.verdict import Response, Verdict
-from evals.prompts import render
+from evals.graders.base import Response, Verdict
+from evals.graders.registry import make_grader
 from evals.protocols import Protocol
+from evals.task import Question
 from evals.tasks import arithmetic
-from evals.tasks.task import Question
+from evals.templates import render
 from harness import config
-from harness.evaluate import evaluate
-from harness.grpo import checkpoint
-from harness.policy import load_policy, save_policy
-from harness.progress import Progress
+from harness.models.policy import load_policy, save_policy
 from harness.rewards import Attempt
 from harness.rewards.format import format as format_reward
 from harness.sweep.selection import CONFIRM_SEED_OFFSET
+from harness.train import checkpoint
+from harness.train.benchmarks import evaluate
 
 COMPLETIONS, TOKENS, SEEDS, STARTUP = 64, 96, 2, 3
 SPACE: dict[str, Any] = {

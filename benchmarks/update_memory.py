@@ -25,10 +25,10 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from harness.config import GRPO
-from harness.grpo.batching import Row
-from harness.grpo.memory import MicroBatch
-from harness.grpo.update import Sequences, Updater
-from harness.policy import Policy
+from harness.models.policy import Policy
+from harness.train.batching import Row
+from harness.train.grpo.update import Sequences, Updater
+from harness.train.micro_batch import MicroBatch
 
 GROUP, PROMPT, WIDTH = 8, 16, 64
 MIB = 2**20

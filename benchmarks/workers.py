@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from harness import config
-from harness.policy import load_policy
-from harness.shipped import experiment_file
+from harness.config.shipped import experiment_file
+from harness.models.policy import load_policy
 
 
 def seconds(workers: int, options: argparse.Namespace, folder: Path) -> float:

@@ -7,8 +7,8 @@ An engine is handed requests and returns, for each, a group of completions. Engi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 FinishReason = Literal["stop", "length"]
@@ -18,13 +18,34 @@ TokenPair = tuple[Sequence[int], Sequence[int]]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off."""
+    """How tokens are drawn. ``temperature`` 0 is greedy; by default nothing is truncated.
+
+    In this order, which is transformers': ``repetition_penalty`` on the logits of tokens that the prompt or
+    the completion holds already (Keskar et al. 2019: positive ones are divided by it, negative ones
+    multiplied), ``temperature``, ``top_k``, ``top_p``, and ``min_p`` (Nguyen et al. 2024: nothing below this
+    share of the likeliest token's probability). vLLM applies ``min_p`` before ``top_k`` and ``top_p``.
+
+    ``thinking_budget``: after so many tokens inside <think> the closing tag is put in place of what was
+    drawn; None: no limit.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    thinking_budget: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data; what was added later is left out where it is off, as earlier files have it."""
+        plain = {**asdict(self), "stop": list(self.stop)}
+        return {key: value for key, value in plain.items() if key not in LATER or value != LATER[key]}
+
+
+LATER: Mapping[str, Any] = {"min_p": 0.0, "repetition_penalty": 1.0, "thinking_budget": None}
+"""Settings that older records of a sampling do not have, and what they were then."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +62,38 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens of a prompt and of its response as a server counts them; None where it does not say."""
+
+    prompt: int | None
+    response: int | None
+
+
+@dataclass(frozen=True)
 class Completion:
     """One sampled answer.
 
     ``token_ids`` includes the end-of-sequence token when ``finish_reason`` is "stop" because of it.
     ``logprobs`` holds, per token of ``token_ids``, the natural-log probability under the distribution
-    that the token was drawn from (after temperature, before top-p/top-k). ``text`` leaves out
+    that the token was drawn from (after repetition penalty and temperature, before truncation); 0 for a token
+    that a thinking budget put there. ``text`` leaves out
     end-of-sequence and padding tokens but keeps tags such as ``<think>``.
+
+    ``usage``: of a response that came from a server, which need not show any token ids.
     """
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
+    usage: Usage | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """How many tokens it has; None where a server shows neither their ids nor their number."""
+        if self.usage is None or (self.token_ids and self.usage.response is None):
+            return len(self.token_ids)
+        return self.usage.response
 
 
 @dataclass(frozen=True)
@@ -62,6 +102,10 @@ class Group:
 
     prompt_ids: tuple[int, ...]
     completions: tuple[Completion, ...]
+
+
+class UnansweredError(Exception):
+    """An engine that asks elsewhere got no answer to some requests."""
 
 
 class Engine(Protocol):
@@ -84,6 +128,26 @@ class Engine(Protocol):
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """Samples every request, in order."""
+        ...
+
+
+@runtime_checkable
+class StreamingEngine(Engine, Protocol):
+    """An engine whose completions depend on their own request alone, and cost money or time elsewhere."""
+
+    @property
+    def price(self) -> tuple[float, float] | None:
+        """What a million tokens of prompts and of responses cost; None where nothing says."""
+        ...
+
+    def stream(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """Samples requests of one completion each; yields what has come, with the place of its request.
+
+        Raises:
+            UnansweredError: some got no answer; the answers of all others were yielded before.
+        """
         ...
 
 

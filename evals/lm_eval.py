@@ -4,8 +4,14 @@ lm-eval decides everything: data, prompts, few-shot examples, stop strings, samp
 what asks the model is ours (``EngineLM``). NAME is a task, group or tag of lm-eval, or the path of a task's
 YAML file.
 
-    FOLDER/lm_eval.json  what was asked for, and every figure as lm-eval tells it, with its standard error
-    FOLDER/scores.json   where each document is right or wrong, so that models can be compared on them
+    FOLDER/key.json       whose replies these are
+    FOLDER/replies.jsonl  as they come, see lm_eval_replies.py
+    FOLDER/lm_eval.json   every figure as lm-eval tells it, with its standard error
+    FOLDER/samples.jsonl  every document: prompt, responses, metrics, see lm_eval_samples.py
+    FOLDER/scores.json    where each document is right or wrong, so that models can be compared on them
+
+The model is asked a request once. Documents are built and graded by every call, so that what was edited
+since (data, prompts, a metric) counts: new requests are asked, old replies are graded again, and it is said.
 """
 
 from __future__ import annotations
@@ -13,26 +19,33 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import filelock
+
+from evals.base import io, text_files
 from evals.engine import Request, Sampling, ScoringEngine, sample_seed
-from evals.metrics import QuestionStats
-from evals.samples import write_json
+from evals.lm_eval_chat import Chat
+from evals.lm_eval_replies import Replies, Reply, completion_row, digest, likelihood, likelihood_row
+from evals.lm_eval_samples import Document, deciding_metrics, documents, documents_hash
+from evals.records import numbered_lines, parse_line
 from evals.scores import Scores
-from evals.tasks.task import TaskError
+from evals.task import TaskError
+from evals.templates import CHAT, CHAT_BOXED, PLAIN, Template
 
 if TYPE_CHECKING:
     from lm_eval.api.model import TemplateLM
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "lm_eval:"
 DEFAULT_TOKENS = 256  # of a completion, where a task does not say: lm-eval's own default
 
 T = TypeVar("T")
-CACHE = "requests"
+REPLIES = "replies.jsonl"
 BLOCK = 512  # requests in a call of the engine
 
 Figures = dict[str, dict[str, float]]
@@ -56,44 +69,151 @@ class LmEvalResult:
         return {"benchmark": PREFIX + self.name, **scored, "lm_eval": self.figures}
 
 
-def evaluate(engine: object, name: str, folder: Path, seed: int = 0) -> LmEvalResult:
+def evaluate(
+    engine: object, name: str, folder: Path, seed: int = 0, template: str | Template = PLAIN
+) -> LmEvalResult:
     """Runs lm-eval's task ``name`` through ``engine`` and writes what came out into ``folder``.
 
-    What is there already from the same model, task and version of lm-eval is read, not done again. Killed in
-    the middle, it goes on: finished requests are in lm-eval's own cache, a file of this model and task that
-    goes when the task is done; sampled completions are not, they are drawn again. ``seed`` is the base of
-    their seeds.
+    What the same model replied before, in this folder, is not asked again, whether that call was killed or
+    not. ``seed`` is the base of sampled completions' seeds. A ``template`` of kind "chat" writes lm-eval's
+    messages (lm_eval_chat.py), and its filters see what follows the reasoning; any other leaves its text as
+    it is.
 
     Raises:
         TaskError: lm-eval is not installed or does not know the task, the task's data are not there, the
-            engine cannot score continuations, or the folder holds something else.
+            engine cannot score continuations, the folder holds something else, or another process is at
+            work in it.
     """
     if not isinstance(engine, ScoringEngine):
         raise TaskError(f"{PREFIX}{name}: this engine samples only; use --engine transformers or vllm")
     manager, task = _find(name)
-    key = _key(engine, name, seed)
-    kept = _kept(folder, name, key)
-    if kept is not None:
-        return kept
     folder.mkdir(parents=True, exist_ok=True)
-    cache = folder / f"{CACHE}-{key}"
-    found = _run(engine_lm(engine, seed), manager, task, name, cache)
-    figures = _figures(found)
-    questions, metrics = _questions(found)
-    scores = _scores(engine, name, key, questions, metrics) if questions else None
-    if scores is not None:
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            chat = Chat.of(template, engine.tokenizer)
+            key = _claim(folder, engine, name, seed, chat)
+            before = _before(folder)
+            lm = engine_lm(engine, seed, chat)
+            found = _run(lm, manager, task, name, folder / REPLIES)
+            rows = list(documents(found))
+            new = _notes(before.metrics, rows, lm.replies.asked) if before else []
+            for note in new:
+                logger.warning("%s: %s", folder, note)
+            notes = [*(before.notes if before else ()), *new]
+            return _write(folder, name, found, rows, notes, _frame(engine, name, key, lm))
+    except filelock.Timeout:
+        raise TaskError(f"{folder}: another process is evaluating into this folder") from None
+
+
+def _frame(engine: ScoringEngine, name: str, key: str, lm: Any) -> Scores:
+    """The scores of an evaluation but for its documents."""
+    from importlib.metadata import version
+
+    release = version("lm_eval")
+    protocol: dict[str, Any] = {"name": f"lm-eval {release}"}
+    if lm.chat is not None:
+        protocol = {"name": f"lm-eval {release}, template={lm.chat.name}", "template": lm.chat.name}
+    if lm.limits:
+        told = [f"max_gen_toks={most} for {asked}" for asked, most in sorted(lm.limits.items())]
+        protocol["name"] = ", ".join([protocol["name"], *told])
+        protocol["max_gen_toks"] = min(lm.limits.values())
+    if lm.shortened:
+        protocol["prompts_shortened"] = len(lm.shortened)
+    return Scores(
+        benchmark=PREFIX + (Path(name).stem if _is_file(name) else name),
+        questions=(),
+        isolation="none needed",
+        votes=False,
+        model=engine.model_hash,
+        engine=engine.name,
+        key=key,
+        protocol=protocol,
+        source=f"lm-eval {release}",
+    )
+
+
+def _write(
+    folder: Path,
+    name: str,
+    found: Mapping[str, Any],
+    rows: Sequence[Document],
+    notes: Sequence[str],
+    frame: Scores,
+) -> LmEvalResult:
+    """Writes samples.jsonl, scores.json where documents are right or wrong, and lm_eval.json last."""
+    io.write_bytes(folder / "samples.jsonl", (io.json_line(document.row) for document in rows))
+    deciding = {task: ",".join(metric) for task, metric in deciding_metrics(found).items()}
+    scores = None
+    if rows and all(document.correct is not None for document in rows):
+        scores = replace(
+            frame,
+            questions=tuple(document.stats() for document in rows),
+            data_hash=documents_hash(found),
+            protocol={**(frame.protocol or {}), "metric": ", ".join(sorted(set(deciding.values())))},
+            warnings=tuple(notes),
+        )
         scores.write(folder)
-    record = {"benchmark": PREFIX + name, "key": key, "metric": metrics, "results": figures}
-    versions = {name: str(version) for name, version in found["versions"].items()}
-    write_json(folder / "lm_eval.json", {**record, "versions": versions, "n-shot": found["n-shot"]})
-    for file in folder.glob(f"{CACHE}-*"):
-        file.unlink()
+    else:
+        (folder / "scores.json").unlink(missing_ok=True)
+    figures = _figures(found)
+    record = {
+        "benchmark": PREFIX + name,
+        "key": frame.key,
+        "model": frame.model,
+        "protocol": frame.protocol,
+        "documents": len(rows),
+        "data_hash": documents_hash(found),
+        "metric": deciding,
+        "results": figures,
+        "versions": {task: str(version) for task, version in found["versions"].items()},
+        "n-shot": found["n-shot"],
+        "notes": list(notes),
+    }
+    io.write_json(folder / "lm_eval.json", record)
     return LmEvalResult(name, figures, scores)
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What the last finished call left: every document's metrics, and what was noted until then."""
+
+    metrics: Mapping[str, Any]
+    notes: Sequence[str]
+
+
+def _before(folder: Path) -> _Before | None:
+    path, rows = folder / "lm_eval.json", folder / "samples.jsonl"
+    if not path.exists() or not rows.exists():
+        return None
+    try:
+        metrics = {
+            row["id"]: row["metrics"] for _, line in numbered_lines(rows) for row in [parse_line(line)]
+        }
+        return _Before(metrics, list(json.loads(path.read_bytes())["notes"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise TaskError(f"{folder}: is not readable; delete the folder or name another one") from None
+
+
+def _notes(before: Mapping[str, Any], rows: Sequence[Document], asked: int) -> list[str]:
+    """What is not as the last finished call left it, a sentence each."""
+    changed = sum(before.get(each.row["id"]) != each.row["metrics"] for each in rows)
+    gone = len(before.keys() - {each.row["id"] for each in rows})
+    notes = []
+    if asked:
+        notes.append(
+            f"The task's data or prompts have changed: {asked} requests were asked that were not before."
+        )
+    if changed or gone:
+        ending = f", {gone} are no longer there." if gone else "."
+        notes.append(
+            f"Graded again: {changed} of {len(rows)} documents have other metrics than before{ending}"
+        )
+    return notes
 
 
 def folder_name(name: str) -> str:
     """The folder of a task's results: "lm_eval-mmlu"."""
-    return "lm_eval-" + (Path(name).stem if _is_file(name) else name)
+    return text_files.folder_name("lm_eval-" + (Path(name).stem if _is_file(name) else name))
 
 
 def check(name: str) -> None:
@@ -132,13 +252,15 @@ def _find(name: str) -> tuple[Any, str]:
     return TaskManager(include_path=str(path.parent), include_defaults=False), task
 
 
-def _run(lm: TemplateLM, manager: Any, task: str, name: str, cache: Path) -> dict[str, Any]:
+def _run(lm: Any, manager: Any, task: str, name: str, replies: Path) -> dict[str, Any]:
+    """What lm-eval finds of ``task``; what ``replies`` holds is not asked again."""
     import lm_eval
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    lm.replies = Replies(replies)
     try:
         found: dict[str, Any] | None = lm_eval.simple_evaluate(
-            lm, tasks=[task], task_manager=manager, use_cache=str(cache)
+            lm, tasks=[task], task_manager=manager, **(lm.chat.settings if lm.chat else {})
         )
     except TaskError:
         raise
@@ -150,8 +272,8 @@ def _run(lm: TemplateLM, manager: Any, task: str, name: str, cache: Path) -> dic
     return found
 
 
-def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
-    """The engine as a model of lm-eval."""
+def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None) -> TemplateLM:
+    """The engine as a model of lm-eval; ``asked_by`` is the chat template that it is asked through."""
     from lm_eval import utils
     from lm_eval.api.instance import Instance
     from lm_eval.api.model import TemplateLM
@@ -161,6 +283,15 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
         """Tokenises as lm-eval's HFLM does; equal prompts become one request of several samples."""
 
         tokenizer = engine.tokenizer
+        chat = asked_by
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.replies = Replies()
+            self.shortened: set[str] = set()
+            """Requests whose beginning was cut off because the model has not the positions for it."""
+            self.limits: dict[int, int] = {}
+            """Tokens that a task allows a completion -> what the model's positions left of them."""
 
         @property
         def eot_token_id(self) -> int:
@@ -178,10 +309,8 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
         def apply_chat_template(
             self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
         ) -> str:
-            text: str = engine.tokenizer.apply_chat_template(
-                chat_history, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-            return text
+            chat = self.chat or Chat(CHAT, CHAT_BOXED, engine.tokenizer)
+            return chat.text(chat_history, add_generation_prompt)
 
         def tok_encode(
             self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
@@ -196,57 +325,115 @@ def engine_lm(engine: ScoringEngine, seed: int = 0) -> TemplateLM:
         def _loglikelihood_tokens(
             self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_kwargs: Any
         ) -> list[tuple[float, bool]]:
-            found = []
-            for block in _blocks(requests):
-                values = engine.loglikelihoods(
-                    [(context, continuation) for _, context, continuation in block]
+            places = [(digest("loglikelihood", texts), 0) for texts, _, _ in requests]
+            pairs = {
+                place: (context, continuation)
+                for place, (_, context, continuation) in zip(places, requests, strict=True)
+            }
+            longest = engine.positions + 1  # the last token is predicted, never read
+            self.shortened.update(
+                p[0] for p, (left, right) in pairs.items() if len(left) + len(right) > longest
+            )
+            for block in _blocks([place for place in pairs if self.replies.get(place) is None]):
+                values = engine.loglikelihoods([pairs[place] for place in block])
+                self.replies.add(
+                    likelihood_row(place, *value) for place, value in zip(block, values, strict=True)
                 )
-                for (texts, _, _), value in zip(block, values, strict=True):
-                    self.cache_hook.add_partial("loglikelihood", texts, value)
-                found += values
-            return found
+            rows = [self.replies.get(place) or {} for place in places]
+            return [(likelihood(row), bool(row["greedy"])) for row in rows]
 
         def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
             totals = []
             for request in requests:
-                windows = utils.get_rolling_token_windows(
-                    token_list=self.tok_encode(request.args[0]),
-                    prefix_token=self.prefix_token_id,
-                    max_seq_len=engine.positions,
-                    context_len=1,
-                )
-                pairs = [utils.make_disjoint_window(window) for window in windows]
-                totals.append(sum(value for value, _ in engine.loglikelihoods(pairs)))
-                self.cache_hook.add_partial("loglikelihood_rolling", request.args, totals[-1])
+                place = (digest("loglikelihood_rolling", request.args), 0)
+                if self.replies.get(place) is None:
+                    windows = utils.get_rolling_token_windows(
+                        token_list=self.tok_encode(request.args[0]),
+                        prefix_token=self.prefix_token_id,
+                        max_seq_len=engine.positions,
+                        context_len=1,
+                    )
+                    pairs = [utils.make_disjoint_window(window) for window in windows]
+                    total = sum(value for value, _ in engine.loglikelihoods(pairs))
+                    self.replies.add([likelihood_row(place, total)])
+                totals.append(likelihood(self.replies.get(place) or {}))
             return totals
 
         def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-            texts = [""] * len(requests)
+            texts: list[str] = [""] * len(requests)
             for kwargs, numbers in _alike(requests).items():
-                sampling = _sampling(
-                    normalize_gen_kwargs(json.loads(kwargs), DEFAULT_TOKENS), engine.positions
-                )
-                room = engine.positions - sampling.max_tokens
-                prompts: dict[str, list[int]] = {}
+                sampling = _sampling(normalize_gen_kwargs(json.loads(kwargs), DEFAULT_TOKENS))
+                equal: dict[str, list[int]] = {}
                 for number in numbers:
-                    prompts.setdefault(self._shortened(requests[number].args[0], room), []).append(number)
-                for block in _blocks(list(prompts.items())):
-                    asked = [
-                        Request(prompt, len(members), sample_seed(seed, prompt), logprobs=False)
-                        for prompt, members in block
-                    ]
-                    for (_, members), group in zip(block, engine.generate(asked, sampling), strict=True):
-                        for number, completion in zip(members, group.completions, strict=True):
-                            texts[number] = completion.text
-                            self.cache_hook.add_partial(
-                                "generate_until", requests[number].args, completion.text
+                    equal.setdefault(requests[number].args[0], []).append(number)
+                asked = {
+                    prompt: self._shortened(self._opened(prompt), sampling.max_tokens) for prompt in equal
+                }
+                sampling = self._limited(sampling, list(asked.values()))
+                places = {
+                    number: (digest("generate_until", requests[number].args), place)
+                    for members in equal.values()
+                    for place, number in enumerate(members)
+                }
+                missing = [
+                    prompt
+                    for prompt, members in equal.items()
+                    if any(self.replies.get(places[number]) is None for number in members)
+                ]
+                for block in _blocks(missing):
+                    groups = engine.generate(
+                        [
+                            Request(
+                                asked[prompt],
+                                len(equal[prompt]),
+                                sample_seed(seed, asked[prompt]),
+                                logprobs=False,
                             )
+                            for prompt in block
+                        ],
+                        sampling,
+                    )
+                    self.replies.add(
+                        completion_row(places[number], completion)
+                        for prompt, group in zip(block, groups, strict=True)
+                        for number, completion in zip(equal[prompt], group.completions, strict=True)
+                        if self.replies.get(places[number]) is None
+                    )
+                for prompt, members in equal.items():
+                    for number in members:
+                        row = self.replies.get(places[number]) or {}
+                        texts[number] = Reply.of(row, asked[prompt], thinks=self.chat is not None)
             return texts
 
-        def _shortened(self, prompt: str, room: int) -> str:
-            """The prompt's end: as many of its last tokens as there is room for."""
+        def _opened(self, prompt: str) -> str:
+            return prompt if self.chat is None else self.chat.opened(prompt)
+
+        def _shortened(self, prompt: str, wanted: int) -> str:
+            """The prompt, or its end where the model has no room for all of it.
+
+            As in lm-eval a prompt's beginning makes room for the completion, but never for more than half
+            of the model's positions: what a task allows a completion is more than many models have.
+            """
+            room = engine.positions - min(wanted, engine.positions // 2)
             ids = self.tok_encode(prompt)
-            return prompt if len(ids) <= room else str(engine.tokenizer.decode(ids[-room:]))
+            if len(ids) <= room:
+                return prompt
+            self.shortened.add(digest("generate_until", [prompt]))
+            # Encoded again, a text may be longer: a start token is put before it, a character was cut in two.
+            for kept in range(room, 0, -1):
+                text = str(engine.tokenizer.decode(ids[-kept:]))
+                if len(self.tok_encode(text)) <= room:
+                    return text
+            raise TaskError(f"a prompt cannot be cut to the model's {engine.positions} positions")
+
+        def _limited(self, sampling: Sampling, prompts: Sequence[str]) -> Sampling:
+            """The settings, with no more tokens a completion than the longest of the prompts leaves."""
+            longest = max(len(self.tok_encode(prompt)) for prompt in prompts)
+            most = engine.positions - longest
+            if sampling.max_tokens <= most:
+                return sampling
+            self.limits[sampling.max_tokens] = min(most, self.limits.get(sampling.max_tokens, most))
+            return replace(sampling, max_tokens=most)
 
     return EngineLM()
 
@@ -265,41 +452,46 @@ def _alike(requests: Sequence[Any]) -> dict[str, list[int]]:
     return found
 
 
-def _sampling(kwargs: Mapping[str, Any], positions: int) -> Sampling:
-    """lm-eval's generation settings as ours; at least one position is left to the prompt."""
+def _sampling(kwargs: Mapping[str, Any]) -> Sampling:
+    """lm-eval's generation settings as ours."""
     return Sampling(
-        temperature=float(kwargs["temperature"]) if kwargs.get("do_sample") else 0.0,
+        temperature=float(kwargs.get("temperature", 1.0)) if kwargs.get("do_sample") else 0.0,
         top_p=float(kwargs.get("top_p", 1.0)),
         top_k=int(kwargs.get("top_k", 0)),
-        max_tokens=min(int(kwargs["max_gen_toks"]), positions - 1),
+        max_tokens=int(kwargs["max_gen_toks"]),
         stop=tuple(word for word in kwargs["until"] if word),
     )
 
 
-def _key(engine: ScoringEngine, name: str, seed: int) -> str:
-    from importlib.metadata import version
+def _claim(folder: Path, engine: ScoringEngine, name: str, seed: int, chat: Chat | None) -> str:
+    """Marks the folder as this evaluation's and returns its key; refuses one that is another's.
 
-    own = Path(name).read_text(encoding="utf-8") if _is_file(name) else ""
-    asked = [engine.model_hash, engine.name, name, own, seed, version("lm_eval")]
-    return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest()
-
-
-def _kept(folder: Path, name: str, key: str) -> LmEvalResult | None:
-    """What ``folder`` holds of this very evaluation."""
-    from evals.scores import read_scores
-
-    path = folder / "lm_eval.json"
+    What a task asks and how it is graded is in no key: replies are kept by what was asked, and graded anew.
+    """
+    asked = {
+        "benchmark": PREFIX + name,
+        "model": engine.model_hash,
+        "engine": engine.name,
+        "seed": seed,
+    }
+    if chat is not None:
+        asked["template"] = chat.template.model_dump(mode="json")
+    key = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
+    path = folder / "key.json"
     if not path.exists():
-        return None
+        if (folder / "lm_eval.json").exists():
+            raise TaskError(f"{folder}: holds results but no key.json that says of what; name another folder")
+        io.write_json(path, {"key": key, **asked})
+        return key
     try:
-        record = json.loads(path.read_bytes())
-        same, figures = record["key"] == key, record["results"]
-    except (ValueError, KeyError, TypeError):
+        same = json.loads(path.read_bytes())["key"] == key
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise TaskError(f"{path}: is not readable; delete the folder or name another one") from None
     if not same:
-        raise TaskError(f"{folder}: holds results of another model, task or seed; name another folder")
-    beside = folder / "scores.json"
-    return LmEvalResult(name, figures, read_scores(beside) if beside.exists() else None)
+        raise TaskError(
+            f"{folder}: holds results of another model, task, template or seed; name another folder"
+        )
+    return key
 
 
 def _figures(found: Mapping[str, Any]) -> Figures:
@@ -313,61 +505,6 @@ def _figures(found: Mapping[str, Any]) -> Figures:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _questions(found: Mapping[str, Any]) -> tuple[tuple[QuestionStats, ...], dict[str, str]]:
-    """Every document as a question answered once, and by which metric; empty where a task has none."""
-    questions: list[QuestionStats] = []
-    metrics = {}
-    for task, rows in sorted(found["samples"].items()):
-        chosen = _right_or_wrong(found["results"].get(task, {}), rows)
-        if chosen is None:
-            return (), {}
-        metrics[task] = ",".join(chosen)
-        metric, kept = chosen
-        alone = len(found["samples"]) == 1
-        questions += [
-            QuestionStats(str(row["doc_id"]) if alone else f"{task}/{row['doc_id']}", 1, int(row[metric]))
-            for row in sorted(rows, key=lambda row: int(row["doc_id"]))
-            if row["filter"] == kept
-        ]
-    return tuple(questions), metrics
-
-
-def _right_or_wrong(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
-    """The first metric (and filter) of a task, in lm-eval's order, that is 0 or 1 for every document."""
-    for name in results:
-        metric, _, kept = name.partition(",")
-        if "_stderr" in metric:
-            continue
-        values = [row.get(metric) for row in rows if row["filter"] == kept]
-        once = Counter(row["doc_id"] for row in rows if row["filter"] == kept)
-        if values and all(value in (0, 1) for value in values) and max(once.values()) == 1:
-            return metric, kept
-    return None
-
-
-def _scores(
-    engine: ScoringEngine,
-    name: str,
-    key: str,
-    questions: tuple[QuestionStats, ...],
-    metrics: Mapping[str, str],
-) -> Scores:
-    from importlib.metadata import version
-
-    release = version("lm_eval")
-    return Scores(
-        benchmark=PREFIX + (Path(name).stem if _is_file(name) else name),
-        questions=questions,
-        isolation="none needed",
-        votes=False,
-        model=engine.model_hash,
-        engine=engine.name,
-        key=key,
-        protocol={"name": f"lm-eval {release}", "metric": ", ".join(sorted(set(metrics.values())))},
-        source=f"lm-eval {release}",
-    )
 
 
 def _first_line(error: BaseException) -> str:

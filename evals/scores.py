@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
@@ -14,17 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from evals import metrics, statistics
-from evals.duels import win_rate
-from evals.grading.verdict import Duel, Grader
-from evals.metrics import QuestionStats, Vote
-from evals.samples import Sample, write_json
-from evals.tasks.task import JUDGED, Question, Task, TaskError
+from evals.base import io
+from evals.graders import safe
+from evals.graders.base import Duel, Grader, timed_out
+from evals.records import Sample
+from evals.stats import intervals, metrics
+from evals.stats.metrics import QuestionStats, Vote
+from evals.stats.pairwise import win_rate
+from evals.task import JUDGED, Question, Task, TaskError
 
 ANSWER_SHOWN = 200
 """Characters of an answer class's representative that scores.json keeps."""
+LARGEST_COUNT = 2**53
+"""What is counted stays below: a larger number in a file is damage."""
 EVERY_K = 64
-"""Up to so many samples a question, pass@k and cons@k are given for every k; beyond, for a grid."""
+"""Up to so many samples per question, pass@k and cons@k are given for every k; beyond, for a grid."""
 
 
 class Tally:
@@ -34,7 +39,7 @@ class Tally:
         """``votes``: whether answers can be voted on (programs cannot, and their texts are not kept)."""
         self._question = question
         self._votes = votes
-        self._n = self._correct = self._unparsed = self._truncated = self._errors = 0
+        self._n = self._correct = self._unparsed = self._truncated = self._errors = self._timeouts = 0
         self._tokens: int | None = 0
         self._tokens_correct: int | None = 0
         self._answers: dict[str, list[int]] = {}  # answer -> [samples, correct samples, first sample]
@@ -47,6 +52,7 @@ class Tally:
         self._unparsed += sample.status == "unparsed"
         self._errors += sample.status == "grader_error"
         self._truncated += sample.finish_reason == "length"
+        self._timeouts += timed_out(sample.detail)
         if sample.tokens is None or self._tokens is None or self._tokens_correct is None:
             self._tokens = self._tokens_correct = None
         else:
@@ -82,12 +88,13 @@ class Tally:
             tokens=self._tokens,
             tokens_correct=self._tokens_correct,
             duels=tuple(duel for _, duel in sorted(self._duels, key=itemgetter(0))),
+            timeouts=self._timeouts,
         )
 
     def _classes(self, grader: Grader) -> tuple[Vote, ...]:
         answers = sorted(self._answers, key=lambda answer: (self._answers[answer][2], answer))
         classes: dict[int, list[str]] = {}
-        for answer, number in zip(answers, grader.vote_classes(self._question, answers), strict=True):
+        for answer, number in zip(answers, safe.vote_classes(grader, self._question, answers), strict=True):
             if number is not None:
                 classes.setdefault(number, []).append(answer)
         return tuple(self._vote(members) for _, members in sorted(classes.items()))
@@ -117,7 +124,8 @@ class Scores:
     ``missing`` are the ids of questions without a single sample. ``votes`` says whether the task's answers
     can be voted on at all. ``protocol``, ``engine``, ``model`` and ``key`` are None or "" for responses
     that were recorded elsewhere. ``judge`` is the name and prompt of the model that judged, if one did;
-    ``length_controlled`` is what evals/length_control.py made of its verdicts.
+    ``length_controlled`` is what evals/stats/length_control.py made of its verdicts. ``cost`` is the bill
+    (evals/price.py) of a server whose price is known.
     """
 
     benchmark: str
@@ -134,6 +142,7 @@ class Scores:
     warnings: tuple[str, ...] = field(default=())
     judge: Mapping[str, str] | None = None
     length_controlled: Mapping[str, Any] | None = None
+    cost: Mapping[str, Any] | None = None
 
     @property
     def compared(self) -> bool:
@@ -141,8 +150,19 @@ class Scores:
         return any(question.duels for question in self.questions)
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """The recorded warnings, and what the samples themselves give cause for."""
+        told = list(self.warnings)
+        if metrics.repeats_itself(self.questions):
+            told.append(
+                "all samples of each question are the same response, as greedy sampling gives: they say no "
+                "more than one sample, and pass@k and cons@k no more than pass@1"
+            )
+        return tuple(dict.fromkeys(told))
+
+    @property
     def samples(self) -> tuple[int, int]:
-        """The least and the greatest number of samples a question."""
+        """The least and the greatest number of samples per question."""
         counts = [question.n for question in self.questions]
         return min(counts), max(counts)
 
@@ -155,15 +175,15 @@ class Scores:
         powers = {2**exponent for exponent in range(least.bit_length()) if 2**exponent <= least}
         return tuple(sorted(powers | {10, 100, least} & set(range(least + 1))))
 
-    def pass_at_1(self) -> statistics.Estimate:
+    def pass_at_1(self) -> intervals.Estimate:
         """pass@1 with its question-clustered standard error and interval."""
-        return statistics.mean_estimate(metrics.pass_at_1(self.questions))
+        return intervals.mean_estimate(metrics.pass_at_1(self.questions))
 
-    def pass_at_k(self, k: int) -> statistics.Estimate:
-        return statistics.mean_estimate(metrics.pass_at_k(self.questions, k))
+    def pass_at_k(self, k: int) -> intervals.Estimate:
+        return intervals.mean_estimate(metrics.pass_at_k(self.questions, k))
 
-    def cons_at_k(self, k: int) -> statistics.Estimate:
-        return statistics.mean_estimate(metrics.cons_at_k(self.questions, k).values)
+    def cons_at_k(self, k: int) -> intervals.Estimate:
+        return intervals.mean_estimate(metrics.cons_at_k(self.questions, k).values)
 
     def bounds(self) -> tuple[float, float]:
         """pass@1 if every missing question and ungraded sample were wrong, and if all were right."""
@@ -172,10 +192,27 @@ class Scores:
         total = len(self.questions) + len(self.missing)
         return known / total, (known + ungraded + len(self.missing)) / total
 
+    @property
+    def unparsed(self) -> float | None:
+        """The share of samples without an answer that could be read; None where that is not known."""
+        return self._share([question.unparsed for question in self.questions])
+
+    @property
+    def truncated(self) -> float | None:
+        """The share of samples that the length limit cut; None where that is not known."""
+        return self._share([question.truncated for question in self.questions])
+
+    def _share(self, counts: Sequence[int | None]) -> float | None:
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts):
+            return None
+        return sum(known) / sum(question.n for question in self.questions)
+
     def to_json(self) -> dict[str, Any]:
         """scores.json: the public contract of ``harness score --json``, and what reports need besides.
 
-        Shares (values, unparsed, truncated, grader_errors, duplicates) are fractions of 1.
+        Shares (values, unparsed, truncated, grader_errors, timeouts, duplicates) are fractions of 1; null
+        where it is not known how the samples ended, or whether an answer was found.
         """
         least, greatest = self.samples
         one = self.pass_at_1()
@@ -193,9 +230,10 @@ class Scores:
                 "bounds": list(self.bounds()),
             },
             **self._curves(),
-            "unparsed": sum(question.unparsed for question in self.questions) / total,
-            "truncated": sum(question.truncated for question in self.questions) / total,
+            "unparsed": self.unparsed,
+            "truncated": self.truncated,
             "grader_errors": sum(question.grader_errors for question in self.questions) / total,
+            "timeouts": sum(question.timeouts for question in self.questions) / total,
             "duplicates": sum(question.duplicates for question in self.questions) / total,
             "isolation": self.isolation,
             "missing": list(self.missing),
@@ -206,9 +244,11 @@ class Scores:
             "source": self.source,
             "data_hash": self.data_hash,
             "votes": self.votes,
-            "warnings": list(self.warnings),
+            "warnings": list(self.cautions),
             "judge": dict(self.judge) if self.judge is not None else None,
         }
+        if self.cost is not None:
+            answer["cost"] = dict(self.cost)
         if self.compared:
             answer["win_rate"] = win_rate(self.questions)
             answer["length_controlled"] = self.length_controlled
@@ -216,11 +256,11 @@ class Scores:
         return answer
 
     def _benchmark_error(self) -> float | None:
-        if self.compared:
-            return None  # its formula is for samples that are right or wrong
+        if self.compared or metrics.repeats_itself(self.questions):
+            return None  # its formula is for samples that are right or wrong, drawn independently
         correct = np.array([float(question.correct) for question in self.questions])
         samples = np.array([float(question.n) for question in self.questions])
-        return statistics.benchmark_error(correct, samples)
+        return intervals.benchmark_error(correct, samples)
 
     def _curves(self) -> dict[str, Any]:
         """pass@k, pass^k and cons@k against k; none where responses were compared, not right or wrong."""
@@ -234,7 +274,7 @@ class Scores:
         }
         ks = ks if self.votes else ()
         for k, credit in zip(ks, metrics.cons_curve(self.questions, ks), strict=True):
-            estimate = statistics.mean_estimate(credit.values)
+            estimate = intervals.mean_estimate(credit.values)
             curves["cons@k"][str(k)] = {"value": estimate.value, "ci95": list(estimate.ci95)}
             if credit.error:
                 curves["cons@k"][str(k)]["monte_carlo_error"] = credit.error
@@ -262,7 +302,7 @@ class Scores:
     def write(self, folder: Path) -> None:
         """Writes scores.json into ``folder``, all there or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "scores.json", self.to_json())
+        io.write_json(folder / "scores.json", self.to_json())
 
 
 def _question_row(question: QuestionStats) -> dict[str, Any]:
@@ -283,36 +323,55 @@ def read_scores(path: Path) -> Scores:
     """
     try:
         raw = json.loads(path.read_bytes())
-        questions = tuple(
-            QuestionStats(
-                **{
-                    **row,
-                    "votes": tuple(Vote(*vote) for vote in row["votes"]),
-                    "duels": tuple(Duel(*duel) for duel in row.get("duels", ())),
-                }
-            )
-            for row in raw["per_question"]
-        )
+        questions = tuple(_question(row) for row in raw["per_question"])
+        names = ("benchmark", "isolation", "model", "engine", "key", "source", "data_hash")
+        tables = (raw["protocol"], raw.get("judge"), raw.get("length_controlled"), raw.get("cost"))
+        if (
+            not questions
+            or not all(isinstance(raw[name], str) for name in names)
+            or not all(table is None or isinstance(table, dict) for table in tables)
+        ):
+            raise ValueError("damaged")
         return Scores(
             benchmark=raw["benchmark"],
             questions=questions,
             isolation=raw["isolation"],
-            votes=raw["votes"],
-            missing=tuple(raw["missing"]),
+            votes=bool(raw["votes"]),
+            missing=tuple(map(str, raw["missing"])),
             model=raw["model"],
             engine=raw["engine"],
             key=raw["key"],
             protocol=raw["protocol"],
             source=raw["source"],
             data_hash=raw["data_hash"],
-            warnings=tuple(raw["warnings"]),
+            warnings=tuple(map(str, raw["warnings"])),
             judge=raw.get("judge"),
             length_controlled=raw.get("length_controlled"),
+            cost=raw.get("cost"),
         )
     except FileNotFoundError:
         raise TaskError(f"{path}: no such file") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise TaskError(f"{path}: is no scores.json of this program; score the samples again") from None
+
+
+def _question(row: Mapping[str, Any]) -> QuestionStats:
+    """What ``_question_row`` made; ValueError and the like for what it cannot have made."""
+    votes = tuple(Vote(*vote) for vote in row["votes"])
+    duels = tuple(Duel(*duel) for duel in row.get("duels", ()))
+    found = QuestionStats(**{**row, "votes": votes, "duels": duels})
+    unknown = (found.unparsed, found.truncated, found.tokens, found.tokens_correct)
+    counts = [found.n, found.correct, found.grader_errors, found.duplicates, found.timeouts]
+    counts += [*(count for count in unknown if count is not None), *(vote.count for vote in votes)]
+    if (
+        not isinstance(found.id, str)
+        or not all(type(count) is int and 0 <= count < LARGEST_COUNT for count in counts)
+        or not 0 < found.n >= found.correct
+        or not all(isinstance(vote.answer, str) for vote in votes)
+        or not all(math.isfinite(duel.won) and 0 < duel.weight < math.inf for duel in duels)
+    ):
+        raise ValueError("damaged")
+    return found
 
 
 def votable(task: Task) -> bool:
@@ -320,9 +379,16 @@ def votable(task: Task) -> bool:
     return task.grader not in ("code", *JUDGED)
 
 
+def part_note(task: Task) -> tuple[str, ...]:
+    """What a reader has to know of a part; nothing of a whole."""
+    told = f"{task.name} is a part of a benchmark, and never compared with the whole of it"
+    return (told,) if task.part else ()
+
+
 def questions_hash(questions: Sequence[Question]) -> str:
-    """A digest of ids, texts and golds: two scores are of the same benchmark where it is equal."""
+    """A digest of ids, texts, golds and tests: two scores are of the same benchmark where it is equal."""
     digest = hashlib.blake2b(digest_size=16)
     for question in questions:
-        digest.update(json.dumps([question.id, question.text, question.gold]).encode())
+        tests = [question.tests] if question.tests else []
+        digest.update(json.dumps([question.id, question.text, question.gold, *tests]).encode())
     return digest.hexdigest()

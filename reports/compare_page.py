@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evals.compare import SIGNIFICANT, Comparison
-from harness import files
-from reports import figures, tables
-from reports.comparisons import Comparisons, Difference
+from evals.base import io
+from evals.stats.compare import SIGNIFICANT, Comparison
+from evals.stats.ranking import Place
+from reports import tables
+from reports.comparisons import Comparisons
+from reports.figures import evals
 from reports.sheet import Chapter, render_sheet
 
 
-def write_page(comparisons: Sequence[Comparison], out: Path) -> Path:
-    """Writes the page of comparisons that were made together; returns ``out``."""
-    found = Comparisons(tuple(_difference(one) for one in comparisons), ())
-    figure = figures.forest(found)
+def write_page(
+    comparisons: Sequence[Comparison], out: Path, ranks: Mapping[str, tuple[Place, ...]] | None = None
+) -> Path:
+    """Writes the page of comparisons that were made together; returns ``out``.
+
+    Where many evaluations were given, ``ranks`` has their places: a ranking then stands before the
+    differences, of which only those from the first evaluation are drawn and told in sentences.
+    """
+    ranks = ranks or {}
+    found = Comparisons(tuple(comparisons), ())
+    told = [one for one in comparisons if not ranks or one.a == comparisons[0].a]
+    figure = evals.forest(Comparisons(tuple(told), ()))
+    drawn = evals.ranking(ranks)
     names = list(dict.fromkeys(name for one in comparisons for name in (one.a, one.b)))
     benchmarks = list(dict.fromkeys(one.benchmark for one in comparisons))
-    cautions = [
-        f"{one.a} and {one.b} on {one.benchmark}: {text}" for one in comparisons for text in one.cautions
-    ]
+    cautions = [f"{one.b} and {one.a} on {one.benchmark}: {text}" for one in told for text in one.cautions]
     page = render_sheet(
-        title=" against ".join(names) if len(names) == 2 else f"{len(names)} evaluations compared",
+        title=f"{names[1]} against {names[0]}" if len(names) == 2 else f"{len(names)} evaluations compared",
         eyebrow=f"Comparison · {', '.join(benchmarks)}",
         headline=_headline(found),
         chapters=[
-            Chapter("summary", "Summary", sentences=tuple(one.sentence for one in comparisons)),
+            Chapter("summary", "Summary", sentences=tuple(one.sentence for one in told)),
+            Chapter("ranking", "Ranking", () if drawn is None else (drawn, tables.ranking(ranks))),
             Chapter(
                 "differences",
                 "Differences",
@@ -39,7 +49,7 @@ def write_page(comparisons: Sequence[Comparison], out: Path) -> Path:
         ],
         command=shlex.join(["harness", *sys.argv[1:]]),
     )
-    files.write_text(out, page)
+    io.write_text(out, page)
     return out
 
 
@@ -50,24 +60,3 @@ def _headline(found: Comparisons) -> str:
         return "They differ." if clear else "No difference could be shown."
     level = f"{100 * SIGNIFICANT:.0f}%"
     return f"{clear} of {pairs} differences are significant at {level} after Holm's correction."
-
-
-def _difference(one: Comparison) -> Difference:
-    return Difference(
-        model=one.a,
-        reference=one.b,
-        benchmark=one.benchmark,
-        questions=one.questions,
-        model_value=one.value_a,
-        reference_value=one.value_b,
-        value=one.difference.value,
-        stderr=one.difference.stderr,
-        low=one.difference.low,
-        high=one.difference.high,
-        p=one.p_value,
-        p_holm=one.p_value_holm,
-        per_seed={},
-        gained=one.gained,
-        lost=one.lost,
-        flips=one.flips,
-    )

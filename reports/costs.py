@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
-from harness.ledger import FLOPS, LEDGER
-from reports import tables
-from reports.collect import Study, Sweep, Training
-from reports.tables import Cell, Column, Table
+from harness.sweep.costs import LaunchCost, SweepLedger
+from harness.train.ledger import FLOPS, LEDGER, RunLedger
+from harness.train.ledger import Cost as StageCost
+from reports.cells import Cell, Column, Table, count, number
+from reports.reading import read_file
+from reports.study import Study, Sweep, Training
 
 SHARES = ("rollout", "reward", "update", "dev")
 """The parts of a training step that metrics.jsonl times, as ``seconds/NAME``."""
+
+MOST_MODELS = 12
+"""Models whose evaluations have a row each; of more there is one row."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Cost:
     """One part of a study. ``seconds`` by what they were spent on; None where nothing says.
 
     ``flops`` are model FLOPs of sampling and learning, ``wall`` is the processes' own time, start-up and
-    retries included, in seconds.
+    retries included, in seconds. ``price`` is what a server took for its answers.
     """
 
     part: str
@@ -34,6 +37,7 @@ class Cost:
     flops: float | None
     seconds: Mapping[str, float]
     wall: float | None
+    price: float | None = None
 
 
 def costs(study: Study) -> list[Cost]:
@@ -50,9 +54,10 @@ def table(study: Study) -> Table | None:
     found = costs(study)
     if not found:
         return None
-    rows = [_row(cost) for cost in found]
+    priced = any(cost.price is not None for cost in found)
+    rows = [_row(cost, priced) for cost in found]
     if len(found) > 1:
-        rows.append(_row(_total(found), strong=True))
+        rows.append(_row(_total(found), priced, strong=True))
     return Table(
         key="costs",
         title="What it cost",
@@ -68,6 +73,11 @@ def table(study: Study) -> Table | None:
             Column("tflops", "TFLOPs", help="10^12 floating point operations of the model"),
             *(Column(f"minutes/{name}", name.title(), help="minutes") for name in SHARES),
             Column("minutes/wall", "Wall", help="minutes"),
+            *(
+                [Column("price", "Price", help="of a server's answers, by its count of tokens")]
+                if priced
+                else []
+            ),
         ),
         rows=tuple(rows),
     )
@@ -78,51 +88,43 @@ def _sweep(sweep: Sweep, several: bool) -> Iterator[Cost]:
     paid = _launches(sweep)
     frames = [frame for frame in sweep.trials.values() if not frame.empty]
     if frames:
-        seconds = [float(trial.get("seconds") or 0) for trial in sweep.rows()]
+        seconds = [trial.seconds for trial in sweep.rows()]
         yield _all_launches(_training(f"{prefix}trials", frames, sum(seconds) or None), paid, "trials/")
     fresh = [run.metrics for runs in sweep.confirm.values() for run in runs if not run.metrics.empty]
     if fresh:
         yield _all_launches(_training(f"{prefix}fresh seeds", fresh), paid, "confirm/")
 
 
-def _launches(sweep: Sweep) -> list[Mapping[str, Any]]:
+def _launches(sweep: Sweep) -> Sequence[LaunchCost]:
     """What the sweep's ledger.json says of each launch; nothing where it is not at its end."""
-    try:
-        found: list[Mapping[str, Any]] = json.loads((sweep.folder / LEDGER).read_text(encoding="utf-8"))[
-            "launches"
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return found
+    found = read_file(sweep.folder / LEDGER, SweepLedger, [])
+    return () if found is None else found.launches
 
 
-def _all_launches(cost: Cost, paid: Sequence[Mapping[str, Any]], where: str) -> Cost:
+def _all_launches(cost: Cost, paid: Sequence[LaunchCost], where: str) -> Cost:
     """``cost`` with the tokens and FLOPs of every launch in ``where``, lost work included."""
-    own = [launch for launch in paid if str(launch["job"]).startswith(where)]
+    own = [launch for launch in paid if launch.job.startswith(where)]
     if not own:
         return cost
-    flops = sum(float(launch["flops"]) for launch in own)
-    return replace(cost, tokens=float(sum(launch["tokens"] for launch in own)), flops=flops or None)
+    flops = sum(launch.flops for launch in own if not math.isnan(launch.flops))
+    return replace(cost, tokens=float(sum(launch.tokens for launch in own)), flops=flops or None)
 
 
 def _run(run: Training) -> Iterator[Cost]:
     """A run's training, and what its data sets of sampled answers took."""
     yield _training(run.label, [run.metrics])
     for stage in sampled_stages(run):
-        what = "teacher's answers" if stage["teacher"] else "sampled answers"
-        known = None if stage["flops"] is None or math.isnan(stage["flops"]) else float(stage["flops"])
-        seconds = {"rollout": float(stage["device_seconds"])}
-        yield Cost(f"{run.label}: {what}", None, None, float(stage["tokens"]), known, seconds, None)
+        what = "teacher's answers" if stage.teacher else "sampled answers"
+        known = None if math.isnan(stage.flops) else stage.flops
+        seconds = {"rollout": stage.device_seconds}
+        yield Cost(f"{run.label}: {what}", None, None, float(stage.tokens), known, seconds, None)
 
 
-def sampled_stages(run: Training) -> list[Mapping[str, Any]]:
+def sampled_stages(run: Training) -> list[StageCost]:
     """The stages in a run's ledger.json that sampled a data set."""
-    path = run.folder / LEDGER
-    try:
-        stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [stage for stage in stages if stage.get("kind") == "reject" and stage.get("tokens")]
+    found = read_file(run.folder / LEDGER, RunLedger, [])
+    stages = () if found is None else found.stages
+    return [stage for stage in stages if stage.kind == "reject" and stage.tokens]
 
 
 def _training(part: str, frames: Sequence[pd.DataFrame], wall: float | None = None) -> Cost:
@@ -137,14 +139,23 @@ def _training(part: str, frames: Sequence[pd.DataFrame], wall: float | None = No
 
 
 def _evaluations(study: Study) -> Iterator[Cost]:
-    for model in study.models():
+    models = study.models()
+    several = len(models) > MOST_MODELS
+    for part in [models] if several else [[model] for model in models]:
         totals = [
             (evaluation.scores.get("tokens") or {}).get("total")
             for evaluation in study.evaluations
-            if evaluation.model == model
+            if evaluation.model in part
         ]
         known = [float(total) for total in totals if total is not None]
-        yield Cost(f"evaluation of {model}", None, None, sum(known) if known else None, None, {}, None)
+        prices = [
+            float((evaluation.scores.get("cost") or {})["total"])
+            for evaluation in study.evaluations
+            if evaluation.model in part and evaluation.scores.get("cost")
+        ]
+        name = f"{len(models)} models" if several else part[0]
+        tokens, price = sum(known) if known else None, sum(prices) if prices else None
+        yield Cost(f"evaluation of {name}", None, None, tokens, None, {}, None, price)
 
 
 def _sum(frames: Sequence[pd.DataFrame], column: str) -> float | None:
@@ -168,20 +179,22 @@ def _total(found: Sequence[Cost]) -> Cost:
         add([cost.flops for cost in found]),
         {name: value for name, value in seconds.items() if value is not None},
         add([cost.wall for cost in found]),
+        add([cost.price for cost in found]),
     )
 
 
-def _row(cost: Cost, strong: bool = False) -> tuple[Cell, ...]:
+def _row(cost: Cost, priced: bool, strong: bool = False) -> tuple[Cell, ...]:
     return (
         Cell(cost.part, strong=strong),
-        tables.count(cost.runs),
-        tables.count(cost.steps),
-        tables.count(cost.tokens),
-        tables.number(None if cost.flops is None else cost.flops / 1e12, 2),
+        count(cost.runs),
+        count(cost.steps),
+        count(cost.tokens),
+        number(None if cost.flops is None else cost.flops / 1e12, 2),
         *(_minutes(cost.seconds.get(name)) for name in SHARES),
         _minutes(cost.wall),
+        *([number(cost.price, 4)] if priced else []),
     )
 
 
 def _minutes(seconds: float | None) -> Cell:
-    return tables.number(None if seconds is None else seconds / 60, 1)
+    return number(None if seconds is None else seconds / 60, 1)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import files
-from harness.errors import UsageError
-from reports import comparisons, contents, svg
+from evals.base import io as files
+from evals.base.errors import UsageError
+from reports import comparisons, sections
+from reports.cells import Cell, Column, Table
 from reports.collect import collect
-from reports.tables import Cell, Column, Table
+from reports.figures import svg
+
+log = logging.getLogger(__name__)
 
 FIGURE_FORMATS = ("png", "svg")
 
@@ -38,17 +42,47 @@ def export_tables(folders: Sequence[Path], formats: Sequence[str], out: Path | N
         raise UsageError(" ".join(study.problems))
     target = out or Path(folders[0]) / "export"
     target.mkdir(parents=True, exist_ok=True)
+    names = _Names(target)
     written: list[Path] = []
-    for part in contents.parts(study, comparisons.compare(study)):
+    problems: list[str] = []
+    for part in sections.parts(study, comparisons.compare(study), problems):
         for item in part.items:
             if isinstance(item, Table):
-                written += _write_table(item, formats, target, part.id)
+                stem = item.key if part.id == item.key else f"{part.id}-{item.key}"
+                for name in (name for name in formats if name in TABLE_FORMATS):
+                    written.append(names.path(stem, name))
+                    files.write_text(written[-1], TABLE_FORMATS[name](item))
                 continue
             for name in (name for name in formats if name in FIGURE_FORMATS):
                 for panel in item.panels:
-                    written.append(target / f"{svg.slug(panel.key)}.{name}")
-                    svg.save(panel, written[-1], item.legend)
+                    path = names.path(panel.key, name)
+                    try:
+                        svg.save(panel, path, item.legend)
+                    except Exception as error:  # it must not cost the others
+                        problems.append(sections.failure(f"{item.title}, {panel.title}", error))
+                        continue
+                    written.append(path)
+    for problem in problems:
+        log.warning("%s", problem)
     return written
+
+
+class _Names:
+    """Paths of exported files, a different one for every table and panel."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._given: set[str] = set()
+
+    def path(self, stem: str, suffix: str) -> Path:
+        """``stem.suffix`` made fit to be a file's name, and numbered where another one has it already."""
+        plain = name = svg.slug(stem)
+        number = 1
+        while f"{name}.{suffix}".lower() in self._given:
+            number += 1
+            name = f"{plain}-{number}"
+        self._given.add(f"{name}.{suffix}".lower())
+        return self._folder / f"{name}.{suffix}"
 
 
 def check_formats(formats: Sequence[str]) -> Sequence[str]:
@@ -64,23 +98,16 @@ def check_formats(formats: Sequence[str]) -> Sequence[str]:
     return formats
 
 
-def _write_table(table: Table, formats: Sequence[str], target: Path, part: str) -> Iterator[Path]:
-    stem = table.key if part == table.key else f"{part}-{table.key}"
-    for name in (name for name in formats if name in TABLE_FORMATS):
-        path = target / f"{svg.slug(stem)}.{name}"
-        files.write_text(path, TABLE_FORMATS[name](table))
-        yield path
-
-
 def to_csv(table: Table) -> str:
     """One line per row; an interval column NAME is followed by NAME.low and NAME.high."""
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     headings = []
     for column in table.columns:
-        headings.append(column.key)
+        key = files.csv_text(column.key)
+        headings.append(key)
         if column.kind == "interval":
-            headings += [f"{column.key}.low", f"{column.key}.high"]
+            headings += [f"{key}.low", f"{key}.high"]
     writer.writerow(headings)
     for row in table.rows:
         values: list[str | float | None] = []
@@ -94,10 +121,11 @@ def to_csv(table: Table) -> str:
 
 def _raw(column: Column, cell: Cell) -> str | float | None:
     if column.kind == "text":
-        return cell.text
+        return files.csv_text(cell.text)
     if cell.value is None:
-        return None if cell.text == "–" else cell.text
-    return int(cell.value) if cell.value.is_integer() and cell.text.replace(",", "").isdigit() else cell.value
+        return None if cell.text == "–" else files.csv_text(cell.text)
+    value = float(cell.value)  # an int has no is_integer() before Python 3.12, and mypy takes it for a float
+    return int(value) if value.is_integer() and cell.text.replace(",", "").isdigit() else value
 
 
 def to_markdown(table: Table) -> str:

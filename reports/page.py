@@ -6,26 +6,49 @@ nothing besides: no request, no inline handler, no style attribute.
 
 from __future__ import annotations
 
+import html
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 from markupsafe import Markup
 
-from harness import files
-from harness.errors import UsageError
-from reports import browser, comparisons, contents, sentences, tables
-from reports.collect import Evaluation, Study, collect
+from evals.base import io
+from evals.base.errors import UsageError
+from evals.base.text import printable
+from harness.train.manifest import Hardware, Manifest
+from reports import comparisons, prose
+from reports import sections as contents
+from reports.cells import Cell, Column, Table, percent, points
+from reports.collect import collect
 from reports.comparisons import Comparisons
+from reports.figures.svg import MODELS
+from reports.samples import browser
 from reports.sheet import drawn
-from reports.svg import MODELS
-from reports.tables import Cell, Column, Table
+from reports.study import Evaluation, Study
 from reports.templating import policy, template, template_text, version
 
+T = TypeVar("T")
 
-def build_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+if TYPE_CHECKING:
+    SystemPath = Path
+else:  # before Python 3.12 only the class of this system's paths can be subclassed
+    SystemPath = type(Path())
+
+
+class Report(SystemPath):
+    """The path of a page that was written; a notebook shows the page, in a frame that can do nothing else."""
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.read_text(encoding="utf-8"), quote=True)
+        frame = f'<iframe sandbox="allow-scripts" srcdoc="{page}" width="100%" height="640"></iframe>'
+        return f"<p>{html.escape(str(self))}</p>{frame}"
+
+
+def build_report(folders: Sequence[Path], out: Path | None = None) -> Report:
     """Writes one self-contained page about sweep, run and evaluation folders, and returns its path.
 
     ``out`` is ``report.html`` in the first folder unless given. What cannot be read becomes a warning on
@@ -39,20 +62,32 @@ def build_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     study = collect(folders)
     if study.empty:
         raise UsageError(" ".join(study.problems))
-    target = out or Path(folders[0]) / "report.html"
-    files.write_text(target, render(study))
+    target = Report(out or Path(folders[0]) / "report.html")
+    io.write_text(target, render(study))
     return target
 
 
 def render(study: Study) -> str:
-    """The page of a study as HTML."""
-    compared = comparisons.compare(study)
-    warned = sentences.warnings(study, compared)
-    parts = list(contents.parts(study, compared))
-    questions = browser.browse(study)
+    """The page of a study as HTML. A part of it that fails costs that part and a warning, never the page."""
+    problems: list[str] = []
+    compared = _tried("Comparisons", partial(comparisons.compare, study), problems) or Comparisons((), ())
+    parts = [
+        {"id": part.id, "title": part.title, "blocks": blocks}
+        for part in contents.parts(study, compared, problems)
+        if (blocks := [each for item in part.items if (each := drawn(item, problems)) is not None])
+    ]
+    questions = _tried("Samples", partial(browser.browse, study), problems) or []
+    cards = _tried("Summary, cards", partial(_cards, study, compared), problems) or []
+    summary = _tried("Summary", partial(prose.summary, study, compared), problems) or []
+    headline = _tried("Headline", partial(prose.headline, study, compared), problems) or ""
+    facts = _tried("Facts", partial(_facts, study), problems) or []
+    stamps = _tried("How to reproduce", partial(_stamps, study), problems) or []
+    protocols = _tried("Protocols", partial(_protocols, study), problems)
+    told = _tried("Warnings", partial(prose.warnings, study, compared), problems) or []
+    warned = [*(prose.Warning(problem, True) for problem in problems), *told]
     style, script = template_text("page.css"), template_text("page.js")
     sections = [{"id": "summary", "title": "Summary"}]
-    sections += [{"id": part.id, "title": part.title} for part in parts]
+    sections += [{"id": str(part["id"]), "title": str(part["title"])} for part in parts]
     sections += [{"id": "samples", "title": "Samples"}] if questions else []
     sections += [{"id": "reproduce", "title": "How to reproduce"}]
     sections += [{"id": "warnings", "title": "Warnings", "badge": str(len(warned) or "")}]
@@ -60,24 +95,33 @@ def render(study: Study) -> str:
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        title=study.title,
+        title=printable(study.title),
         eyebrow=_eyebrow(study),
-        headline=sentences.headline(study, compared),
-        facts=_facts(study),
+        headline=headline,
+        facts=facts,
         sections=sections,
-        cards=_cards(study, compared),
-        summary=sentences.summary(study, compared),
+        cards=cards,
+        summary=summary,
         grave=sum(warning.grave for warning in warned),
-        parts=[{"id": part.id, "title": part.title, "blocks": map(drawn, part.items)} for part in parts],
+        parts=parts,
         questions=questions,
         rule=browser.RULE,
         benchmarks=study.benchmarks(),
         models=study.models(),
-        stamps=list(_stamps(study)),
-        protocols=_protocols(study),
+        stamps=stamps,
+        protocols=protocols,
         warnings=warned,
         version=version(),
     )
+
+
+def _tried(what: str, make: Callable[[], T], problems: list[str]) -> T | None:
+    """What ``make`` makes; None, and a sentence in ``problems``, where it fails."""
+    try:
+        return make()
+    except Exception as error:
+        problems.append(contents.failure(what, error))
+        return None
 
 
 def _eyebrow(study: Study) -> str:
@@ -100,22 +144,20 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     samples = sum(q.n for e in study.evaluations for q in e.questions.values())
     if samples:
         facts.append(("Graded samples", f"{samples:,}"))
-    manifest = first.manifest
-    if manifest.get("hardware"):
-        facts.append(("Machine", _machine(manifest["hardware"])))
-    if manifest.get("time"):
-        facts.append(("Started", str(manifest["time"]).replace("T", " ").replace("Z", " UTC")))
-    if manifest.get("commit"):
-        facts.append(("Commit", str(manifest["commit"])[:10]))
+    manifest = first.manifest or Manifest()
+    if manifest.hardware:
+        facts.append(("Machine", _machine(manifest.hardware)))
+    if manifest.time:
+        facts.append(("Started", manifest.time.replace("T", " ").replace("Z", " UTC")))
+    if manifest.commit:
+        facts.append(("Commit", manifest.commit[:10]))
     return facts
 
 
-def _machine(hardware: Mapping[str, Any]) -> str:
-    devices = [str(device) for device in hardware.get("accelerators") or []]
+def _machine(hardware: Hardware) -> str:
+    devices = hardware.accelerators
     names = [f"{devices.count(name)} × {name}" for name in dict.fromkeys(devices)]
-    return ", ".join(
-        [*names, f"{hardware.get('cores', '?')} cores", f"{hardware.get('memory_gib', '?')} GiB"]
-    )
+    return ", ".join([*names, f"{hardware.cores or '?'} cores", f"{hardware.memory_gib or '?'} GiB"])
 
 
 def _cards(study: Study, compared: Comparisons) -> list[dict[str, Any]]:
@@ -124,27 +166,27 @@ def _cards(study: Study, compared: Comparisons) -> list[dict[str, Any]]:
     for benchmark in study.benchmarks():
         shown = [e for e in study.evaluations if e.benchmark == benchmark]
         found = [one for one in compared.differences if one.benchmark == benchmark]
-        top = max(found, key=lambda one: one.value, default=None)
-        groups = [shown[0].group] if top is None else [top.reference, top.model]
+        top = max(found, key=lambda one: one.difference.value, default=None)
+        groups = [shown[0].group] if top is None else [top.a, top.b]
         sides = [_side(group, [e for e in shown if e.group == group]) for group in groups]
         for side, colour in zip(sides, MODELS, strict=False):
             side["colour"] = colour
         card: dict[str, Any] = {"benchmark": benchmark, "sides": sides, "difference": None}
         card["alt"] = f"{benchmark}: " + ", ".join(f"{side['label']} {side['text']}%" for side in sides)
         if top is not None:
-            card["difference"] = tables.points(top.value, top.low, top.high, top.significant)
-            card["mood"] = "no" if not top.significant else "yes" if top.value > 0 else "worse"
-            card["verdict"] = "significant at 5%" if top.significant else "not told apart from zero"
+            card["difference"] = points(top.difference.value, *top.difference.ci95, top.significant)
+            card["mood"] = "no" if not top.significant else "yes" if top.difference.value > 0 else "worse"
+            card["verdict"] = "significant at 5%" if top.significant else "not significant"
         cards.append(card)
     return cards
 
 
 def _side(group: str, members: Sequence[Evaluation]) -> dict[str, Any]:
     """One side of a card: the mean over the group's seeds, where it has one, and each seed's interval."""
-    cells = [tables.percent(evaluation.scores.get("pass@1")) for evaluation in members]
+    cells = [percent(evaluation.scores.get("pass@1")) for evaluation in members]
     values = [cell.value for cell in cells if cell.value is not None]
     averaged = values and not comparisons.incomparable(members)
-    mean = tables.percent(sum(values) / len(values)) if averaged else Cell("–")
+    mean = percent(sum(values) / len(values)) if averaged else Cell("–")
     return {"label": group, "text": mean.text, "cells": cells}
 
 
@@ -152,26 +194,28 @@ def _stamps(study: Study) -> list[dict[str, Any]]:
     """What it takes to do each sweep and run again."""
     stamps = []
     for one in study.sources():
-        manifest = one.manifest
-        if not manifest and not one.experiment:
+        if one.manifest is None and not one.experiment:
             continue
-        versions = manifest.get("versions") or {}
+        manifest = one.manifest or Manifest()
         facts = [
-            ("Commit", manifest.get("commit") or "not in a checkout"),
-            ("Python", manifest.get("python") or "–"),
+            ("Commit", manifest.commit or "not in a checkout"),
+            ("Python", manifest.python or "–"),
             (
                 "Seeds",
-                ", ".join(f"{name} {seed}" for name, seed in (manifest.get("seeds") or {}).items()) or "–",
+                ", ".join(f"{name} {seed}" for name, seed in manifest.seeds.items()) or "–",
             ),
-            ("Machine", _machine(manifest["hardware"]) if manifest.get("hardware") else "–"),
-            ("Processor", (manifest.get("hardware") or {}).get("processor") or "–"),
-            ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()) or "–"),
-            *((f"Data: {name}", digest) for name, digest in (manifest.get("data") or {}).items()),
+            ("Machine", _machine(manifest.hardware) if manifest.hardware else "–"),
+            ("Processor", (manifest.hardware and manifest.hardware.processor) or "–"),
+            (
+                "Versions",
+                ", ".join(" ".join(pair) for pair in manifest.versions.items()) or "–",
+            ),
+            *((f"Data: {name}", digest) for name, digest in manifest.data.items()),
         ]
         stamps.append(
             {
                 "title": one.folder.name,
-                "command": shlex.join(str(word) for word in manifest.get("command") or []),
+                "command": shlex.join(manifest.command),
                 "facts": facts,
                 "experiment": tomli_w.dumps(dict(one.experiment)) if one.experiment else "",
             }

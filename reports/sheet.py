@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reports import svg
-from reports.svg import Figure
-from reports.tables import Table
+from evals.base.text import printable
+from reports.cells import Table
+from reports.figures import svg
+from reports.figures.svg import Figure
+from reports.sections import failure
 from reports.templating import policy, template, template_text, version
 
 
@@ -26,22 +28,38 @@ class Chapter:
 def render_sheet(title: str, eyebrow: str, headline: str, chapters: Sequence[Chapter], command: str) -> str:
     """The page as HTML; chapters with nothing in them are left out. ``command`` made it."""
     style, script = template_text("page.css"), template_text("page.js")
-    shown = [chapter for chapter in chapters if chapter.items or chapter.sentences]
+    problems: list[str] = []
+    shown = [
+        {**vars(chapter), "blocks": [b for item in chapter.items if (b := drawn(item, problems)) is not None]}
+        for chapter in chapters
+        if chapter.items or chapter.sentences
+    ]
+    if problems:
+        shown.append({**vars(Chapter("not-drawn", "Not drawn", sentences=tuple(problems))), "blocks": []})
     return template("sheet.html").render(
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        title=title,
-        eyebrow=eyebrow,
+        title=printable(title),
+        eyebrow=printable(eyebrow),
         headline=headline,
-        chapters=[{**vars(chapter), "blocks": [drawn(item) for item in chapter.items]} for chapter in shown],
+        chapters=shown,
         command=command,
         version=version(),
     )
 
 
-def drawn(item: Table | Figure) -> Table | dict[str, object]:
-    """A table as it is; a figure with its panels drawn."""
+def drawn(item: Table | Figure, problems: list[str]) -> Table | dict[str, object] | None:
+    """A table as it is; a figure with its panels drawn.
+
+    A panel that cannot be drawn is left out, with a sentence in ``problems``; None where no panel is left.
+    """
     if isinstance(item, Table):
         return item
-    return {**vars(item), "panels": [{"svg": Markup(svg.inline(panel))} for panel in item.panels]}
+    panels = []
+    for panel in item.panels:
+        try:
+            panels.append({"svg": Markup(svg.inline(panel))})
+        except Exception as error:
+            problems.append(failure(f"{item.title}, {panel.title}", error))
+    return {**vars(item), "panels": panels} if panels else None

@@ -1,68 +1,17 @@
-"""The page's tables as plain data; HTML, Markdown, CSV and LaTeX are made from the same cells.
-
-Shares are fractions of 1 in the data and in CSV, and percent with one decimal where people read them.
-"""
+"""The tables of evaluations and of what differs between them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from typing import Any
 
-from reports.collect import Evaluation, Study, Sweep
+from evals.base.text import printable
+from evals.stats.compare import p_text as p_value
+from evals.stats.ranking import Place
+from reports.cells import Cell, Column, Table, count, percent, points, signed
 from reports.comparisons import Comparisons, best
-from reports.samples import printable
-
-
-@dataclass(frozen=True)
-class Column:
-    """``help`` explains the heading; ``filter`` offers a choice of this column's values on the page."""
-
-    key: str
-    title: str
-    kind: Literal["text", "number", "interval"] = "number"
-    help: str = ""
-    filter: bool = False
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is shown, the number behind it (what sorting and CSV use), and its interval where it has one."""
-
-    text: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    strong: bool = False
-
-    @property
-    def bounds(self) -> str:
-        """The interval in percent, or in signed points where it can be negative: "51.2 to 65.4"."""
-        if self.low is None or self.high is None:
-            return ""
-        if self.text[:1] in "+−":
-            return f"{signed(self.low)} to {signed(self.high)}"
-        return f"{100 * self.low:.1f}–{100 * self.high:.1f}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """``key`` names its files; rows hold a cell per column."""
-
-    key: str
-    title: str
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-
-    def position(self, column: Column) -> int:
-        """The column's index."""
-        return self.columns.index(column)
-
-    def values(self, position: int) -> list[str]:
-        """The different texts of a column, in order of first appearance."""
-        return list(dict.fromkeys(row[position].text for row in self.rows))
+from reports.study import Evaluation, Study
 
 
 def results(study: Study) -> Table:
@@ -132,16 +81,91 @@ def _result(evaluation: Evaluation, strong: bool) -> tuple[Cell, ...]:
     )
 
 
+def ranking(ranks: Mapping[str, Sequence[Place]]) -> Table:
+    """A row per model and benchmark, the highest pass@1 first."""
+    rows = [
+        (
+            Cell(benchmark),
+            Cell(str(place.best) if place.best == place.worst else f"{place.best}–{place.worst}", place.best),
+            Cell(printable(place.name)),
+            Cell(
+                f"{100 * place.estimate.value:.1f}",
+                place.estimate.value,
+                *place.estimate.ci95,
+                strong=place.group == 1,
+            ),
+            Cell(str(place.group), place.group),
+        )
+        for benchmark, places in ranks.items()
+        for place in places
+    ]
+    return Table(
+        key="ranking",
+        title="Ranking",
+        caption="pass@1 in percent on the questions that all models answered. Rank: the ranks that the tests "
+        "leave open, 1 more than the number of models that are significantly better, to where those that are "
+        "significantly worse begin. Group: models that cannot be told apart from the first of their group. "
+        "Every pair is compared question by question, at 5% for all pairs together.",
+        columns=(
+            Column("benchmark", "Benchmark", "text", filter=True),
+            Column("rank", "Rank"),
+            Column("model", "Model", "text"),
+            Column("pass@1", "pass@1", "interval"),
+            Column("group", "Group", filter=True),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def suites(study: Study) -> Table | None:
+    """A row per model, task of lm-eval and metric."""
+    rows = [
+        (
+            Cell(suite.benchmark),
+            Cell(suite.model),
+            Cell(task),
+            Cell(metric if kept == "none" else f"{metric} ({kept})"),
+            _figure(value),
+            _figure(figures.get(f"{metric}_stderr,{kept}")),
+        )
+        for suite in study.suites
+        for task, figures in suite.figures.items()
+        for name, value in figures.items()
+        for metric, _, kept in [name.partition(",")]
+        if kept and not metric.endswith("_stderr")
+    ]
+    if not rows:
+        return None
+    return Table(
+        key="lm-eval",
+        title="Metrics of lm-eval",
+        caption="Every metric as lm-eval tells it, with lm-eval's own standard error.",
+        columns=(
+            Column("benchmark", "Benchmark", "text", filter=True),
+            Column("model", "Model", "text", filter=True),
+            Column("task", "Task", "text"),
+            Column("metric", "Metric", "text", filter=True),
+            Column("value", "Value"),
+            Column("stderr", "Standard error"),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _figure(value: float | None) -> Cell:
+    return Cell("–") if value is None or not math.isfinite(value) else Cell(f"{value:.4f}", value)
+
+
 def differences(comparisons: Comparisons) -> Table:
     """A row per comparison."""
     rows = [
         (
             Cell(one.benchmark),
-            Cell(f"{one.model} − {one.reference}"),
+            Cell(f"{one.b} − {one.a}"),
             count(one.questions),
-            points(one.value, one.low, one.high, one.significant),
-            Cell(p_value(one.p), one.p),
-            Cell(p_value(one.p_holm), one.p_holm, strong=one.significant),
+            points(one.difference.value, *one.difference.ci95, one.significant),
+            Cell(p_value(one.p_value), one.p_value),
+            Cell(p_value(one.p_value_holm), one.p_value_holm, strong=one.significant),
             count(one.gained),
             count(one.lost),
         )
@@ -157,7 +181,7 @@ def differences(comparisons: Comparisons) -> Table:
             Column("pair", "Comparison", "text"),
             Column("n", "n", help="questions in common"),
             Column("difference", "Difference", "interval"),
-            Column("p", "p", help="sign-flip permutation test over questions"),
+            Column("p", "p", help="sign-flip test over questions; McNemar's with one sample each"),
             Column("p_holm", "p (Holm)", help="corrected for all comparisons of this page"),
             Column("gained", "Gained"),
             Column("lost", "Lost"),
@@ -171,11 +195,11 @@ def flips(comparisons: Comparisons, most: int = 5) -> Table:
     rows = [
         (
             Cell(one.benchmark),
-            Cell(f"{one.model} − {one.reference}"),
+            Cell(f"{one.b} − {one.a}"),
             Cell(printable(flip.id)),
-            percent(flip.b),
             percent(flip.a),
-            Cell(signed(flip.a - flip.b), flip.a - flip.b),
+            percent(flip.b),
+            Cell(signed(flip.b - flip.a), flip.b - flip.a),
         )
         for one in comparisons.differences
         for flip in one.flips[:most]
@@ -188,7 +212,7 @@ def flips(comparisons: Comparisons, most: int = 5) -> Table:
             Column("benchmark", "Benchmark", "text", filter=True),
             Column("pair", "Comparison", "text", filter=True),
             Column("question", "Question", "text"),
-            Column("before", "Reference"),
+            Column("before", "Baseline"),
             Column("after", "Model"),
             Column("change", "Change", help="percentage points"),
         ),
@@ -237,178 +261,5 @@ def _by_benchmark(study: Study) -> list[Evaluation]:
     return sorted(study.evaluations, key=lambda evaluation: order.index(evaluation.benchmark))
 
 
-def trials(sweep: Sweep) -> Table:
-    """A row per trial: its settings, how it ended, and its last value on dev."""
-    settings = setting_names(sweep)
-    winner = (sweep.candidate or {}).get("trial")
-    rows = []
-    for trial in sweep.rows():
-        params = trial.get("params") or {}
-        history = trial.get("history") or []
-        cells = [Cell(str(trial["number"]), float(trial["number"]), strong=trial["number"] == winner)]
-        cells += [setting(params.get(name)) for name in settings]
-        cells.append(Cell(str(trial.get("state", "running"))))
-        cells.append(percent(_with_interval(trial), trial["number"] == winner))
-        cells += [_limited(sweep, trial, name) for name in sweep.watched]
-        cells.append(count(history[-1]["step"] if history else None))
-        cells.append(number(trial.get("seconds"), 0))
-        cells.append(count(trial.get("attempts")))
-        cells.append(Cell(str(trial.get("reason") or "")))
-        rows.append(tuple(cells))
-    columns = [Column("trial", "Trial")]
-    columns += [Column(name, short(name), help=name) for name in settings]
-    columns += [
-        Column("state", "State", "text", filter=True),
-        Column("value", sweep.objective, "interval", "last value on the dev questions, percent"),
-        *(Column(name, name, help=_watched_help(sweep, name)) for name in sweep.watched),
-        Column("step", "Step", help="the last evaluated step"),
-        Column("seconds", "Seconds", help="of all attempts"),
-        Column("attempts", "Tries", help="process launches"),
-        Column("reason", "Why it ended", "text"),
-    ]
-    return Table(
-        key="trials",
-        title="All trials",
-        caption=f"{sweep.objective} in percent, with the 95% interval from its standard error. "
-        "Bold: the trial that was chosen.",
-        columns=tuple(columns),
-        rows=tuple(rows),
-    )
-
-
-def _limited(sweep: Sweep, trial: Mapping[str, Any], metric: str) -> Cell:
-    """A further objective or constrained metric of a trial; beyond its limit it says so."""
-    value = (trial.get("metrics") or {}).get(metric)
-    most = (sweep.summary.get("constraints") or {}).get(metric)
-    if value is None:
-        return Cell("")
-    return Cell(f"{value:.3g}" + (" (too much)" if most is not None and value > most else ""), float(value))
-
-
-def _watched_help(sweep: Sweep, metric: str) -> str:
-    most = (sweep.summary.get("constraints") or {}).get(metric)
-    told = [f"at most {most:g}"] if most is not None else []
-    told += [f"objective: {sweep.other_objectives[metric]}"] if metric in sweep.other_objectives else []
-    return "; ".join(told)
-
-
-def selection(sweep: Sweep) -> Table:
-    """What the winner showed when it was chosen, and what fresh seeds showed afterwards."""
-    winner = sweep.candidate
-    longer = f", {sweep.confirm_steps} steps" if sweep.confirm_steps else ""
-    rows: list[tuple[Cell, ...]] = []
-    if winner:
-        if winner.get("base"):
-            rows.append((Cell("base policy, untrained"), percent(_with_interval(winner["base"]))))
-        chosen = f"trial {winner['trial']}, as it was chosen"
-        rows.append((Cell(chosen), percent(_with_interval(winner.get("selection") or {}))))
-        for fresh in winner.get("confirmation") or []:
-            label = f"trained again with seed {fresh['seed']}{longer}"
-            rows.append((Cell(label), percent(_with_interval(fresh))))
-    judged = sweep.summary.get("selection") or {}
-    for other in judged.get("others") or []:
-        rows.append(
-            (Cell(f"trial {other['trial']}, as it was chosen"), percent(_with_interval(other["selection"])))
-        )
-        for fresh in other["confirmation"]:
-            rows.append((Cell(f"seed {fresh['seed']}{longer}"), percent(_with_interval(fresh))))
-    caption = "The best of several noisy figures is flattered by luck; the runs with fresh seeds are not."
-    if _finite(judged.get("expected_luck")):
-        luck = judged["expected_luck"]
-        size = f"{100 * luck:.1f} points" if is_share(sweep.objective) else f"{luck:.3g}"
-        caption += (
-            f" Were all {judged.get('complete_trials')} finished trials equally good, "
-            f"the best would still look better by {size} on average."
-        )
-    return Table(
-        key="selection",
-        title="Chosen, and then believed",
-        caption=caption,
-        columns=(Column("what", "Measured on dev", "text"), Column("value", sweep.objective, "interval")),
-        rows=tuple(rows),
-    )
-
-
-def setting_names(sweep: Sweep) -> list[str]:
-    """The settings that the trials vary, in the order of the search space."""
-    seen = dict.fromkeys(sweep.space)
-    seen |= dict.fromkeys(name for trial in sweep.rows() for name in trial.get("params") or {})
-    return list(seen)
-
-
-def short(name: str) -> str:
-    """A setting's name without its stage: ``grpo.learning_rate`` -> ``learning_rate``."""
-    return name.partition(".")[2] or name
-
-
-def setting(value: object) -> Cell:
-    """A setting's value with four significant digits."""
-    if isinstance(value, bool) or value is None:
-        return Cell("–" if value is None else str(value).lower())
-    if isinstance(value, int):
-        return Cell(str(value), float(value))
-    if isinstance(value, float):
-        return Cell(f"{value:.3g}", value)
-    return Cell(str(value))
-
-
-def percent(share: Any, strong: bool = False) -> Cell:
-    """A share of 1, or a {"value", "ci95"} of them, in percent with one decimal."""
-    if isinstance(share, Mapping):
-        value, bounds = share.get("value"), share.get("ci95") or (None, None)
-    else:
-        value, bounds = share, (None, None)
-    if not _finite(value):
-        return Cell("–")
-    low, high = (float(bound) if _finite(bound) else None for bound in bounds)
-    return Cell(f"{100 * value:.1f}", float(value), low, high, strong)
-
-
-def points(value: float, low: float, high: float, strong: bool) -> Cell:
-    """A difference in percentage points, signed."""
-    return Cell(signed(value), value, low, high, strong)
-
-
-def signed(value: float) -> str:
-    """+12.3 or −4.5: a difference of shares in percentage points, with a real minus sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
-
-
-def p_value(p: float) -> str:
-    """Three decimals, or "<0.001"."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def count(value: Any) -> Cell:
-    """A whole number."""
-    return Cell(f"{int(value):,}", float(value)) if _finite(value) else Cell("–")
-
-
-def number(value: Any, decimals: int) -> Cell:
-    """A number with a fixed number of decimals."""
-    return Cell(f"{value:,.{decimals}f}", float(value)) if _finite(value) else Cell("–")
-
-
-def _finite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _largest(by_k: Mapping[str, Any] | None) -> Any:
     return by_k[max(by_k, key=int)] if by_k else None
-
-
-def _with_interval(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    """{"value", "ci95"} from a value and its standard error (normal, kept within 0 and 1)."""
-    value, stderr = estimate.get("value"), estimate.get("stderr")
-    if not _finite(value) or not _finite(stderr):
-        return {"value": value}
-    return {"value": value, "ci95": [max(0.0, value - 1.96 * stderr), min(1.0, value + 1.96 * stderr)]}
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a fraction of 1 that people read as percent."""
-    return "@" in metric or metric.endswith(("accuracy", "truncated", "unparsed"))
-
-
-def objective(sweep: Sweep, value: float) -> str:
-    return f"{100 * value:.1f}%" if is_share(sweep.objective) else f"{value:.3g}"

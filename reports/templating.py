@@ -24,9 +24,18 @@ def template_text(name: str) -> str:
 
 def policy(style: str, script: str) -> str:
     """The content-security policy: this style sheet and this script by their hashes, and nothing besides."""
+    return f"{_own(style, script)}; form-action 'none'"
+
+
+def served_policy(style: str, script: str) -> str:
+    """The same for a page that a server sends: it may ask that server again, and sits in no other page."""
+    return f"{_own(style, script)}; form-action 'self'; connect-src 'self'; frame-ancestors 'none'"
+
+
+def _own(style: str, script: str) -> str:
     return (
         f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        "img-src data:; base-uri 'none'"
     )
 
 

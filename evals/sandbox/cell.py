@@ -12,17 +12,20 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from evals.sandbox.charge import Charge
 from evals.sandbox.confinement import ENVIRONMENT, Confinement
 from evals.sandbox.programs import Limits
 
 START_SECONDS = 30.0  # the interpreter's start and its imports, on a busy machine
 REPLY_SECONDS = 10.0
 KILL_SECONDS = 0.8  # a killed child that is not gone by then takes the whole cell with it
+LOOK_SECONDS = 0.1  # between two looks at what is charged
 CHUNK = 1 << 16
-MODULES = ("codec", "frames", "answering", "examining", "zygote")  # in the order of their imports
+MODULES = ("codec", "frames", "changes", "answering", "examining", "zygote")  # in the order of their imports
 
 # Receives the sources over descriptor 0 and runs them as modules: no file of ours need be visible inside.
 BOOTSTRAP = """
@@ -71,15 +74,16 @@ class Child:
 class Stream:
     """What is read from a pipe: ``keep`` bytes of it, the first ones or (``tail``) the last.
 
-    With ``message``, whatever comes first is all, and ends the wait.
+    With ``hear`` it is lines instead, each told without its end; True from ``hear`` ends the wait.
     """
 
     fd: int
     keep: int
     tail: bool = False
-    message: bool = False
+    hear: Callable[[bytes], bool] | None = None
     data: bytearray = field(default_factory=bytearray)
     total: int = 0
+    heard: bool = False
 
     def drain(self) -> bool:
         """Reads one chunk; False when there is none now or ever."""
@@ -93,6 +97,11 @@ class Stream:
             del self.data[: max(0, len(self.data) - self.keep)]
         else:
             self.data += chunk[: self.keep - len(self.data)]
+        if self.hear is not None:
+            *lines, rest = bytes(self.data).split(b"\n")
+            self.data[:] = rest
+            for line in lines:
+                self.heard |= self.hear(line)
         return bool(chunk)
 
     @property
@@ -168,8 +177,8 @@ class Cell:
         self._pidfds.update(pidfds)
         return [Child(pid, pidfd) for pid, pidfd in zip(reply["pids"], pidfds, strict=True)]
 
-    def watch(self, until: Child, streams: list[Stream], deadline: float, output_limit: int) -> str:
-        """Reads the streams until ``until`` has ended or sent its message.
+    def watch(self, until: Child, streams: list[Stream], charge: Charge, output_limit: int) -> str:
+        """Reads the streams until ``until`` has ended or a line was heard that ends the wait.
 
         Returns "ended", or what came before that: "timeout", "output_limit".
         """
@@ -178,16 +187,23 @@ class Cell:
             for stream in streams:
                 os.set_blocking(stream.fd, False)
                 selector.register(stream.fd, selectors.EVENT_READ, stream)
-            while (left := deadline - time.monotonic()) > 0:
-                ready = [key.data for key, _ in selector.select(left)]
+            look = time.monotonic() + min(LOOK_SECONDS, charge.allowed)
+            late = False
+            while True:
+                ready = [key.data for key, _ in selector.select(max(0.0, look - time.monotonic()))]
                 for stream in filter(None, ready):
                     if not stream.drain():
                         selector.unregister(stream.fd)
                 if sum(stream.total for stream in streams) > output_limit:
                     return "output_limit"
-                if any(stream is None or (stream.message and stream.data) for stream in ready):
+                done = any(stream is None or stream.heard for stream in ready)
+                if late or time.monotonic() >= look:
+                    late = True  # what ends between two looks may have had too long as well
+                    if (left := charge.left()) <= 0:
+                        return "timeout"
+                    look = time.monotonic() + min(LOOK_SECONDS, left)
+                if done:
                     return self._last_words(streams, output_limit)
-        return "timeout"
 
     @staticmethod
     def _last_words(streams: list[Stream], output_limit: int) -> str:

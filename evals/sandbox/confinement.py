@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
@@ -77,11 +78,13 @@ class Confinement:
 
 def candidates() -> Iterator[Confinement]:
     """Everything worth trying on this machine, best first; whether one works only a start can tell."""
+    if platform.system() != "Linux":  # what confines is the Linux kernel
+        return
     filters = seccomp.filters()
     levels = []
     if shutil.which("bwrap"):
         levels.append("bubblewrap+seccomp" if filters else "bubblewrap")
-    if filters and sys.platform == "linux":
+    if filters:
         levels.append("landlock+seccomp")
     # As root, programs run as nobody: no file of root's is theirs, and limits per user count.
     users = [NOBODY, None] if os.geteuid() == 0 else [None]
@@ -98,6 +101,8 @@ def candidates() -> Iterator[Confinement]:
 
 def advice() -> str:
     """What to do where no candidate worked."""
+    if platform.system() != "Linux":
+        return "model-written code is only run on Linux: grade it there, in a Docker container or in WSL 2"
     missing = []
     if not shutil.which("bwrap"):
         missing.append("install bubblewrap (Debian, Ubuntu: apt install bubblewrap)")

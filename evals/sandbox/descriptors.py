@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from types import TracebackType
 from typing import Self
@@ -33,6 +32,8 @@ class Descriptors:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+        import fcntl  # Windows has none: there this package can be imported, and runs nothing
+
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
         os.lseek(fd, 0, os.SEEK_SET)
         return fd

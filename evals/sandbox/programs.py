@@ -11,7 +11,7 @@ Language = Literal["python", "c++"]
 Status = Literal[
     "passed",  # the exam's last test was reached; the script's every output was accepted
     "failed",  # a test failed, an output was not accepted
-    "timeout",  # the wall clock ended it
+    "timeout",  # its seconds were up
     "memory",  # it ran out of its memory limit
     "output_limit",  # it wrote more than its output limit
     "crashed",  # it ended with an exit status other than 0, or on a signal
@@ -22,15 +22,18 @@ Status = Literal[
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run of a program may take: wall-clock seconds, MiB of address space, of output, of files.
+    """What one run of a program may take: seconds, MiB of address space, of output, of files.
 
-    Without files (0) there is no folder that it can write to.
+    ``seconds`` are those that it computes or sleeps; while it waits for a busy processor none pass (see
+    ``charge``). An exam's program may have to be loaded in fewer, ``loading``. Without files (0) there is no
+    folder that it can write to.
     """
 
     seconds: float = 10.0
     memory_mib: int = 1024
     output_mib: int = 16
     files_mib: int = 16
+    loading: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Script:
 
     ``accept(i, output)`` is asked in the calling process after input ``i``; False ends the script as
     "failed". What it compares with never enters the sandbox.
+
+    ``also`` are further readings of the response, tried in order where ``source`` does not compile; with
+    ``prose_follows`` the beginning of one that does is a program too. With ``any_exit`` a program that leaves
+    by ``sys.exit`` has ended well, whatever the code.
     """
 
     source: str
@@ -46,6 +53,9 @@ class Script:
     accept: Callable[[int, str], bool] | None = None
     language: Language = "python"
     limits: Limits = Limits()
+    also: tuple[str, ...] = ()
+    prose_follows: bool = False
+    any_exit: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,9 @@ Program = Script | Exam
 class Outcome:
     """How a program fared. ``outputs`` are a script's, one per input that was run; ``seconds`` is wall clock.
 
-    ``detail`` says why in a line; ``stderr`` is the end of what the program wrote there.
+    ``detail`` says why in a line; ``stderr`` is the end of what the program wrote there. ``doubtful`` marks a
+    timeout on a machine so busy that another try, with nothing beside it, may end otherwise. ``charged`` is
+    what a timeout had been charged.
     """
 
     status: Status
@@ -80,3 +92,5 @@ class Outcome:
     outputs: tuple[str, ...] = ()
     stderr: str = ""
     seconds: float = 0.0
+    doubtful: bool = False
+    charged: float = 0.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from dataclasses import replace
 
 from evals.sandbox.cell import Cell, Order, Stream
+from evals.sandbox.charge import Charge
 from evals.sandbox.descriptors import Descriptors
 from evals.sandbox.programs import Exam, Limits, Outcome, Script
 
@@ -37,7 +37,6 @@ def run_exam(cell: Cell, exam: Exam) -> Outcome:
         program = {"sources": exam.sources, "entry_point": exam.entry_point}
         program_job = fds.file(json.dumps(program).encode())
         tests_job = fds.file(json.dumps(questions).encode())
-        deadline = time.monotonic() + exam.limits.seconds
         tests_limits = replace(exam.limits, memory_mib=TESTS_MEMORY_MIB, files_mib=0)
         answering, examining = cell.spawn(
             Order("answer", [null, null, output_end, program_job, asked, answer], exam.limits),
@@ -45,14 +44,34 @@ def run_exam(cell: Cell, exam: Exam) -> Outcome:
             numpy="import numpy" in exam.tests,
         )
         fds.close(asked, ask, answered, answer)  # each side then sees the other's end
-        stderr, message = Stream(output, TAIL, tail=True), Stream(verdict, VERDICT, message=True)
-        ending = cell.watch(examining, [stderr, message], deadline, exam.limits.output_mib << 20)
+        charge = Charge(exam.limits.seconds, (examining.pidfd, answering.pidfd))
+        if exam.limits.loading is not None:
+            charge.stretch(exam.limits.loading)
+        words = _Words(charge)
+        stderr, said = Stream(output, TAIL, tail=True), Stream(verdict, VERDICT, hear=words.hear)
+        ending = cell.watch(examining, [stderr, said], charge, exam.limits.output_mib << 20)
+        stopped = _stopped(ending, exam.limits, charge)
         _, program_status = cell.end(examining, answering)
-    outcome = _stopped(ending, exam.limits) or _judged(message.text, program_status)
+    outcome = stopped or _judged(words.verdict, program_status)
     return replace(outcome, stderr=stderr.text)
 
 
-def _judged(message: str, program_status: int) -> Outcome:
+class _Words:
+    """What the tests' child says, a line each: how many seconds the next test may take, then the verdict."""
+
+    def __init__(self, charge: Charge) -> None:
+        self._charge = charge
+        self.verdict = b""
+
+    def hear(self, line: bytes) -> bool:
+        if not line.startswith(b"{"):
+            self._charge.stretch(float(line))
+            return False
+        self.verdict = line
+        return True
+
+
+def _judged(message: bytes, program_status: int) -> Outcome:
     """What the verdict of the tests' child amounts to; "passed" is said nowhere else."""
     try:
         verdict = json.loads(message)
@@ -74,10 +93,14 @@ def _judged(message: str, program_status: int) -> Outcome:
 
 def run_script(cell: Cell, script: Script) -> Outcome:
     """Runs the program once per input, each time in a child of its own, until one is not accepted."""
-    code = script.source.encode("utf-8", "surrogatepass")
-    role, limits = "run-python", script.limits
+    job = {
+        "sources": [script.source, *script.also],
+        "prose_follows": script.prose_follows,
+        "any_exit": script.any_exit,
+    }
+    role, limits, code = "run-python", script.limits, json.dumps(job).encode()
     if script.language == "c++":
-        compiled = _compile(cell, code)
+        compiled = _compile(cell, script.source.encode("utf-8", "surrogatepass"))
         if isinstance(compiled, Outcome):
             return compiled
         role, code = "run-native", compiled
@@ -103,13 +126,13 @@ def _run_once(
         output, output_end = fds.pipe()
         errors, errors_end = fds.pipe()
         stdin = fds.file(given.encode("utf-8", "surrogatepass"))
-        deadline = time.monotonic() + limits.seconds
         (child,) = cell.spawn(Order(role, [stdin, output_end, errors_end, fds.file(code)], limits))
+        charge = Charge(limits.seconds, (child.pidfd,))
         stdout = Stream(output, limits.output_mib << 20)
         stderr = Stream(errors, TAIL, tail=True)
-        ending = cell.watch(child, [stdout, stderr], deadline, limits.output_mib << 20)
+        ending = cell.watch(child, [stdout, stderr], charge, limits.output_mib << 20)
+        stopped = _stopped(ending, limits, charge)
         (status,) = cell.end(child)
-    stopped = _stopped(ending, limits)
     if stopped is None and status != 0:
         last_line = (stderr.text.strip().splitlines() or [""])[-1][:200]
         memory = "MemoryError" in last_line or "bad_alloc" in stderr.text
@@ -125,14 +148,15 @@ def _compile(cell: Cell, source: bytes) -> bytes | Outcome:
         binary, binary_end = fds.pipe()
         errors, errors_end = fds.pipe()
         null = fds.null()
-        deadline = time.monotonic() + COMPILE.seconds
         order = Order("compile", [null, null, errors_end, fds.file(source), binary_end], COMPILE)
         (child,) = cell.spawn(order)
+        charge = Charge(COMPILE.seconds, (child.pidfd,))
         program = Stream(binary, COMPILE.output_mib << 20)
         stderr = Stream(errors, TAIL)
-        ending = cell.watch(child, [program, stderr], deadline, COMPILE.output_mib << 20)
+        ending = cell.watch(child, [program, stderr], charge, COMPILE.output_mib << 20)
+        stopped = _stopped(ending, COMPILE, charge)
         (status,) = cell.end(child)
-    if stopped := _stopped(ending, COMPILE):
+    if stopped:
         return replace(stopped, status="compile_error", detail=f"the compiler: {stopped.detail}")
     if status != 0:
         errors_found = [line for line in stderr.text.splitlines() if "error" in line]
@@ -140,9 +164,10 @@ def _compile(cell: Cell, source: bytes) -> bytes | Outcome:
     return bytes(program.data)
 
 
-def _stopped(ending: str, limits: Limits) -> Outcome | None:
+def _stopped(ending: str, limits: Limits, charge: Charge) -> Outcome | None:
     if ending == "timeout":
-        return Outcome("timeout", f"not done within {limits.seconds:g} s")
+        detail = f"not done within {charge.allowed:g} s"
+        return Outcome("timeout", detail, doubtful=charge.doubtful(), charged=charge.seconds())
     if ending == "output_limit":
         return Outcome("output_limit", f"wrote more than {limits.output_mib} MiB")
     return None

@@ -5,22 +5,20 @@ there is a cell for each worker thread. What holds, at the levels with bubblewra
 
 * A program sees the system's read-only folders, an empty /tmp of its own and two pipes: no other file, no
   network, no environment, no process but its own.
-* It ends with all its descendants at the wall-clock limit, which this process keeps; what it leaves behind
-  dies with its namespaces.
+* It ends with all its descendants when its seconds are up, which this process counts (``charge``); what it
+  leaves behind dies with its namespaces.
 * It takes at most its memory, output and file limits; this process keeps at most the output limit of it.
 * It cannot forge a verdict. What a script prints is compared here; an exam's tests run in a second process,
   confined as well, which has the expected values and gets only plain data from the program.
 * It cannot affect the next program: neither the cell nor its memory is reachable from a child.
 
-What does not hold: a program that memorised the tests passes them; a flaw of the kernel is a way out. The
-processor is shared with whatever else runs, so a wall-clock limit is fairer on an idle machine.
+What does not hold: a program that memorised the tests passes them; a flaw of the kernel is a way out.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import queue
 import time
 from collections.abc import Sequence
@@ -29,6 +27,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from evals.base.machine import cores
 from evals.sandbox import confinement
 from evals.sandbox.cell import Cell, CellError, StuckError
 from evals.sandbox.confinement import Confinement
@@ -46,7 +45,7 @@ class Sandbox:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or cores()
         self._confinement, self._problem = available()
         self._cells: queue.SimpleQueue[Cell | None] = queue.SimpleQueue()
         for _ in range(self._workers):
@@ -59,8 +58,15 @@ class Sandbox:
         return self._confinement.level if self._confinement else "none"
 
     def run_many(self, programs: Sequence[Program]) -> list[Outcome]:
-        """Runs every program; outcomes in order. A program never raises here."""
-        return list(self._threads.map(self._run, programs))
+        """Runs every program; outcomes in order. A program never raises here.
+
+        Where a busy machine may be to blame for a timeout, the program is run once more, alone.
+        """
+        outcomes = list(self._threads.map(self._run, programs))
+        for number, outcome in enumerate(outcomes):
+            if outcome.doubtful:
+                outcomes[number] = self._threads.submit(self._run, programs[number]).result()
+        return outcomes
 
     def close(self) -> None:
         """Ends every cell and what runs in it."""

@@ -1,14 +1,14 @@
 """AlpacaEval 2.0 (Dubois et al., 2024): 805 instructions, answered against GPT-4 Turbo's answers.
 
-A judge prefers one of two answers (``evals/grading/alpaca_eval.py``); the headline is the win rate had both
-been equally long (``evals/length_control.py``). The question's gold is the baseline's answer.
+A judge prefers one of two answers (``evals/graders/judge/alpaca_eval.py``); the headline is the win rate had
+both been equally long (``evals/stats/length_control.py``). The question's gold is the baseline's answer.
 """
 
 from __future__ import annotations
 
-from evals import length_control
-from evals.tasks.source import DataFile, read
-from evals.tasks.task import Question, Task
+from evals.stats import length_control
+from evals.task import Question, Task
+from evals.tasks.data import DataFile, read
 
 BASELINE = DataFile(
     name="alpaca_eval",

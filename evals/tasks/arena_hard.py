@@ -1,15 +1,15 @@
 """ArenaHard (Li et al., 2024): 500 hard prompts of real users, answered against GPT-4's answers.
 
-Graded by a judge in both orders (``evals/grading/arena_hard.py``). The data are arena-hard-auto's own files,
-in HARNESS_DATA: its questions, and the baseline's answers, which are the questions' golds.
+Graded by a judge in both orders (``evals/graders/judge/arena_hard.py``). The data are arena-hard-auto's own
+files, in HARNESS_DATA: its questions, and the baseline's answers, which are the questions' golds.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from evals.tasks.source import read_given
-from evals.tasks.task import Question, Task, TaskError
+from evals.task import Question, Task, TaskError
+from evals.tasks.data import read_given
 
 QUESTIONS = "data/arena-hard-v0.1/question.jsonl of lmarena/arena-hard-auto"
 ANSWERS = "data/arena-hard-v0.1/model_answer/gpt-4-0314.jsonl of lmarena/arena-hard-auto, or of any baseline"

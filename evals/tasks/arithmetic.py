@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
+from evals.task import Question, Task
 from evals.tasks import synthetic
-from evals.tasks.task import Question, Task
 
 COUNTS = {"train": 8_000, "dev": 200, "test": 30}
 WORDS = {"+": "add", "-": "subtract"}

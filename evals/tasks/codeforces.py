@@ -9,8 +9,8 @@ the problem's own.
 
 from __future__ import annotations
 
-from evals.tasks.source import DataFile, Row, read
-from evals.tasks.task import Question, Task, TaskError
+from evals.task import Question, Task, TaskError
+from evals.tasks.data import DataFile, Row, read
 
 FILES = (
     DataFile(

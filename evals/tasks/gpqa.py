@@ -12,8 +12,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evals.tasks.source import DataFile, read
-from evals.tasks.task import Question, Task
+from evals.task import Question, Task
+from evals.tasks.choices import lettered
+from evals.tasks.data import DataFile, read
 
 _OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 
@@ -54,10 +55,9 @@ def _shown(key: str, options: Sequence[str], right: int, info: Mapping[str, Any]
     digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
     random.Random(int.from_bytes(digest, "big")).shuffle(order)
     shown = tuple(options[index] for index in order)
-    lines = [f"({letter}) {option}" for letter, option in zip("ABCD", shown, strict=True)]
     return Question(
         id=key,
-        text="\n".join([info["stem"], "", *lines]),
+        text=lettered(info["stem"], shown),
         gold="ABCD"[order.index(right)],
         info={**info, "options": shown},
     )

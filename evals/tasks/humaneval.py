@@ -6,8 +6,8 @@ The tests take helper functions from the canonical solution, not from the progra
 
 from __future__ import annotations
 
-from evals.tasks.source import DataFile, Row, read
-from evals.tasks.task import Question, Task
+from evals.task import Question, Task
+from evals.tasks.data import DataFile, Row, read
 
 FILES = (
     DataFile(
@@ -17,6 +17,7 @@ FILES = (
         split="test",
         columns=("task_id", "prompt", "canonical_solution", "test", "entry_point"),
         count=164,
+        digest="18e8a7708206648bf1000208d6931042",
     ),
 )
 

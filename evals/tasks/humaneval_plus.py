@@ -1,15 +1,15 @@
 """HumanEval+ (Liu et al., 2023, EvalPlus): HumanEval's questions under some 80 times as many tests.
 
-The columns are HumanEval's, the tests among them being EvalPlus's own assertions.
+The columns are HumanEval's, the tests among them being EvalPlus's own assertions (see ``evalplus``).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from evals.tasks import humaneval
-from evals.tasks.source import DataFile, read
-from evals.tasks.task import Question
+from evals.task import Question
+from evals.tasks import evalplus, humaneval
+from evals.tasks.data import DataFile, read
 
 FILES = (
     DataFile(
@@ -25,7 +25,7 @@ SECONDS = 60.0  # for all of a question's tests: EvalPlus's are many
 
 
 def _load(_split: str) -> list[Question]:
-    questions = [humaneval.question(row) for row in read(FILES[0])]
+    questions = [humaneval.question({**row, "test": evalplus.mended(row["test"])}) for row in read(FILES[0])]
     return [replace(each, info={**each.info, "seconds": SECONDS}) for each in questions]
 
 

@@ -3,8 +3,15 @@
 The window of dates is part of the benchmark's name, both months included: ``livecodebench@2024-08..2025-01``
 is the one of DeepSeek-R1's paper; plain ``livecodebench`` is every problem there is. A problem is graded on
 its public and private tests, of which there are two kinds: programs that read standard input and print, and
-a method of a class ``Solution``, as LeetCode has it. The usual imports stand before a program, as in the
-original. The prompt asks what the original asks, in words of our own.
+a method of a class ``Solution``, as LeetCode has it. The prompt asks what the original asks, in words of our
+own.
+
+The rules are the original's (lcb_runner/evaluation/testing_util.py at 15808c7): the names of the usual
+modules stand before a program; outputs are compared as ``evals.graders.code.same_output`` says; one
+``Solution`` answers all tests, or a bare function in its stead; a tuple counts as a list; leaving by
+``sys.exit`` is no failure; each test has six seconds. Where the original wraps a program in a function and
+thereby breaks it (``global``, ``from __future__``, ``sys.stdin.buffer``, a main part that is not last), it is
+run as a program here.
 
 The data set's own loader is a script, which no current library runs; its rows are lines of files. They are
 gigabytes, nearly all of it private tests: they must lie in HARNESS_DATA (`harness data fetch livecodebench`),
@@ -15,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import io
 import json
 import pickle
@@ -26,8 +34,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from evals.tasks.source import DataFile, Row, local_copy, placed_rows, row_at
-from evals.tasks.task import Question, Task, TaskError
+from evals.task import Question, Task, TaskError
+from evals.tasks.data import DataFile, Row, local_copy, placed_rows, row_at
 
 COLUMNS = (
     "question_id",
@@ -53,24 +61,28 @@ SECONDS = 6.0  # a test, as the original
 TESTS_LIMIT = (
     256 << 20
 )  # bytes of one problem's unpacked tests: the largest of the hub's are some tens of MiB
-IMPORTS = """\
-import bisect, collections, copy, datetime, functools, heapq, itertools, json, math, operator, random, re
-import statistics, string, sys
-from bisect import *
-from collections import *
-from copy import *
-from functools import *
-from heapq import *
-from itertools import *
-from math import *
-from typing import *
-sys.setrecursionlimit(50000)
+STARRED = """
+    string re datetime collections heapq bisect copy math random statistics itertools functools operator io
+    sys json builtins typing
 """
-FUNCTIONAL_TESTS = """\
+"""The modules whose names a program finds, in the original's order: later ones win, and the built-ins over
+all but typing, so that pow takes a modulus."""
+IMPORTS = "".join(
+    [
+        *(f"from {module} import *\n" for module in STARRED.split()),
+        "import string, re, datetime, collections, heapq, bisect, copy, math, random, statistics\n",
+        "import itertools, functools, operator, io, sys, json\n",
+        "sys.setrecursionlimit(50000)\n",
+    ]
+)
+FUNCTIONAL_TESTS = f"""\
 import json
-for arguments, expected in json.loads({cases!r}):
-    answer = getattr(Solution(), {method!r})(*arguments)
-    assert (list(answer) if isinstance(answer, tuple) else answer) == expected, f"{{arguments!r:.200}}"
+tests = json.loads({{cases!r}})
+solution = Solution() if tests else None
+for arguments, expected in tests:
+    begin_test({SECONDS})
+    answer = getattr(solution, {{method!r}})(*arguments)
+    assert (list(answer) if isinstance(answer, tuple) else answer) == expected, f"{{{{arguments!r:.200}}}}"
 """
 
 _WINDOW = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.\.(\d{4}-(?:0[1-9]|1[0-2]))")
@@ -111,14 +123,28 @@ def _question(row: Row, path: Path, place: int) -> Question:
     known = {"date": row["contest_date"], "difficulty": row.get("difficulty", "")}
     if method is None:
         known |= {"style": "stdin", "preamble": IMPORTS, "seconds": SECONDS}
+        known |= {"languages": ("python",), "any_exit": True}
     else:
         prompt = IMPORTS + row["starter_code"]
         known |= {"style": "function", "prompt": prompt, "entry_point": "Solution", "setup": ""}
+    known["tests_digest"] = _digest(row, known)
     return Question(
         id=name,
         text=_text(row["question_content"].strip(), row["starter_code"].rstrip()),
-        info=Info(known, ("cases",) if method is None else ("tests", "seconds"), path, place, name),
+        info=Info(
+            known, ("cases",) if method is None else ("tests", "seconds", "loading"), path, place, name
+        ),
     )
+
+
+def _digest(row: Row, known: Mapping[str, Any]) -> str:
+    """Of everything that decides a verdict: what the tests are made from, without unpacking them, and how
+    they are run."""
+    digest = hashlib.blake2b(digest_size=16)
+    for column in ("starter_code", "metadata", "public_test_cases", "private_test_cases"):
+        digest.update(str(row[column]).encode("utf-8", "surrogatepass") + b"\0")
+    digest.update(f"{sorted(known.items())}{FUNCTIONAL_TESTS}{SECONDS}".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _method(row: Row) -> str | None:
@@ -167,6 +193,8 @@ def _tests(path: Path, place: int, name: str) -> dict[str, Any]:
     method = _method(row)
     try:
         cases = [*json.loads(row["public_test_cases"]), *private_tests(row["private_test_cases"])]
+        if not cases:
+            raise TaskError(f"livecodebench, question {name}: it has no tests")
         return _stdin(cases) if method is None else _functional(cases, method)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TaskError(_where(name, error)) from None
@@ -189,12 +217,13 @@ def _stdin(cases: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _functional(cases: list[dict[str, Any]], method: str) -> dict[str, Any]:
     decoded = [
-        ([json.loads(line) for line in case["input"].splitlines()], json.loads(case["output"]))
+        ([json.loads(line) for line in case["input"].strip().split("\n") if line], json.loads(case["output"]))
         for case in cases
     ]
     return {
         "tests": FUNCTIONAL_TESTS.format(cases=json.dumps(decoded), method=method),
-        "seconds": SECONDS * max(1, len(cases)),
+        "seconds": SECONDS * (1 + len(cases)),  # for all; each test, and loading, has its own
+        "loading": SECONDS,
     }
 
 

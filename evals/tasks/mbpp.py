@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from evals.tasks.source import DataFile, Row, read
-from evals.tasks.task import Question, Task, TaskError
+from evals.task import Question, Task, TaskError
+from evals.tasks.data import DataFile, Row, read
 
 SPLITS = {
     "test": range(11, 511),
@@ -30,6 +30,7 @@ FILES = (
         split="prompt+test+validation+train",
         columns=("task_id", "text", "code", "test_list", "test_setup_code"),
         count=974,
+        digest="045705c8c69fbcb024a983df5f15ff2f",
     ),
 )
 

@@ -1,15 +1,16 @@
 """MBPP+ (Liu et al., 2023, EvalPlus): 378 well-formed questions of MBPP under 35 times as many tests.
 
-The question shows MBPP's three asserts; ``test`` holds EvalPlus's own assertions, which decide.
+The question shows MBPP's three asserts; ``test`` holds EvalPlus's own assertions, which decide
+(see ``evalplus``).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from evals.tasks import mbpp
-from evals.tasks.source import DataFile, Row, read
-from evals.tasks.task import Question
+from evals.task import Question
+from evals.tasks import evalplus, mbpp
+from evals.tasks.data import DataFile, Row, read
 
 FILES = (
     DataFile(
@@ -30,7 +31,7 @@ def _load(_split: str) -> list[Question]:
 
 def _question(row: Row) -> Question:
     plain = mbpp.question({**row, "text": row["prompt"], "test_setup_code": ""})
-    return replace(plain, info={**plain.info, "tests": row["test"], "seconds": SECONDS})
+    return replace(plain, info={**plain.info, "tests": evalplus.mended(row["test"]), "seconds": SECONDS})
 
 
 TASK = replace(

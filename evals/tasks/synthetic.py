@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 
-from evals.tasks.task import Question, TaskError
+from evals.task import Question, TaskError
 
 SPLITS = ("train", "dev", "test")
 Draw = Callable[[random.Random], Question]

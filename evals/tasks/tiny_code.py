@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from evals.task import Question, Task
 from evals.tasks import synthetic
-from evals.tasks.task import Question, Task
 
 COUNTS = {"train": 4_000, "dev": 100, "test": 50}
 INPUTS = (0, 1, 2, 7, 10, -3, 25)

@@ -5,32 +5,55 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib import metadata
 from typing import Annotated, Any
 
 import typer
 
-from evals.tasks.task import TaskError
-from harness.cli import around, measuring, training  # noqa: F401 (importing them adds their commands)
+from evals.base.errors import JobError, UsageError
+from evals.base.secrets import mask
+from evals.base.text import printable
+from evals.task import TaskError
+
+# Importing them adds their commands.
+from harness.cli import evals, files, papers, prompts, results, tools, train, view  # noqa: F401
 from harness.cli.app import app
-from harness.errors import JobError, UsageError
 
 WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it
 INTERRUPTED = 130
 _debug = False
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"grpo-harness {metadata.version('grpo-harness')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Settings of every command."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # Libraries read these when they are imported: one progress bar at a time is enough, and it is ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     global _debug  # noqa: PLW0603
     _debug = debug
+
+
+class _Printable(logging.Formatter):
+    """Log lines quote libraries, servers and files: nothing of that may steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main() -> None:
@@ -60,5 +83,5 @@ def _usage_sentence(error: Any) -> str:
 def _explain(error: BaseException, code: int) -> None:
     if _debug:
         raise error
-    typer.echo(f"error: {error}", err=True)
+    typer.echo(f"error: {printable(mask(str(error)))}", err=True)
     sys.exit(code)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-EngineKind = Literal["transformers", "vllm"]
+from evals.base.text import printable_json
+
+if TYPE_CHECKING:
+    from evals.base.progress import Progress
+
+Dtype = Literal["float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+EngineKind = Annotated[
+    str, typer.Option(help='What samples: "transformers", "vllm", or one of your own ("file.py:name").')
+]
 
 app = typer.Typer(
     name="harness",
     help="Sweep GRPO settings, train small reasoning models, measure honestly whether they got better.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,5 +45,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only re
 Json = Annotated[bool, typer.Option("--json", help="Print figures as JSON on standard output.")]
 
 
+def watched(folder: Path, quiet: bool) -> Progress:
+    """The progress of what works in ``folder``; once it has begun, it says which command shows it."""
+    from evals.base.progress import Progress
+
+    return Progress(quiet, first=f"To watch it: harness view {shlex.quote(str(folder))}")
+
+
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Strict JSON on standard output."""
+    typer.echo(printable_json(value))

@@ -5,23 +5,25 @@ Unknown keys fail, and so do combinations that cannot run: before any model is l
 """
 
 from harness.config.experiment import Arm, Budget, Compare, Data, Eval, Experiment, Tracking
-from harness.config.policy import LoRA, Policy
-from harness.config.reading import dump_toml, read_experiment, set_key, validate
+from harness.config.load import dump_toml, read_experiment, set_key, validate
+from harness.config.model import LoRA, Policy
+from harness.config.server import Server
 from harness.config.stages import (
     GRPO,
     SFT,
     Answers,
     Distill,
-    Epsilon,
     Evaluate,
     Pretrain,
-    Reference,
     Reject,
-    RewardTerm,
     Stage,
+    Training,
     parts,
 )
-from harness.config.sweep import Sweep
+from harness.config.sweep import Sweep, confirmed_stage
+from harness.config.task_file import read_tasks
+from harness.config.tasks import OwnTask, tasks_of
+from harness.config.terms import Epsilon, Reference, RewardTerm
 
 __all__ = [
     "GRPO",
@@ -37,17 +39,23 @@ __all__ = [
     "Evaluate",
     "Experiment",
     "LoRA",
+    "OwnTask",
     "Policy",
     "Pretrain",
     "Reference",
     "Reject",
     "RewardTerm",
+    "Server",
     "Stage",
     "Sweep",
     "Tracking",
+    "Training",
+    "confirmed_stage",
     "dump_toml",
     "parts",
     "read_experiment",
+    "read_tasks",
     "set_key",
+    "tasks_of",
     "validate",
 ]

@@ -6,10 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.config.policy import Policy
+from evals import protocols
+from harness.config.choice import Choice, EngineChoice
+from harness.config.effects import check_effects
+from harness.config.model import Policy
+from harness.config.names import check_stage_names
+from harness.config.sampling import Drawing
 from harness.config.stages import GRPO, Stage, parts
 from harness.config.sweep import Sweep
 from harness.config.table import Table
+from harness.config.tasks import OwnTask, check_names
 
 
 class Data(Table):
@@ -21,8 +27,10 @@ class Data(Table):
     """Questions for pruning and selection: never the benchmarks."""
     dev_samples: int = Field(4, ge=1)
     """Samples per dev question."""
+    overlap: Literal["refuse", "allow"] = "refuse"
+    """Whether questions, compared by their text, may be in two of training, dev set and benchmarks."""
 
-    @field_validator("train", "dev", mode="before")
+    @field_validator("train", "dev", mode="before", json_schema_input_type=str | list[str])
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
@@ -50,6 +58,10 @@ class Compare(Table):
     """Settings tried for each arm on the dev questions before its seeds are trained: as many for each."""
     workers: int = Field(1, ge=1)
     """Runs that are trained side by side."""
+    max_attempts: int = Field(3, ge=1)
+    """Launches in a row without a newer checkpoint before a run counts as failed, and the comparison ends."""
+    hang_minutes: float = Field(30.0, gt=0.0)
+    """A run that gives no sign of life for this long is killed and resumes from its last checkpoint."""
     arms: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Arm] = Field(min_length=1)
     """The arms by name; the untrained policy, "base", is measured beside those that start from it."""
 
@@ -67,23 +79,57 @@ class Compare(Table):
         return self
 
 
-class Eval(Table):
+class Eval(Drawing):
     """What is measured at the end."""
 
     benchmarks: list[str] = []
-    """Task names (``harness eval --help`` lists them)."""
+    """Task names (`harness tasks`), with a part where not all is meant: "gsm8k", "gsm8k:test[:100]"."""
     samples: int | dict[str, int] = 1
     """Samples per question, or per benchmark by name."""
-    temperature: float = Field(0.6, ge=0.0)
-    """The sampling temperature; 0 is greedy."""
-    top_p: float = Field(0.95, gt=0.0, le=1.0)
-    """Nucleus sampling's probability mass."""
+    limit: int | None = Field(None, ge=1)
+    """Measure only the first so many questions of each benchmark: a part, which is named as one."""
+    protocol: str = "r1"
+    """A preset, "r1" or "greedy": what temperature, top_p and max_tokens are where they are not given.
+    "model": whatever is not set here is as the model's generation_config.json says."""
+    temperature: float | None = Field(None, ge=0.0)
+    """The sampling temperature; 0 is greedy. By default the protocol's."""
+    top_p: float | None = Field(None, gt=0.0, le=1.0)
+    """Nucleus sampling's probability mass. By default the protocol's."""
     max_tokens: int = Field(32768, ge=1)
-    """The longest response, in tokens."""
-    engine: Literal["transformers", "vllm"] = "transformers"
-    """What samples the policy."""
-    protocol: str = "experiment"
-    """The name that these settings go by in scores.json."""
+    """The longest response, in tokens. By default the protocol's; the model's positions may end it sooner."""
+    engine: EngineChoice = Choice(kind="transformers")
+    """What samples the policy, as ``policy.engine`` says it for training."""
+    unclosed_answers: bool = True
+    """Whether a complete <answer> counts that ends a response whose <think> was never closed."""
+
+    @field_validator("samples")
+    @classmethod
+    def _some_samples(cls, value: int | dict[str, int]) -> int | dict[str, int]:
+        for name, count in value.items() if isinstance(value, dict) else [("", value)]:
+            if count < 1:
+                raise ValueError(f"at least 1 sample per question{f' of {name}' if name else ''} is needed")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_protocol_says(cls, raw: object) -> object:
+        """Fills in the protocol's own settings: its name alone must not stand for others."""
+        if not isinstance(raw, dict):
+            return raw
+        name = raw.get("protocol", "r1")
+        if name == "experiment":  # a label that earlier files carry, of settings that they all spell out
+            name = "r1"
+        if name == protocols.MODEL:
+            return raw
+        if name not in protocols.PRESETS:
+            accepted = ", ".join([*protocols.PRESETS, protocols.MODEL])
+            raise ValueError(
+                f"protocol: {name!r} is not a preset; accepted: {accepted}, with "
+                "temperature, top_p and max_tokens beside it where they differ"
+            )
+        preset = protocols.PRESETS[name].sampling
+        usual = {key: getattr(preset, key) for key in ("temperature", "top_p", "max_tokens")}
+        return {**usual, **raw, "protocol": name}
 
 
 class Budget(Table):
@@ -120,6 +166,8 @@ class Experiment(Table):
     """The model."""
     data: Data
     """The questions."""
+    tasks: dict[str, OwnTask] = {}
+    """Data sets of your own, by the names that ``data``, ``eval`` and stages call them."""
     stages: list[Stage] = []
     """What happens to the policy, in order."""
     budget: Budget | None = None
@@ -136,16 +184,25 @@ class Experiment(Table):
     """Where figures go besides the run's folder."""
 
     @model_validator(mode="after")
-    def _stage_names(self) -> Experiment:
-        names = [stage.name for stage in self.stages]
-        if len(set(names)) != len(names):
-            raise ValueError(f"stages must have different names, got {names}")
+    def _own_tasks(self) -> Experiment:
+        check_names(self.tasks)
+        return self
+
+    @model_validator(mode="after")
+    def _stages_go_together(self) -> Experiment:
+        check_stage_names(self.stages, reserved=type(self).model_fields)
+        for arm in self.compare.arms.values() if self.compare else ():
+            check_stage_names(arm.stages, reserved=type(self).model_fields)
+        if self.sweep_of is None:  # a trial may switch off what its experiment has set
+            check_effects(self.stages, self.sweep.space if self.sweep else {})
+            for arm in self.compare.arms.values() if self.compare else ():
+                check_effects(arm.stages, arm.space)
         if self.policy.lora is not None:
             for stage in parts(self.stages):
                 if isinstance(stage, GRPO) and stage.reference.refresh == "ema":
                     raise ValueError(
-                        f"{stage.name}.reference.refresh: an average of adapters is none of policies; with "
-                        "policy.lora, accepted: never, every"
+                        f"{stage.name}.reference.refresh: an average of adapters is not one of policies; "
+                        "with policy.lora, accepted: never, every"
                     )
         if self.compare is not None and (self.stages or self.sweep is not None):
             raise ValueError("compare: its arms have the stages, so leave out [[stages]] and [sweep]")

@@ -3,88 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from harness.config.policy import Policy
+from harness.config.choice import AdvantageChoice, Choice, LossChoice, Named
+from harness.config.model import Policy, check_teacher
+from harness.config.sampling import Drawing, refuse_truncation
 from harness.config.table import Table
+from harness.config.terms import Epsilon, Reference, RewardEntry, RewardTerm, with_files
+
+StageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
+"""A stage's name is a part of keys and the name of files: letters, digits, "_" and "-"."""
 
 
-class Epsilon(Table):
-    """The clip range of the ratio: [1 - low, 1 + high]."""
-
-    low: float = Field(0.2, ge=0.0, lt=1.0)
-    """How far the ratio may fall."""
-    high: float = Field(0.2, ge=0.0)
-    """How far the ratio may rise (DAPO's clip-higher sets 0.28)."""
+SURROGATES = ("clip", "cispo")
+"""What ``surrogate`` accepted."""
 
 
-class Reference(Table):
-    """The reference policy that the KL penalty pulls towards."""
+class Training(Table):
+    """What every stage that trains the policy has: its steps, AdamW, dev evaluations and checkpoints."""
 
-    refresh: Literal["never", "every", "ema"] = "never"
-    """Never; a copy of the policy, or a step of its moving average, every ``steps`` steps."""
-    steps: int = Field(64, ge=1)
-    """The interval, in training steps, of "every" and "ema"."""
-    decay: float = Field(0.6, gt=0.0, lt=1.0)
-    """For "ema": reference <- decay * reference + (1 - decay) * policy."""
-
-
-class RewardTerm(Table):
-    """How one reward function counts in the mix; a bare number is its weight."""
-
-    weight: float
-    """What its value is multiplied by; 0 still measures it."""
-    when: str = ""
-    """Counts only for completions to which this other function of the mix gives more than 0."""
-    normalize: bool = False
-    """Its values are standardised within their group before they are weighed, whatever their range (GDPO)."""
-    final: float | None = None
-    """The weight moves linearly from ``weight`` at the first step to this one at step ``steps``."""
-    steps: int = Field(100, ge=2)
-    """See ``final``."""
-    model: str = ""
-    """For "reward_model": a folder or hub id of a sequence classifier with one output."""
-    rubric: str = ""
-    """For "judge": what it judges by, in a sentence or two."""
-    pairwise: bool = False
-    """For "judge": it says which of two responses of a group is better, in place of scoring each."""
-    requests: int = Field(0, ge=0)
-    """For "judge": how many times it is asked at most in one launch; 0: as often as needed."""
-
-    @classmethod
-    def of(cls, entry: float | RewardTerm) -> RewardTerm:
-        return entry if isinstance(entry, RewardTerm) else cls(weight=entry)
-
-    @property
-    def counts(self) -> bool:
-        return self.weight != 0 or bool(self.final)
-
-    def weight_at(self, step: int) -> float:
-        """The weight at training step ``step``, counted from 1."""
-        if self.final is None:
-            return self.weight
-        return self.weight + (self.final - self.weight) * min(1.0, (step - 1) / (self.steps - 1))
+    kind: Any
+    """Each kind of stage accepts its own word."""
+    name: StageName
+    """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
+    steps: int = Field(100, ge=1)
+    """Optimiser steps."""
+    learning_rate: float = Field(1e-5, gt=0.0)
+    """AdamW's peak learning rate."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps of linear warm-up, then ``schedule``."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """The learning rate after warm-up: constant, or falling to 0 at the stage's last step."""
+    weight_decay: float = Field(0.0, ge=0.0)
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0.0)
+    """Gradients are clipped to this global norm."""
+    micro_batch_tokens: int = Field(16384, ge=1)
+    """Tokens (prompt, completion and padding) per forward and backward pass."""
+    max_tokens: int = Field(1024, ge=1)
+    """The longest completion, in tokens."""
+    temperature: float = Field(1.0, gt=0.0)
+    """The sampling temperature."""
+    eval_every: int = Field(0, ge=0)
+    """Evaluate on the dev questions every so many steps and at the end; 0: at the end only."""
+    checkpoint_every: int = Field(50, ge=1)
+    """Write a checkpoint every so many steps and at the end."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """How many of the newest checkpoints stay on disk."""
+    keep_best: bool = False
+    """Also keep the checkpoint of the best dev evaluation; checkpoints/best leads to it."""
 
 
-def _kind_of_entry(value: object) -> str:
-    return "#table" if isinstance(value, dict | RewardTerm) else "#number"
-
-
-# The tags keep an error to the kind that was meant; ``_dotted`` drops them from its key.
-
-
-RewardEntry = Annotated[
-    Annotated[float, Tag("#number")] | Annotated[RewardTerm, Tag("#table")], Discriminator(_kind_of_entry)
-]
-
-
-class GRPO(Table):
+class GRPO(Training):
     """Group relative policy optimisation (DeepSeek-R1, eq. 1-3) and its published variants."""
 
     kind: Literal["grpo"] = "grpo"
-    name: str = "grpo"
+    """What the stage does."""
+    name: StageName = "grpo"
     """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
     steps: int = Field(200, ge=1)
     """Training steps; each samples one batch of completions."""
@@ -104,14 +81,6 @@ class GRPO(Table):
     """How the reference policy follows the policy."""
     learning_rate: float = Field(1e-6, gt=0.0)
     """AdamW's peak learning rate."""
-    warmup_steps: int = Field(0, ge=0)
-    """Steps of linear warm-up, then ``schedule``."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """The learning rate after warm-up: constant, or falling to 0 at the stage's last step."""
-    weight_decay: float = Field(0.0, ge=0.0)
-    """AdamW's decoupled weight decay."""
-    max_grad_norm: float = Field(1.0, gt=0.0)
-    """Gradients are clipped to this global norm."""
     epochs: int = Field(1, ge=1)
     """Optimisation passes over each batch (mu)."""
     minibatches: int = Field(1, ge=1)
@@ -120,8 +89,11 @@ class GRPO(Table):
     """How token losses become one number: TRL's loss types of the same names."""
     ratio: Literal["token", "sequence"] = "token"
     """The importance ratio's level ("sequence" is GSPO)."""
-    surrogate: Literal["clip", "cispo"] = "clip"
-    """PPO's clipped ratio, or CISPO: log-probabilities weighted by the ratio, cut at 1 + epsilon.high."""
+    loss: LossChoice = Choice(kind="clip")
+    """How a token's loss follows from its ratio and advantage: "clip" is PPO's clipped ratio, "cispo" weighs
+    log-probabilities by the ratio, cut at 1 + epsilon.high; "sapo", "gmpo", "vespo", "luspo", "gspo_token",
+    "dppo", or one of your own. A name, or a table of ``kind`` and the loss's own settings. ``surrogate`` is
+    an earlier name of this key."""
     delta: float | None = Field(None, gt=1.0)
     """The dual clip: a bound on the ratio where the advantage is negative; off by default."""
     sampler_correction: float | None = Field(None, gt=0.0)
@@ -130,6 +102,10 @@ class GRPO(Table):
     """1: while a step is learned, the next one's completions are sampled, by the policy from before it."""
     entropy_bonus: float = Field(0.0, ge=0.0)
     """The weight of the policy's mean entropy per token, which the loss rewards."""
+    advantage: AdvantageChoice = Choice(kind="group")
+    """How rewards become advantages: "group" by the four settings below, "opo" (a baseline weighed by
+    length), "reinforce_plus_plus", "pass_at_k", "length_aware" (by those four too), or one of your own. A
+    name, or a table of ``kind`` and its own settings."""
     baseline: Literal["mean", "leave_one_out"] = "mean"
     """What a reward is compared with: its group's mean, or the mean of the others in its group (RLOO)."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
@@ -144,24 +120,34 @@ class GRPO(Table):
     """The last tokens before ``max_tokens`` over which the reward "overlong" falls from 0 to -1 (DAPO)."""
     refill_rounds: int = Field(0, ge=0)
     """Dynamic sampling: groups with equal rewards are replaced, in at most so many extra rounds a step."""
-    max_tokens: int = Field(1024, ge=1)
-    """The longest completion, in tokens."""
     temperature: float = Field(1.0, gt=0.0)
     """The sampling temperature; the trainer divides logits by it too."""
-    micro_batch_tokens: int = Field(16384, ge=1)
-    """Tokens (prompt, completion and padding) per forward and backward pass."""
     rewards: dict[str, RewardEntry] = {"accuracy": 1.0}
-    """The reward mix: the names of reward functions and their weights, or tables of how they count."""
-    eval_every: int = Field(0, ge=0)
-    """Evaluate on the dev questions every so many steps and at the end; 0: at the end only."""
-    checkpoint_every: int = Field(50, ge=1)
-    """Write a checkpoint every so many steps and at the end."""
-    keep_checkpoints: int = Field(2, ge=1)
-    """How many of the newest checkpoints stay on disk."""
-    keep_best: bool = False
-    """Also keep the checkpoint of the best dev evaluation; checkpoints/best leads to it."""
+    """The reward mix: the names of reward functions and their weights, or tables of how they count. One of
+    your own is named "file.py:function" or "module:function", or goes by any name with ``function``."""
 
-    @field_validator("epsilon", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_name_of_loss(cls, raw: object) -> object:
+        """``surrogate``, "clip" or "cispo", is what ``loss`` was called before there were more."""
+        if not isinstance(raw, dict) or "surrogate" not in raw:
+            return raw
+        rest = {key: value for key, value in raw.items() if key != "surrogate"}
+        kind = raw["surrogate"]
+        if kind not in SURROGATES:
+            raise ValueError(f"surrogate: accepted: {', '.join(SURROGATES)}; for other losses set loss")
+        if rest.get("loss", kind) not in SURROGATES:
+            raise ValueError("surrogate has no effect with loss: leave it out")
+        return rest | {"loss": kind}
+
+    @field_validator("rewards")
+    @classmethod
+    def _whole_paths(cls, rewards: dict[str, RewardEntry]) -> dict[str, RewardEntry]:
+        return with_files(rewards)
+
+    _whole_distribution = model_validator(mode="before")(refuse_truncation)
+
+    @field_validator("epsilon", mode="before", json_schema_input_type=float | Epsilon)
     @classmethod
     def _one_epsilon(cls, value: object) -> object:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -184,8 +170,8 @@ class GRPO(Table):
             raise ValueError("rollout_ahead needs sampler_correction (2.0, say): its samples are a step old")
         if self.delta is not None and self.delta <= 1 + self.epsilon.high:
             raise ValueError(f"delta ({self.delta}) must be above 1 + epsilon.high ({1 + self.epsilon.high})")
-        if self.delta is not None and self.surrogate == "cispo":
-            raise ValueError("delta has no effect with surrogate = 'cispo': leave one of them out")
+        if self.delta is not None and self.loss.kind == "cispo":
+            raise ValueError("delta has no effect with loss = 'cispo': leave one of them out")
         if self.overlong_buffer >= self.max_tokens:
             raise ValueError(f"overlong_buffer must be below max_tokens ({self.max_tokens})")
         overlong = RewardTerm.of(self.rewards.get("overlong", 0.0))
@@ -194,59 +180,56 @@ class GRPO(Table):
         return self
 
 
-class SFT(Table):
+class SFT(Training):
     """Supervised fine-tuning on responses: a cold start, or the second half of distillation."""
 
     kind: Literal["sft"] = "sft"
-    name: str = "sft"
+    """What the stage does."""
+    name: StageName = "sft"
     """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
     data: str
-    """The responses: an earlier "reject" stage by name, a JSONL file, or "tiny-traces" (flawless ones)."""
+    """What is learned: an earlier "reject" stage by name; a file (.jsonl, .parquet, .csv, .json) or
+    "hf:OWNER/NAME@REVISION:split" of messages, ShareGPT conversations, prompts with completions or texts,
+    or a part of it ("mine.jsonl[:800]"); or "tiny-traces" (flawless ones)."""
     skip_broken: bool = False
-    """Leave out broken lines of the file, and say how many, instead of refusing it."""
-    steps: int = Field(100, ge=1)
-    """Optimiser steps."""
+    """Leave out broken rows of the file, and say how many, instead of refusing it."""
+    learn: Literal["all", "last"] = "all"
+    """Of conversations: every turn of the assistant, or the last one alone."""
+    max_length: int = Field(0, ge=0)
+    """The longest example, in tokens; 0: the model's positions."""
+    too_long: Literal["refuse", "cut", "leave_out"] = "refuse"
+    """Of longer examples: refuse the data, cut off their ends, or leave them out; how many is told."""
     batch_size: int = Field(64, ge=1)
     """Responses per step."""
-    learning_rate: float = Field(1e-5, gt=0.0)
-    """AdamW's peak learning rate."""
-    warmup_steps: int = Field(0, ge=0)
-    """Steps of linear warm-up, then ``schedule``."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     """The learning rate after warm-up: constant, or falling to 0 at the stage's last step."""
-    weight_decay: float = Field(0.0, ge=0.0)
-    """AdamW's decoupled weight decay."""
-    max_grad_norm: float = Field(1.0, gt=0.0)
-    """Gradients are clipped to this global norm."""
-    micro_batch_tokens: int = Field(16384, ge=1)
-    """Tokens (prompt, response and padding) per forward and backward pass."""
     max_tokens: int = Field(1024, ge=1)
     """The longest completion of a dev evaluation; longer responses in the data are trained on as they are."""
     temperature: float = Field(1.0, gt=0.0)
     """The sampling temperature of dev evaluations."""
-    eval_every: int = Field(0, ge=0)
-    """Evaluate on the dev questions every so many steps and at the end; 0: at the end only."""
-    checkpoint_every: int = Field(50, ge=1)
-    """Write a checkpoint every so many steps and at the end."""
-    keep_checkpoints: int = Field(2, ge=1)
-    """How many of the newest checkpoints stay on disk."""
-    keep_best: bool = False
-    """Also keep the checkpoint of the best dev evaluation; checkpoints/best leads to it."""
 
 
 class Pretrain(SFT):
     """Next-token training on text, every token of it: continued pretraining before anything else."""
 
     kind: Literal["pretrain"] = "pretrain"  # type: ignore[assignment]
-    name: str = "pretrain"
+    """What the stage does."""
+    name: StageName = "pretrain"
     """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
     data: str
     """A JSONL file of texts, a line each: {"text"}; or "tiny-traces"."""
     sequence_length: int = Field(512, ge=2)
     """Texts are joined, an end-of-sequence token after each, and cut into pieces of so many tokens."""
 
+    @model_validator(mode="after")
+    def _joined(self) -> Pretrain:
+        for key in ("learn", "max_length", "too_long"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} has no effect: texts are joined and cut by sequence_length")
+        return self
 
-class Answers(Table):
+
+class Answers(Drawing):
     """How answers are sampled, and which of them are kept."""
 
     data: list[str] = []
@@ -261,27 +244,45 @@ class Answers(Table):
     """The longest response, in tokens; what the limit cuts is never kept."""
     min_tokens: int = Field(1, ge=1)
     """The shortest response that is kept."""
-    keep: dict[str, float] = {"accuracy": 1.0, "format": 1.0, "language": 0.95, "repetition": -0.2}
+    keep: dict[Named, float] = {
+        "accuracy": 1.0,
+        "format": 1.0,
+        "language": 0.95,
+        "repetition": -0.2,
+    }
     """Reward functions and the least value of each with which a response is kept."""
     judge_rubric: str = ""
     """What "judge" among them scores by, in a sentence or two; it sees only what passes everything else."""
     per_question: int = Field(1, ge=1)
     """How many different responses to one question are kept at most."""
 
-    @field_validator("data", mode="before")
+    @field_validator("data", mode="before", json_schema_input_type=str | list[str])
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _judged(self) -> Self:
+        if self.judge_rubric and "judge" not in self.keep:
+            raise ValueError('judge_rubric has no effect where keep does not name "judge"')
+        return self
 
 
 class Reject(Answers):
     """Rejection sampling: answers sampled from a policy, of which only the good ones become a data set."""
 
     kind: Literal["reject"] = "reject"
-    name: str = "reject"
+    """What the stage does."""
+    name: StageName = "reject"
     """The stage's name: how a later "sft" stage asks for its data."""
     teacher: Policy | None = None
     """Who answers; by default the policy in training, as it is then. Another one makes this distillation."""
+
+    @model_validator(mode="after")
+    def _teacher_answers(self) -> Reject:
+        if self.teacher is not None:
+            check_teacher(self.teacher)
+        return self
 
     @property
     def steps(self) -> int:
@@ -296,7 +297,8 @@ class Distill(SFT):
     """
 
     kind: Literal["distill"] = "distill"  # type: ignore[assignment]
-    name: str = "distill"
+    """What the stage does."""
+    name: StageName = "distill"
     """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
     data: str = ""
     """A file of recorded answers, as "sft" stages take it, in place of a teacher."""
@@ -309,6 +311,14 @@ class Distill(SFT):
     def _one_source(self) -> Distill:
         if (self.teacher is None) == (not self.data):
             raise ValueError("name either a teacher or data, a file of recorded answers")
+        if self.teacher is not None:
+            check_teacher(self.teacher)
+            if self.skip_broken:
+                raise ValueError("skip_broken has no effect with a teacher: it is for rows of a file")
+            if self.learn != "all":
+                raise ValueError("learn has no effect with a teacher: each of its answers is one turn")
+        elif self.answers != Answers():
+            raise ValueError("answers has no effect with data: the answers are recorded")
         return self
 
     def parts(self) -> list[Reject | SFT]:
@@ -325,7 +335,8 @@ class Evaluate(Table):
     """The benchmarks of ``[eval]``, or others, between two stages: RUN/evals/NAME."""
 
     kind: Literal["evaluate"] = "evaluate"
-    name: str = "evaluate"
+    """What the stage does."""
+    name: StageName = "evaluate"
     """The stage's name, and the evaluation's."""
     benchmarks: list[str] = []
     """Task names; by default those of ``[eval]``."""

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from harness.config.choice import Choice, ExecutorChoice
 from harness.config.table import Table
 
 Direction = Literal["maximize", "minimize"]
+
+
+def confirmed_stage(stages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The one whose steps ``confirm_steps`` sets, of stages as a resolved experiment.toml has them.
+
+    The last of kind "grpo"; without one, the last that trains; None where none does.
+    """
+    trained = [stage for stage in stages if "steps" in stage]
+    grpo = [stage for stage in trained if stage.get("kind") == "grpo"]
+    return next(reversed(grpo or trained), None)
 
 
 class Sweep(Table):
@@ -25,13 +37,14 @@ class Sweep(Table):
     workers: int = Field(1, ge=1)
     """Trials that run side by side."""
     max_device_hours: float | None = Field(None, gt=0.0)
-    """When the trials have taken so many hours of a device, those at work end and the winner is confirmed."""
+    """When the trials have taken this many device-hours, those running end and the winner is confirmed."""
     max_cost: float | None = Field(None, gt=0.0)
     """The same, as a price: it needs ``device_hour_price``."""
     device_hour_price: float | None = Field(None, gt=0.0)
     """What an hour of a device costs, in any currency."""
-    executor: Literal["local", "ray"] = "local"
-    """What launches trials: processes of this machine, or a Ray cluster (RAY_ADDRESS)."""
+    executor: ExecutorChoice = Choice(kind="local")
+    """What launches trials: "local", processes of this machine; "ray", a cluster (RAY_ADDRESS); or one of
+    your own. A name, or a table of ``kind`` and the executor's own settings."""
     cpus_per_trial: float = Field(1.0, gt=0.0)
     """CPU cores that Ray reserves for a trial; processes of this machine split its cores evenly."""
     gpus_per_trial: float = Field(0.0, ge=0.0)
@@ -61,11 +74,13 @@ class Sweep(Table):
     confirm_top: int = Field(1, ge=1)
     """How many of the best trials are trained again; the best of them then is the candidate."""
     confirm_steps: int | None = Field(None, ge=1)
-    """Training steps of those runs; by default as in the trials."""
+    """Training steps of those runs, in the last stage of kind "grpo"; by default as in the trials."""
+    evaluate_unconfirmed: bool = False
+    """Whether the best trial's fresh runs are evaluated on the benchmarks where no winner is confirmed."""
     max_attempts: int = Field(3, ge=1)
     """Launches in a row without a newer checkpoint before a trial counts as failed."""
     hang_minutes: float = Field(30.0, gt=0.0)
-    """A run that writes nothing for so long is killed and goes on from its last checkpoint."""
+    """A run that gives no sign of life for this long is killed and resumes from its last checkpoint."""
     space: dict[str, Any] = {}
     """Setting (``stage.key``) -> a list of choices, or { low, high, log, step }."""
 
@@ -84,7 +99,7 @@ class Sweep(Table):
 
     @model_validator(mode="after")
     def _carried(self) -> Sweep:
-        if self.run_address and self.executor != "ray":
+        if self.run_address and self.executor.kind != "ray":
             raise ValueError('run_address needs executor = "ray": processes of this machine see its folders')
         return self
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.arms import arm_experiment, untrained
+from evals.base.notebook import shown
+from evals.base.progress import Progress
 from harness.config import Experiment
-from harness.ledger import devices as local_devices
-from harness.plan.machines import Device, Memory, memory, seconds
-from harness.plan.trying import Tried, try_out
-from harness.plan.work import Work, assumed, work
-from harness.progress import Progress
-from harness.recipe import check_experiment
+from harness.config.compare import arm_experiment, untrained
+from harness.models.devices import Device
+from harness.plan.hardware import Memory, memory, seconds
+from harness.plan.profile import Tried, try_out
+from harness.plan.workload import CHARACTERS, Work, assumed, work
+from harness.sweep.selection import confirmation_experiment
+from harness.sweep.space import parse_space
+from harness.train.checks import check_experiment
+from harness.train.ledger import devices as local_devices
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,16 @@ class Part:
     flops: float
     seconds: float
     note: str
+    price: float | None = None
+    """What a server takes for the answers of one run."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What an experiment takes. ``memory_gib`` is one device's at most; ``basis`` says how it was estimated.
 
-    ``device_hours`` are those of all runs, nothing pruned; ``cost`` is None without a price.
+    ``device_hours`` are those of all runs, nothing pruned; ``cost`` is None without a price. ``server_cost``
+    is what servers take for answers, None where none is asked whose price is known.
     """
 
     name: str
@@ -46,10 +56,25 @@ class Plan:
     cost: float | None
     basis: str
     warnings: tuple[str, ...]
+    server_cost: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What ``harness plan --json`` prints."""
         return asdict(self)
+
+    @property
+    def table(self) -> DataFrame:
+        """A row a part: run, runs, part, steps, tokens, flops, seconds, note; figures of one run."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(part) for part in self.parts])
+
+    def _repr_html_(self) -> str:
+        told = [f"{self.tokens:,.0f} tokens, {self.flops:.1e} FLOPs, {self.device_hours:,.2f} device-hours"]
+        told += [f"{self.memory_gib:,.1f} GiB on a device"]
+        told += [] if self.cost is None else [f"price {self.cost:,.2f}"]
+        told += [] if self.server_cost is None else [f"servers' price {self.server_cost:,.2f}"]
+        return shown(f"{self.name}: the plan", self.table, ", ".join(told), self.basis, *self.warnings)
 
 
 @dataclass(frozen=True)
@@ -70,6 +95,8 @@ def plan_on(
     Raises:
         UsageError, TaskError: the experiment cannot run as written, or a model's shape is not known.
     """
+    if only_asks(experiment):
+        return _plan_asked(experiment, response)
     needed: list[Memory] = []
     found: list[Part] = []
     for kind in _kinds(experiment):
@@ -80,9 +107,10 @@ def plan_on(
     most = max((max(each.learning, each.sampling) for each in needed), default=0.0)
     warnings = []
     if most > device.memory:
+        ways = "use more devices, a smaller micro_batch_tokens"
+        ways += ", or LoRA" if experiment.policy.lora is None else ', or policy.dtype = "bfloat16"'
         warnings.append(
-            f"needs {most:,.0f} GiB on each device, and a {device.name} has {device.memory:.0f}: "
-            "use more devices, a smaller micro_batch_tokens, or LoRA"
+            f"needs {most:,.0f} GiB on each device, and a {device.name} has {device.memory:.0f}: {ways}"
         )
     length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
     basis = f"{count} x {device.name} by its data sheet; responses of {length}"
@@ -95,6 +123,8 @@ def plan_here(experiment: Experiment, progress: Progress, price: float | None) -
     Raises:
         UsageError, TaskError, JobError: as a run of the experiment.
     """
+    if only_asks(experiment):
+        return _plan_asked(experiment, None)
     found: list[Part] = []
     most = 0.0
     tried: Tried | None = None
@@ -109,18 +139,32 @@ def plan_here(experiment: Experiment, progress: Progress, price: float | None) -
     return _plan(experiment, found, most, local_devices(), price, basis, [])
 
 
+def only_asks(experiment: Experiment) -> bool:
+    """Whether nothing is trained and the policy is at a server: its answers are all that it takes."""
+    trains = experiment.stages or experiment.compare or experiment.sweep
+    return experiment.policy.server is not None and not trains
+
+
+def _plan_asked(experiment: Experiment, response: float | None) -> Plan:
+    kind = _Kind("evaluation", 1, experiment, trains=False)
+    found = list(_parts(kind, work(experiment, assumed(response)), lambda _: 0.0, 0.0))
+    length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
+    basis = f"responses of {length}, prompts of a token for {CHARACTERS} characters"
+    return _plan(experiment, found, 0.0, 0, None, basis, [])
+
+
 def _kinds(experiment: Experiment) -> Iterator[_Kind]:
     """The runs that the experiment means; those that are only measured come last."""
     compare, sweep = experiment.compare, experiment.sweep
     measured = experiment.model_copy(update={"stages": [], "compare": None, "sweep": None, "budget": None})
-    bare = experiment.eval.model_copy(update={"benchmarks": []})
     if compare is not None:
         for name in compare.arms:
             arm = arm_experiment(experiment, name, experiment.seed)
             check_experiment(arm, runs_here=False)
             yield _Kind(name, compare.seeds, arm)
             if compare.tuning_trials:
-                yield _Kind(f"{name}: tuning", compare.tuning_trials, arm.model_copy(update={"eval": bare}))
+                tuning = parse_space(compare.arms[name].space, f"compare.arms.{name}.space").apply(arm, {})
+                yield _Kind(f"{name}: tuning", compare.tuning_trials, tuning)
         for name, policy in untrained(experiment).items():
             yield _Kind(name, 1, measured.model_copy(update={"policy": policy}), trains=False)
         return
@@ -128,16 +172,26 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
     if sweep is None:
         yield _Kind("run", 1, experiment)
         return
-    yield _Kind("trial", sweep.trials, experiment.model_copy(update={"eval": bare}))
+    trial = parse_space(sweep.space).apply(experiment, {})
+    yield _Kind("trial", sweep.trials, trial)
     if sweep.confirm_seeds:
-        yield _Kind("fresh seed", sweep.confirm_seeds * sweep.confirm_top, experiment)
+        fresh = confirmation_experiment(experiment, trial, 1)
+        winners = fresh.model_copy(update={"eval": experiment.eval})  # the candidate's alone are measured
+        yield _Kind("fresh seed", sweep.confirm_seeds, winners)
+        if sweep.confirm_top > 1:
+            yield _Kind("fresh seed, not chosen", sweep.confirm_seeds * (sweep.confirm_top - 1), fresh)
     yield _Kind("base", 1, measured, trains=False)
 
 
 def _parts(kind: _Kind, found: list[Work], timed: Callable[[Work], float], start: float) -> Iterator[Part]:
     for part in found:
         tokens = part.sampled or part.learned
-        yield Part(kind.name, kind.runs, part.name, part.steps, tokens, part.flops, timed(part), part.note)
+        at_server = part.policy.server is not None
+        note = ", ".join(
+            each for each in (part.note, "at its server: no time of ours" if at_server else "") if each
+        )
+        took = 0.0 if at_server else timed(part)
+        yield Part(kind.name, kind.runs, part.name, part.steps, tokens, part.flops, took, note, part.price)
     if start:
         yield Part(kind.name, kind.runs, "loading and saving", 1, 0.0, 0.0, start, "")
 
@@ -152,6 +206,7 @@ def _plan(
     warnings: list[str],
 ) -> Plan:
     hours = sum(part.runs * part.seconds for part in parts) * devices / 3600
+    priced = [part.runs * part.price for part in parts if part.price is not None]
     if experiment.sweep is not None and experiment.sweep.pruner != "none":
         basis += "; without what pruning saves"
     if experiment.sweep is not None and experiment.sweep.device_hours is not None:
@@ -166,4 +221,5 @@ def _plan(
         None if price is None else price * hours,
         basis,
         tuple(warnings),
+        None if not priced else sum(priced),
     )

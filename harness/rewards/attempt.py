@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evals.engine import Completion
-from evals.grading.verdict import Verdict
-from evals.tasks.task import Question
+from evals.graders.base import Verdict
+from evals.graders.reading import split_reasoning, without_tags
+from evals.task import Question
 
 THINK, END_THINK, ANSWER, END_ANSWER = "<think>", "</think>", "<answer>", "</answer>"
 
@@ -27,7 +28,7 @@ class Attempt:
 
     @property
     def tokens(self) -> int:
-        return len(self.completion.token_ids)
+        return self.completion.tokens or 0
 
     @property
     def truncated(self) -> bool:
@@ -42,5 +43,13 @@ class Attempt:
     @property
     def reasoning(self) -> str:
         """What was written before the end of the reasoning (before the answer, where that end is missing)."""
-        text = self.text.partition(END_THINK)[0].partition(ANSWER)[0]
-        return text.replace(THINK, "").strip()
+        reasoning, said = split_reasoning(self.text)
+        if said is None or not reasoning:
+            reasoning = self.text.partition(ANSWER)[0]
+        return without_tags(reasoning).strip()
+
+    @property
+    def said(self) -> str:
+        """What was written after the reasoning; "" where there is none, or it never ended."""
+        reasoning, said = split_reasoning(self.text)
+        return said if reasoning and said else ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evals.grading.extract import extract
-from evals.grading.normalize import canonical
-from harness.rewards.attempt import ANSWER, END_ANSWER, END_THINK, Attempt
+from evals.graders.extract import extract
+from evals.graders.math.normalize import canonical
+from harness.rewards.attempt import ANSWER, END_ANSWER, Attempt
 
 
 def consistency(attempt: Attempt) -> float | None:
@@ -14,7 +14,7 @@ def consistency(attempt: Attempt) -> float | None:
     form, not by algebra: 1/2 is not 0.5 here. Reasoning without a result, or a response without an answer,
     earns 0, so silence gains nothing.
     """
-    said = attempt.text.partition(END_THINK)[2]
+    said = attempt.said
     answer = extract(said).answer if said else None
     concluded = extract(attempt.reasoning).answer
     if answer is None or concluded is None or (ANSWER in said and END_ANSWER not in said):

@@ -1,46 +1,88 @@
-"""Reward functions of one's own: any Python function, named ``module:function``."""
+"""Reward functions of one's own: one completion must not end a run, all of them must."""
 
 from __future__ import annotations
 
-import importlib
+import logging
 import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.errors import JobError, UsageError
+from evals.base.errors import JobError, first_line
 from harness.rewards.attempt import Attempt
 
-
-def is_custom(name: str) -> bool:
-    return ":" in name
+log = logging.getLogger(__name__)
 
 
-def load_custom(name: str) -> Any:
-    """The function behind ``module:function``: takes an ``Attempt``, returns a number or None.
+class CustomReward:
+    """A function of one's own, and how it failed."""
 
-    Raises:
-        UsageError: the module cannot be imported, or has no such function.
-    """
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function, None)
-    except ImportError as error:
-        raise UsageError(f"rewards.{name}: {error}; the module must be on PYTHONPATH") from None
-    except ValueError:
-        raise UsageError(f"rewards.{name}: expected module:function") from None
-    if not callable(found):
-        raise UsageError(f"rewards.{name}: the module {module} has no function {function!r}")
+    def __init__(self, name: str, function: Callable[[Any], Any], whole_group: bool = False) -> None:
+        """``whole_group``: the function takes a group's attempts and returns a list, a value for each."""
+        self._name = name
+        self._function = function
+        self._whole_group = whole_group
+        self._calls = 0
+        self._failed: Counter[str] = Counter()  # since the step began
+        self._warned: set[str] = set()
 
-    def guarded(attempt: Attempt) -> float | None:
+    def __call__(self, group: Sequence[Attempt]) -> list[float | None]:
+        """One value per completion; None where the function returned that or failed."""
+        self._calls += len(group)
+        if not self._whole_group:
+            return [self._value(attempt) for attempt in group]
         try:
-            value = found(attempt)
-        except Exception as error:
+            values = list(self._function(group))
+            if len(values) != len(group):
+                raise ValueError(f"{len(values)} values for {len(group)} completions")
+        except Exception as error:  # whatever it is that a completion provoked
+            for attempt in group:
+                self._leave_out(attempt, type(error).__name__, f": {first_line(error)}")
+            return [None] * len(group)
+        return [self._number(attempt, value) for attempt, value in zip(group, values, strict=True)]
+
+    def begin_step(self) -> None:
+        """Counts from here on."""
+        self._calls = 0
+        self._failed.clear()
+
+    def end_step(self) -> None:
+        """Refuses a function that failed on every completion since ``begin_step``.
+
+        Raises:
+            JobError: it did: then the function is at fault, and a run on its None would learn nothing.
+        """
+        if self._calls and self._failed.total() == self._calls:
+            reason, _ = self._failed.most_common(1)[0]
             raise JobError(
-                f"rewards.{name}: {type(error).__name__} on question {attempt.question.id}: {error}"
-            ) from error
+                f"rewards.{self._name}: it failed on all {self._calls} completions of a step: {reason}"
+            )
+
+    def _value(self, attempt: Attempt) -> float | None:
+        try:
+            value = self._function(attempt)
+        except Exception as error:  # whatever it is that a completion provoked
+            self._leave_out(attempt, type(error).__name__, f": {first_line(error)}")
+            return None
+        return self._number(attempt, value)
+
+    def _number(self, attempt: Attempt, value: Any) -> float | None:
         if value is None:
             return None
-        if isinstance(value, bool | int | float) and math.isfinite(value):
-            return float(value)
-        raise JobError(f"rewards.{name}: returned {value!r} for question {attempt.question.id}, not a number")
+        try:
+            number = float(value) if isinstance(value, bool | int | float) else math.nan
+        except OverflowError:  # a whole number beyond all floats
+            number = math.inf
+        if math.isfinite(number):
+            return number
+        self._leave_out(attempt, "no finite number", f": it returned {value!r:.80}")
+        return None
 
-    return guarded
+    def _leave_out(self, attempt: Attempt, reason: str, detail: str) -> None:
+        self._failed[reason + detail] += 1
+        if reason not in self._warned:
+            self._warned.add(reason)
+            log.warning(
+                "rewards.%s: %s%s on question %s; the completion goes without its score (said once)",
+                *(self._name, reason, detail, attempt.question.id),
+            )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from evals.grading.judge_client import PAUSES
-from harness.rewards.asked import Asked
+from evals.base.http import PAUSES
 from harness.rewards.attempt import Attempt
+from harness.rewards.judge_cache import Allowance, Asked
 
 RUBRIC = "Is the response correct, helpful and clear, and its reasoning sound?"
 SCORING = """\
@@ -55,10 +55,12 @@ class JudgeReward:
         UsageError: no judge is named.
     """
 
-    def __init__(self, rubric: str = "", requests: int = 0, pauses: Sequence[float] = PAUSES) -> None:
-        """``requests``: how many times the judge is asked at most, 0 for as often as needed."""
+    def __init__(
+        self, rubric: str = "", allowance: Allowance | None = None, pauses: Sequence[float] = PAUSES
+    ) -> None:
+        """``allowance``: how often the judge may be asked; without one, as often as needed."""
         self._rubric = rubric or RUBRIC
-        self._asked = Asked(f"{SCORING}/{self._rubric}", _score, requests, pauses)
+        self._asked = Asked(f"{SCORING}/{self._rubric}", _score, allowance or Allowance(), pauses)
 
     def __call__(self, group: Sequence[Attempt]) -> list[float | None]:
         """One value per attempt."""
@@ -81,10 +83,12 @@ class PairwiseJudge:
         UsageError: no judge is named.
     """
 
-    def __init__(self, rubric: str = "", requests: int = 0, pauses: Sequence[float] = PAUSES) -> None:
-        """``requests``: how many times the judge is asked at most, 0 for as often as needed."""
+    def __init__(
+        self, rubric: str = "", allowance: Allowance | None = None, pauses: Sequence[float] = PAUSES
+    ) -> None:
+        """``allowance``: how often the judge may be asked; without one, as often as needed."""
         self._rubric = rubric or RUBRIC
-        self._asked = Asked(f"{DUEL}/{self._rubric}", _points, requests, pauses)
+        self._asked = Asked(f"{DUEL}/{self._rubric}", _points, allowance or Allowance(), pauses)
 
     def __call__(self, group: Sequence[Attempt]) -> list[float | None]:
         """One value per attempt, in {0, 1/4, 1/2, 3/4, 1}; None for the only one of its group."""

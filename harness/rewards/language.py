@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import regex
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from harness.rewards.attempt import Attempt
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 SCRIPTS = (
     "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Bengali", "Tamil", "Telugu", "Thai",
@@ -62,12 +65,14 @@ def language(attempt: Attempt) -> float | None:
     return mine / total if total else 1.0
 
 
+@lru_cache(maxsize=2**14)
 def detect(text: str) -> str | None:
     """The ISO 639-1 code of a text's language; None where that is doubtful, or the text too short."""
     words = COMMAND.sub(" ", text)
     if sum(1 for _ in WORD.finditer(words)) < WORDS:
         return None
-    found, probability = _identifier().classify(words)
+    whole = words.encode("utf-8", "replace").decode("utf-8")  # half a character has no bytes
+    found, probability = _identifier().classify(whole)
     return found if probability >= SURE else None
 
 
@@ -79,6 +84,8 @@ def _foreign(sentence: str, words: int, tongue: str | None) -> bool:
 
 @cache
 def _identifier() -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(LANGUAGES)
     return identifier

@@ -1,4 +1,4 @@
-"""Is the right answer reached in few tokens? And: is the response about to hit the limit?"""
+"""Is the right answer reached in few tokens?"""
 
 from __future__ import annotations
 
@@ -14,14 +14,3 @@ def length(attempt: Attempt) -> float | None:
     if attempt.verdict.status == "grader_error":
         return None
     return 1 - attempt.tokens / attempt.max_tokens if attempt.verdict.correct else 0.0
-
-
-def overlong(attempt: Attempt) -> float | None:
-    """0 up to ``overlong_buffer`` tokens before ``max_tokens``, then falling linearly to -1 at the limit.
-
-    DAPO (eq. 13). In [-1, 0]; right or wrong does not matter.
-    """
-    if attempt.overlong_buffer == 0:
-        return 0.0
-    free = attempt.max_tokens - attempt.overlong_buffer
-    return 0.0 - min(1.0, max(0.0, (attempt.tokens - free) / attempt.overlong_buffer))

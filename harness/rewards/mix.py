@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 
+from evals.base.errors import UsageError
 from harness.config import RewardTerm
-from harness.errors import UsageError
-from harness.rewards.accuracy import accuracy
 from harness.rewards.attempt import Attempt
-from harness.rewards.consistency import consistency
-from harness.rewards.cosine import cosine
-from harness.rewards.custom import is_custom, load_custom
-from harness.rewards.format import format
-from harness.rewards.judge import JudgeReward, PairwiseJudge
-from harness.rewards.language import language
-from harness.rewards.length import length, overlong
-from harness.rewards.model import RewardModel
-from harness.rewards.repetition import repetition
+from harness.rewards.custom import CustomReward
+from harness.rewards.registry import JUDGE, REWARD_MODEL, GroupReward, function_of, load, make_reward, names
 
-Reward = Callable[[Attempt], float | None]
-GroupReward = Callable[[Sequence[Attempt]], Sequence[float | None]]
 Weights = Mapping[str, float | RewardTerm]
 
-REWARDS: Mapping[str, Reward] = {
-    "accuracy": accuracy,
-    "format": format,
-    "length": length,
-    "language": language,
-    "overlong": overlong,
-    "cosine": cosine,
-    "repetition": repetition,
-    "consistency": consistency,
-}
-REWARD_MODEL, JUDGE = "reward_model", "judge"
 STD_EPSILON = 1e-4
 """Added to a group's standard deviation under ``normalize`` (TRL's value)."""
 
@@ -60,8 +40,22 @@ class Mix:
     terms: Mapping[str, RewardTerm]
     functions: Mapping[str, GroupReward]
 
+    def score_step(self, groups: Sequence[Sequence[Attempt]], step: int = 1) -> list[list[Score]]:
+        """``score`` for each of a step's groups (in a job of several processes: of this one's share).
+
+        Raises:
+            JobError: a function of one's own failed on every completion.
+        """
+        own = [function for function in self.functions.values() if isinstance(function, CustomReward)]
+        for function in own:
+            function.begin_step()
+        scores = [self.score(group, step) for group in groups]
+        for function in own:
+            function.end_step()
+        return scores
+
     def score(self, group: Sequence[Attempt], step: int = 1) -> list[Score]:
-        """One score per completion of a group, in order, with the weights of training step ``step``."""
+        """One score per completion of a group, in order, with the weights of the stage's step ``step``."""
         parts = {name: list(function(group)) for name, function in self.functions.items()}
         counted = [
             [value if value is None else weight * value for value in _shaped(term, parts, name)]
@@ -99,57 +93,42 @@ def _standardised(values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None else (value - mean) / scale for value in values]
 
 
-def _each(reward: Reward) -> GroupReward:
-    return lambda group: [reward(attempt) for attempt in group]
-
-
-def names() -> list[str]:
-    """The reward functions that an experiment can name, besides ``module:function``."""
-    return [*REWARDS, REWARD_MODEL, JUDGE]
-
-
 def check_names(weights: Weights) -> None:
     """Refuses a mix that cannot work, before anything is loaded.
 
     Raises:
-        UsageError: a name that is no reward function, a weight that is no finite number, no weight at all, or
-            a gate that is not in the mix.
+        UsageError: a name that is no reward function, settings that it does not take, a weight that is no
+            finite number, no weight at all, or a gate that is not in the mix.
     """
-    accepted = f"{', '.join(names())}, or module:function for one of your own"
     for name, entry in weights.items():
+        if not isinstance(entry, RewardTerm) and not math.isfinite(entry):
+            raise UsageError(f"rewards.{name}: the weight must be a finite number, got {entry}")
         term = RewardTerm.of(entry)
-        if is_custom(name):
-            load_custom(name)
-        elif name not in names():
-            raise UsageError(f"rewards.{name}: no such reward function; accepted: {accepted}")
-        if not math.isfinite(term.weight):
-            raise UsageError(f"rewards.{name}: the weight must be a finite number, got {term.weight}")
+        function = function_of(name, term)
+        if function not in (REWARD_MODEL, JUDGE):
+            load(name, term)
+        elif term.settings:
+            raise UsageError(f"rewards.{name}.settings: {function} takes its settings beside its weight")
         if term.when and term.when not in weights:
             raise UsageError(
                 f"rewards.{name}.when: {term.when!r} is not in the mix; accepted: {', '.join(weights)}"
             )
-        if (name == REWARD_MODEL) != bool(term.model):
+        if (function == REWARD_MODEL) != bool(term.model):
             raise UsageError(f"rewards.{name}.model: {REWARD_MODEL} needs it, and no other function takes it")
-        if name != JUDGE and (term.rubric or term.requests or term.pairwise):
+        if function != JUDGE and (term.rubric or term.requests or term.pairwise):
             raise UsageError(f"rewards.{name}: rubric, requests and pairwise are for the reward {JUDGE!r}")
     if not any(RewardTerm.of(entry).counts for entry in weights.values()):
-        raise UsageError(f"rewards: at least one weight must differ from 0; functions: {accepted}")
+        raise UsageError(f"rewards: at least one weight must differ from 0; functions: {', '.join(names())}")
 
 
-def make_mix(weights: Weights) -> Mix:
+def make_mix(weights: Weights, judge_requests: Path | None = None) -> Mix:
     """The mix of an experiment's ``[stages.rewards]`` table.
+
+    ``judge_requests`` is where the requests to a judge are counted, for all processes and launches together.
 
     Raises:
         UsageError: as ``check_names``.
     """
     check_names(weights)
     terms = {name: RewardTerm.of(entry) for name, entry in weights.items()}
-    return Mix(terms, {name: _function(name, term) for name, term in terms.items()})
-
-
-def _function(name: str, term: RewardTerm) -> GroupReward:
-    if name == REWARD_MODEL:
-        return RewardModel(term.model)
-    if name == JUDGE:
-        return (PairwiseJudge if term.pairwise else JudgeReward)(term.rubric, term.requests)
-    return _each(load_custom(name) if is_custom(name) else REWARDS[name])
+    return Mix(terms, {name: make_reward(name, term, judge_requests) for name, term in terms.items()})

@@ -2,21 +2,24 @@
 
     JOB/experiment.toml          what every attempt runs (a job is a trial or a confirmation)
     JOB/pruned.json              the dispatcher's decision to end the job, and at which step
-    JOB/attempt-M/attempt.json   token, slot, when it was launched, and how it ended
+    JOB/attempt-M/attempt.json   token, slot, when it was launched, how long it took, and how it ended
     JOB/attempt-M/stop           written by the dispatcher: the reason why the run shall end now
     JOB/attempt-M/log.txt        what the process printed
     JOB/attempt-M/...            the run's own files
 
-Attempt M+1 continues attempt M: it gets M's checkpoints (renamed, not copied) and a copy of M's metrics,
-which the run itself cuts back to the checkpoint. Since the checkpoints are gone from M's folder, a process of
-attempt M that is still alive somewhere can no longer do harm. ``attempt.json`` is written last: a folder
-without it was never launched, and its preparation is simply done again.
+Attempt M+1 continues attempt M: it gets M's checkpoints and what M has sampled, for benchmarks and for data
+sets (renamed, not copied), and a copy of M's metrics, which the run itself cuts back to the checkpoint. Since
+the checkpoints are gone from M's folder, a process of attempt M that is still alive somewhere can no longer
+do harm. ``attempt.json`` is written last: a folder without it was never launched, and its preparation is
+simply done again. That mends one that was damaged, too.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
+import os
 import re
 import shutil
 import time
@@ -24,14 +27,17 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import filelock
 
-from harness import files
-from harness.errors import UsageError
-from harness.run import lock_folder
-from harness.sweep.study import Evaluation
+from evals.base import io
+from evals.base.errors import DamagedFileError, UsageError
+from harness.sweep.evaluation import Evaluation
+from harness.train.heartbeat import ALIVE
+from harness.train.run_dir import lock_folder
+
+log = logging.getLogger(__name__)
 
 Outcome = Literal["done", "pruned", "failed", "died", "interrupted"]
 """How a launch ended. ``failed``: the run says so; ``died``: the process ended, or hung, without a word;
@@ -39,7 +45,10 @@ Outcome = Literal["done", "pruned", "failed", "died", "interrupted"]
 
 LAST_STEPS = 10
 """Steps over which a training metric is averaged to say where it ended."""
-CARRIED = ("metrics.jsonl", "samples.jsonl")
+COPIED = ("metrics.jsonl", "samples.jsonl")
+"""What the next attempt gets a copy of, where there is a checkpoint to go on from."""
+MOVED = ("data", "evals")
+"""What was sampled: it belongs to the policy that it names, and is no more to be done again than a step."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,17 @@ class Pruned:
     reason: str
 
     def write(self, job: Path) -> None:
-        files.write_json(job / "pruned.json", asdict(self))
+        io.write_json(job / "pruned.json", asdict(self))
 
     @classmethod
     def read(cls, job: Path) -> Pruned | None:
         path = job / "pruned.json"
-        return cls(**files.read_json(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return io.read_as(path, cls)
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{error}; delete it, and its trial goes on") from None
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,8 @@ class Attempt:
     """The newest checkpoint when it ended."""
     devices: float = 1.0
     """What a second of it costs, in device-seconds."""
+    took: float | None = None
+    """Seconds from its beginning to its end by the monotonic clock; None while nobody saw it end."""
 
     @property
     def progressed(self) -> bool:
@@ -86,30 +102,46 @@ class Attempt:
     def write(self) -> None:
         row = asdict(self)
         del row["folder"]
-        files.write_json(self.folder / "attempt.json", row)
+        io.write_json(self.folder / "attempt.json", row)
 
-    def end(self, outcome: Outcome, reason: str, now: float) -> Attempt:
-        """Records how it ended."""
+    @property
+    def seconds(self) -> float:
+        """How long it took; 0 where nobody saw it end."""
+        if self.took is not None:
+            return self.took
+        return 0.0 if self.ended is None else max(0.0, self.ended - self.launched)
+
+    def seconds_so_far(self, now: float) -> float:
+        """The same; of one that nobody saw end, up to its last sign of life before ``now``."""
+        if self.ended is not None:
+            return self.seconds
+        return max(0.0, min(now, last_activity(self.folder)) - self.launched)
+
+    def end(self, outcome: Outcome, reason: str, now: float, took: float | None = None) -> Attempt:
+        """Records how it ended, and after how many seconds (by default as the wall clock has it)."""
         ended = replace(
             self,
             outcome=outcome,
             reason=reason,
             ended=now,
+            took=took,
             reached=max(newest_checkpoint(self.folder), self.start),
         )
         ended.write()
         return ended
 
     def ask_to_stop(self, reason: str) -> None:
-        files.write_text(self.folder / "stop", reason)
+        io.write_text(self.folder / "stop", reason)
 
 
 def attempts_of(job: Path) -> list[Attempt]:
     """The launches of a job, oldest first."""
     found = []
     for path in job.glob("attempt-*/attempt.json"):
-        row = files.read_json(path)
-        found.append(Attempt(folder=path.parent, **row))
+        try:
+            found.append(io.read_as(path, Attempt, folder=path.parent))
+        except DamagedFileError as error:
+            log.warning("%s; this launch is prepared again, and what it took is not counted", error)
     return sorted(found, key=lambda attempt: attempt.number)
 
 
@@ -122,7 +154,12 @@ def prepare(job: Path, slot: int, now: float, devices: float = 1.0) -> Attempt:
     before = attempts_of(job)
     number = before[-1].number + 1 if before else 1
     folder = job / f"attempt-{number}"
+    again = folder.exists()  # cut short, or its attempt.json is damaged: then it may be at work
     folder.mkdir(parents=True, exist_ok=True)
+    if again:
+        _lock_dead(folder).release()
+        for name in ("stop", "fence", "process"):
+            (folder / name).unlink(missing_ok=True)
     if before:
         lock = _lock_dead(before[-1].folder)
         try:
@@ -147,18 +184,18 @@ def _lock_dead(folder: Path, patience: int = 50) -> filelock.BaseFileLock:
 
 
 def _carry(old: Path, new: Path) -> None:
-    if (old / "data").exists() and not (new / "data").exists():  # what reject stages sampled and kept
-        (old / "data").rename(new / "data")
-    if newest_checkpoint(old) < 0 and newest_checkpoint(new) < 0:
-        return
-    for name in CARRIED:
+    for name in MOVED:
+        if (old / name).exists() and not (new / name).exists():
+            (old / name).rename(new / name)
+    if newest_checkpoint(old) < 0 or (new / "checkpoints").exists():
+        return  # nothing to go on from; or it was carried (checkpoints go last), and the run went on from it
+    for name in COPIED:
         if (old / name).exists():
             aside = new / f".{name}.tmp"
             shutil.copyfile(old / name, aside)
             aside.replace(new / name)
-    if (old / "checkpoints").exists() and not (new / "checkpoints").exists():
-        (old / "checkpoints").rename(new / "checkpoints")
-        files.sync_folder(new)
+    (old / "checkpoints").rename(new / "checkpoints")
+    io.sync_folder(new)
 
 
 def newest_checkpoint(run: Path) -> int:
@@ -171,7 +208,7 @@ def newest_checkpoint(run: Path) -> int:
     return max(steps, default=-1)
 
 
-def hopeless(attempts: list[Attempt], max_attempts: int) -> str | None:
+def hopeless(attempts: Sequence[Attempt], max_attempts: int) -> str | None:
     """Why a job shall not be launched again; None where it may.
 
     A launch that fails or dies is a strike. One that left a newer checkpoint clears those before it; one that
@@ -191,15 +228,32 @@ def hopeless(attempts: list[Attempt], max_attempts: int) -> str | None:
     return same[0] if len(same) == 2 and same[0] == same[1] else None
 
 
-def seconds(attempts: list[Attempt]) -> float:
+def seconds(attempts: Sequence[Attempt]) -> float:
     """Process seconds of all launches: those that failed or were pruned count like the others."""
-    return sum(max(0.0, a.ended - a.launched) for a in attempts if a.ended is not None)
+    return sum(attempt.seconds for attempt in attempts)
+
+
+def device_seconds(attempts: Sequence[Attempt]) -> float:
+    """The same in device-seconds, each launch on the devices that it had."""
+    return sum(attempt.devices * attempt.seconds for attempt in attempts)
 
 
 def last_activity(folder: Path) -> float:
-    """When the run last wrote something, in seconds since the epoch."""
-    paths = [folder / name for name in ("attempt.json", "metrics.jsonl", "log.txt", "status.json")]
-    return max(path.stat().st_mtime for path in paths if path.exists())
+    """When the run last gave a sign of life, in seconds since the epoch."""
+    paths = [folder / name for name in ("attempt.json", "metrics.jsonl", "log.txt", "status.json", ALIVE)]
+    return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
+
+def newest_change(folder: Path) -> int:
+    """When anything below the folder was last written, in nanoseconds since the epoch; 0 for nothing."""
+    newest = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                newest = max(newest, os.stat(os.path.join(place, name)).st_mtime_ns)
+            except OSError:  # gone since it was listed
+                continue
+    return newest
 
 
 class Progress:
@@ -213,6 +267,8 @@ class Progress:
         self.history: dict[int, Evaluation] = {}
         self.step = -1
         self.names: set[str] = set()
+        self.dev_seconds: float | None = None
+        """What its last evaluation of the dev questions took."""
         self.missing: int | None = None
         """The step of the newest line whose objective was no number, if no good one followed."""
         self._place: tuple[int, int] = (-1, 0)
@@ -254,21 +310,23 @@ class Progress:
 
     def _take(self, line: bytes) -> None:
         try:
-            row: dict[str, Any] = json.loads(line)
-        except ValueError:  # a line that a kill cut short, with others appended behind it
-            return
+            row = json.loads(line)
+            step = int(row["step"])
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return  # a line that a kill cut short, with others appended behind it, or that was damaged
         self.names.update(row)
-        self.step = max(self.step, int(row["step"]))
+        self.dev_seconds = io.number(row.get("seconds/dev")) or self.dev_seconds
+        self.step = max(self.step, step)
         for name, values in self.watched.items():
-            if row.get(name) is not None:
-                values[row["step"]] = float(row[name])
+            if (number := io.number(row.get(name))) is not None:
+                values[step] = number
         if self.objective not in row:
             return
-        value = row[self.objective]
+        value = io.number(row[self.objective])
         if value is None:
-            self.missing = row["step"]
+            self.missing = step
             return
         self.missing = None
         group = self.objective.rpartition("/")[0]
-        stderr = row.get(f"{group}/stderr") if group else None
-        self.history[row["step"]] = Evaluation(row["step"], float(value), float(stderr or 0.0))
+        stderr = io.number(row.get(f"{group}/stderr")) if group else None
+        self.history[step] = Evaluation(step, value, stderr or 0.0)

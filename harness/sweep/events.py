@@ -41,3 +41,7 @@ class Event:
     value: float | None = None
     stderr: float | None = None
     reason: str = ""
+    dev_seconds: float | None = None
+    """What the run's last evaluation of the dev questions took."""
+    job: str = ""
+    """The run's folder in the sweep's: trials/3, confirm/trial-3/seed-1."""

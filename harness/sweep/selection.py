@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import integrate, special
 
-from harness.config import Experiment, validate
-from harness.sweep.study import Evaluation
+from evals.base.errors import UsageError
+from harness.config import Experiment, confirmed_stage, validate
+from harness.sweep.evaluation import Evaluation
+from harness.sweep.summary import Chosen, Figure, Fresh, Improvement, Selection, Trial
 
 CONFIRM_SEED_OFFSET = 1000
 
@@ -36,23 +37,18 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the best trials, an entry of the summary's ``trials``, and its fresh trainings."""
+    """One of the best trials, and its fresh trainings."""
 
-    trial: dict[str, Any]
+    trial: Trial
     confirmations: Sequence[Confirmation]
 
 
 @dataclass(frozen=True)
-class Improvement:
-    """Confirmed value minus base value (base minus confirmed where less is better), with its 95% interval."""
+class Selected:
+    """The summary's ``winner`` and ``selection``."""
 
-    value: float
-    stderr: float
-    ci95: tuple[float, float]
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.ci95[0] > 0
+    winner: Chosen | None
+    selection: Selection
 
 
 def expected_luck(trials: int, stderr: float) -> float:
@@ -90,23 +86,30 @@ def improvement(
     gain = (float(values.mean()) - base.value) * (1 if maximize else -1)
     stderr = math.sqrt(variance)
     reach = float(quantile) * stderr
-    return Improvement(gain, stderr, (gain - reach, gain + reach))
+    return Improvement(value=gain, stderr=stderr, ci95=(gain - reach, gain + reach))
 
 
 def confirmation_experiment(experiment: Experiment, chosen: Experiment, place: int) -> Experiment:
-    """The winner's settings with the ``place``-th fresh seed, and the sweep's ``confirm_steps``."""
+    """The winner's settings with the ``place``-th fresh seed, and the sweep's ``confirm_steps``.
+
+    Raises:
+        UsageError: no stage has steps to set, or the schema refuses so many.
+    """
     assert experiment.sweep is not None
     raw = chosen.model_dump(mode="json", exclude_none=True)
     raw["seed"] = experiment.seed + CONFIRM_SEED_OFFSET + place
     raw["name"] = f"{experiment.name}-confirm-{place}"
     if experiment.sweep.confirm_steps is not None:
-        raw["stages"][-1]["steps"] = experiment.sweep.confirm_steps
+        stage = confirmed_stage(raw["stages"])
+        if stage is None:
+            raise UsageError("sweep.confirm_steps: no stage trains, so none has steps to set")
+        stage["steps"] = experiment.sweep.confirm_steps
     return validate(raw, where="sweep.confirm_steps")
 
 
 def verdict(
     candidates: Sequence[Candidate], wanted: int, complete: int, maximize: bool, out_of_bounds: int = 0
-) -> dict[str, Any]:
+) -> Selected:
     """The ``selection`` and ``winner`` entries of the summary.
 
     Of several candidates the one with the best mean over its fresh trainings is judged.
@@ -121,26 +124,24 @@ def verdict(
     if not candidates:
         why = f"none of the {out_of_bounds} complete trials keeps within the constraints"
         why = why if out_of_bounds else "no trial came to its end"
-        return {"winner": None, "selection": {"verdict": f"No winner: {why}."}}
+        return Selected(None, Selection(verdict=f"No winner: {why}."))
     sign = 1 if maximize else -1
     tried = [each for each in candidates if each.confirmations]
     judged = max(tried, key=lambda each: sign * _confirmed(each), default=candidates[0])
     fresh, trial = judged.confirmations, judged.trial
     base = _base(judged)
     gain = improvement(fresh, base, maximize, len(candidates)) if fresh and base is not None else None
-    won, sentence = _sentence(trial["number"], gain, len(fresh), wanted, len(candidates))
+    won, sentence = _sentence(trial.number, gain, len(fresh), wanted, len(candidates))
     entry = _entry(judged)
-    return {
-        "winner": entry if won else None,
-        "selection": {
-            "candidate": entry,
-            "others": [_entry(each) for each in candidates if each is not judged],
-            "complete_trials": complete,
-            "expected_luck": expected_luck(complete, trial["history"][-1]["stderr"]),
-            "improvement": None if gain is None else {**asdict(gain), "ci95": list(gain.ci95)},
-            "verdict": sentence,
-        },
-    }
+    chosen = Selection(
+        verdict=sentence,
+        candidate=entry,
+        others=tuple(_entry(each) for each in candidates if each is not judged),
+        complete_trials=complete,
+        expected_luck=expected_luck(complete, trial.history[-1].stderr),
+        improvement=gain,
+    )
+    return Selected(entry if won else None, chosen)
 
 
 def _confirmed(candidate: Candidate) -> float:
@@ -152,24 +153,27 @@ def _base(candidate: Candidate) -> Evaluation | None:
     bases = [c.base for c in candidate.confirmations if c.base is not None]
     if bases:
         return _mean(bases)
-    history = candidate.trial["history"]
-    return Evaluation(**history[0]) if history[0]["step"] == 0 and len(history) > 1 else None
+    history = candidate.trial.history
+    return history[0] if history[0].step == 0 and len(history) > 1 else None
 
 
-def _entry(candidate: Candidate) -> dict[str, Any]:
+def _entry(candidate: Candidate) -> Chosen:
     """A candidate as the summary has it."""
     trial, base = candidate.trial, _base(candidate)
-    final = trial["history"][-1]
-    return {
-        "trial": trial["number"],
-        "params": trial["params"],
-        "selection": {"value": final["value"], "stderr": final["stderr"]},
-        "base": None if base is None else {"value": base.value, "stderr": base.stderr},
-        "confirmation": [
-            {"seed": c.seed, "run": c.run, "value": c.final.value, "stderr": c.final.stderr}
+    return Chosen(
+        trial=trial.number,
+        params=trial.params,
+        selection=_figure(trial.history[-1]),
+        base=None if base is None else _figure(base),
+        confirmation=tuple(
+            Fresh(seed=c.seed, run=c.run, value=c.final.value, stderr=c.final.stderr)
             for c in candidate.confirmations
-        ],
-    }
+        ),
+    )
+
+
+def _figure(evaluation: Evaluation) -> Figure:
+    return Figure(value=evaluation.value, stderr=evaluation.stderr)
 
 
 def _sentence(

@@ -25,10 +25,10 @@ from typing import get_args
 import numpy as np
 
 from harness.config import Sweep
-from harness.sweep.curve import Curve
-from harness.sweep.pruning import Rule
-from harness.sweep.study import Evaluation
-from harness.sweep.view import lag_of
+from harness.sweep.evaluation import Evaluation
+from harness.sweep.forecast import Curve
+from harness.sweep.history import lag_of
+from harness.sweep.pruners import Rule
 
 PACE_SPREAD = 0.35
 """The standard deviation of the logarithm of a trial's time per step."""

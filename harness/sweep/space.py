@@ -26,8 +26,9 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from evals.base.errors import UsageError
 from harness.config import Experiment, set_key, validate
-from harness.errors import UsageError
+from harness.config.keys import split_key
 
 Params = dict[str, Any]
 """Key -> sampled value; a table among the choices goes by its label."""
@@ -74,6 +75,8 @@ class Space:
     """The settings that a sweep searches; those that others depend on come first."""
 
     settings: tuple[Setting, ...]
+    where: str = "sweep.space"
+    """The table that it was read from."""
 
     def suggest(self, trial: optuna.Trial, experiment: Experiment) -> Params:
         """Asks Optuna for every setting that is active; what the trial already holds stays as it is."""
@@ -94,7 +97,8 @@ class Space:
         return params
 
     def apply(self, experiment: Experiment, params: Params, name: str | None = None) -> Experiment:
-        """The experiment that one trial runs: no sweep of its own, no benchmarks, and the sampled settings.
+        """The experiment that one trial runs: no sweep of its own, no benchmarks at its end, and the sampled
+        settings. A stage that evaluates in between keeps its benchmarks, those of ``[eval]`` by default.
 
         Raises:
             UsageError: the schema refuses the combination.
@@ -103,12 +107,15 @@ class Space:
         raw.pop("sweep", None)
         raw["name"] = name or experiment.name
         raw["sweep_of"] = experiment.name
+        for stage in raw["stages"]:
+            if stage["kind"] == "evaluate" and not stage["benchmarks"]:
+                stage["benchmarks"] = raw["eval"]["benchmarks"]
         raw["eval"]["benchmarks"] = []
         for setting in self.settings:
             if setting.key in params:
                 _set(raw, setting.key, setting.value(params[setting.key]))
         shown = ", ".join(f"{key} = {value}" for key, value in params.items())
-        return validate(raw, where=f"sweep.space with {shown}" if params else "experiment")
+        return validate(raw, where=f"{self.where} with {shown}" if params else "experiment")
 
     def nearest(self, experiment: Experiment) -> Params:
         """The experiment's own settings as a point of the space, as far as the space holds them.
@@ -163,11 +170,29 @@ class Space:
         """
         raw = _raw(experiment)
         for setting in self.settings:
-            parents = self._parents(setting, raw)
-            for candidate in setting.candidates() if parents is not None else []:
-                self.apply(experiment, {**(parents or {}), setting.key: candidate})
+            for _ in self._one_by_one(setting, experiment, raw):
+                pass
         for params in self._some_combinations(raw):
             self.apply(experiment, params)
+
+    def chosen(self, experiment: Experiment) -> Iterator[Experiment]:
+        """The trials at every single choice: a name or a path among them may lead nowhere, a number cannot.
+
+        Raises:
+            UsageError: the schema refuses one.
+        """
+        raw = _raw(experiment)
+        for setting in self.settings:
+            if setting.values:
+                yield from self._one_by_one(setting, experiment, raw)
+
+    def _one_by_one(
+        self, setting: Setting, experiment: Experiment, raw: dict[str, Any]
+    ) -> Iterator[Experiment]:
+        """Trials with each candidate of one setting, everything else as the experiment has it."""
+        parents = self._parents(setting, raw)
+        for candidate in setting.candidates() if parents is not None else []:
+            yield self.apply(experiment, {**(parents or {}), setting.key: candidate})
 
     def by_key(self, key: str) -> Setting | None:
         return next((s for s in self.settings if s.key == key), None)
@@ -218,12 +243,19 @@ class Space:
         return params
 
 
-def parse_space(table: Mapping[str, Any]) -> Space:
-    """The space in ``[sweep.space]``.
+def parse_space(table: Mapping[str, Any], where: str = "sweep.space") -> Space:
+    """The space in ``[sweep.space]``, or in the table ``where``.
 
     Raises:
         UsageError: an entry that is neither a list of choices nor a range, or ``when`` in a circle.
     """
+    try:
+        return Space(_in_order(table), where)
+    except UsageError as error:
+        raise UsageError(str(error).replace("sweep.space", where, 1)) from None
+
+
+def _in_order(table: Mapping[str, Any]) -> tuple[Setting, ...]:
     if not table:
         raise UsageError("sweep.space is empty: name at least one setting to search")
     settings = {key: _parse_setting(key, value) for key, value in table.items()}
@@ -236,7 +268,7 @@ def parse_space(table: Mapping[str, Any]) -> Space:
         ordered += ready
         for setting in ready:
             del waiting[setting.key]
-    return Space(tuple(ordered))
+    return tuple(ordered)
 
 
 def _parse_setting(key: str, value: Any) -> Setting:
@@ -351,9 +383,11 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
 
 def _get(raw: dict[str, Any], key: str) -> Any:
     """The value at a dotted key of a raw experiment; None where there is none."""
-    head, *rest = key.split(".")
+    head, *rest = split_key(key)
     value: Any = _stage(raw, head) or raw.get(head)
     for part in rest:
+        if part == "kind" and isinstance(value, str):  # a choice without settings is its name alone
+            continue
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 

@@ -2,59 +2,94 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import logging
+import time
 from pathlib import Path
-from typing import Any
 
-from harness import files
+from evals.base.errors import DamagedFileError, UsageError
 from harness.config import read_experiment
-from harness.errors import UsageError
 from harness.sweep import attempts
 from harness.sweep.attempts import Progress
-from harness.sweep.ledger import ledger
+from harness.sweep.costs import Total, ledger
+from harness.sweep.summary import SUMMARY, Summary, Trial
+
+log = logging.getLogger(__name__)
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """The summary of the sweep in ``folder``, its running trials as they are at this moment.
+class TrialStatus(Trial):
+    """A trial; ``step`` is the last that it logged, where the summary does not have it yet."""
+
+    step: int | None = None
+
+
+class SweepStatus(Summary):
+    """The summary of a sweep, its running trials as they are at this moment, and the cost so far."""
+
+    trials: tuple[TrialStatus, ...] = ()
+    cost: Total = Total()
+
+
+def read_summary(folder: Path) -> SweepStatus:
+    """How the sweep in ``folder`` stands.
 
     The dispatcher writes summary.json when trials end; what goes on between is in the trials' own folders.
 
     Raises:
-        UsageError: there is no sweep in the folder.
+        UsageError: there is no sweep in the folder, or a newer version of this program wrote it.
     """
     if not (folder / "experiment.toml").exists():
         raise UsageError(f"{folder}: holds no sweep (no experiment.toml); name a folder that `sweep` wrote")
     sweep = read_experiment([folder / "experiment.toml"]).sweep
     if sweep is None:
         raise UsageError(f"{folder}: holds a run, not a sweep: its experiment has no [sweep] table")
-    path = folder / "summary.json"
-    empty = {"objective": sweep.objectives[0], "planned": sweep.trials, "trials": [], "winner": None}
-    summary: dict[str, Any] = files.read_json(path) if path.exists() else empty
-    rows = {row["number"]: row for row in summary["trials"] if row["state"] != "running"}
+    summary = _written(folder / SUMMARY) or SweepStatus()
+    trials = {trial.number: trial for trial in summary.trials if trial.state != "running"}
     for job in (folder / "trials").glob("*/experiment.toml"):
-        number = int(job.parent.name)
-        if number not in rows:
-            rows[number] = _from_folder(job.parent, number, sweep.objectives[0])
-    cost = ledger(folder, sweep.device_hour_price)["total"]
-    return {**summary, "trials": [rows[number] for number in sorted(rows)], "cost": cost}
+        if job.parent.name.isdigit() and (number := int(job.parent.name)) not in trials:
+            trials[number] = _from_folder(job.parent, number, sweep.objectives[0])
+    return summary.model_copy(
+        update={
+            "objective": sweep.objectives[0],
+            "planned": summary.planned or sweep.trials,
+            "trials": tuple(trials[number] for number in sorted(trials)),
+            "winner": summary.winner,
+            "cost": ledger(folder, sweep.device_hour_price).total,
+        }
+    )
 
 
-def _from_folder(job: Path, number: int, objective: str) -> dict[str, Any]:
+def _written(path: Path) -> SweepStatus | None:
+    """The dispatcher's summary, where it can be read: else all is as the trials' folders have it."""
+    if not path.exists():
+        return None
+    try:
+        return SweepStatus.read(path)
+    except DamagedFileError as error:
+        log.warning("%s; shown is what the trials' folders hold, and the sweep writes it anew", error)
+        return None
+
+
+def _from_folder(job: Path, number: int, objective: str) -> TrialStatus:
     """A trial that the summary does not have yet."""
     launched = attempts.attempts_of(job)
-    row: dict[str, Any] = {"number": number, "state": "running", "value": None, "stderr": None, "reason": ""}
-    row |= {"attempts": len(launched), "seconds": attempts.seconds(launched), "step": None, "history": []}
+    trial = TrialStatus(
+        number=number, state="running", value=None, stderr=None, reason="", attempts=len(launched),
+        seconds=attempts.seconds(launched), step=None, history=(),
+    )  # fmt: skip
     if not launched:
-        return row
+        return trial
     last = launched[-1]
     progress = Progress(last.folder / "metrics.jsonl", objective)
     progress.refresh()
     history = sorted(progress.history.values(), key=lambda e: e.step)
-    row |= {"step": max(progress.step, 0), "history": [asdict(evaluation) for evaluation in history]}
+    found: dict[str, object] = {"step": max(progress.step, 0), "history": tuple(history)}
     if history:
-        row |= {"value": history[-1].value, "stderr": history[-1].stderr}
-    if last.outcome in ("done", "pruned"):
-        row |= {"state": "complete" if last.outcome == "done" else "pruned", "reason": last.reason}
+        found |= {"value": history[-1].value, "stderr": history[-1].stderr}
+    decided = attempts.Pruned.read(job)
+    if decided is not None and last.ended is not None:  # it stands, though the run may have come to its end
+        found |= {"state": "pruned", "reason": decided.reason}
+    elif last.outcome in ("done", "pruned"):
+        found |= {"state": "complete" if last.outcome == "done" else "pruned", "reason": last.reason}
     elif last.ended is None:
-        row["seconds"] += max(0.0, attempts.last_activity(last.folder) - last.launched)
-    return row
+        found |= {"seconds": trial.seconds + last.seconds_so_far(time.time())}
+    return trial.model_copy(update=found)

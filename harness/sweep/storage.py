@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import optuna
+from alembic.util import CommandError
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from harness.errors import UsageError, first_line
+from evals.base.errors import UsageError, first_line
+from evals.base.secrets import MASK, mask
+
+EXAMPLE = "postgresql+psycopg://USER@HOST:5432/DATABASE"
 
 
 def open_storage(storage: str) -> optuna.storages.RDBStorage:
     """The storage at an SQLAlchemy address.
 
     Raises:
-        UsageError: it does not answer, or there is no driver for it.
+        UsageError: it is no address, does not answer, is damaged, or there is no driver for it.
     """
+    shown = mask(storage)
     try:
-        _make_whole(make_url(storage))
+        address = make_url(storage)
+    except ArgumentError:
+        raise UsageError(f"storage {shown} is no address such as {EXAMPLE}") from None
+    except ValueError:  # the one part that has to be a number
+        raise UsageError(f"storage {shown}: its port is no number, unlike that of {EXAMPLE}") from None
+    try:
+        _make_whole(address)
         opened = optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
         if opened.engine.dialect.name == "sqlite":
             event.listen(opened.engine, "connect", _write_ahead)
             opened.engine.dispose()  # later connections are made so
         return opened
-    except (SQLAlchemyError, ImportError, ValueError, optuna.exceptions.StorageInternalError) as error:
-        raise UsageError(
-            f"storage {_without_password(storage)} cannot be opened: {first_line(error)}"
-        ) from None
+    except (
+        *(SQLAlchemyError, ImportError, ValueError, TypeError, OSError),
+        *(optuna.exceptions.StorageInternalError, CommandError, RuntimeError),
+    ) as error:
+        raise UsageError(f"storage {shown} cannot be opened: {said(error, storage)}") from None
+
+
+def said(error: BaseException, storage: str) -> str:
+    """What an error of the storage says, in one line, without the password wherever it quotes it."""
+    text = mask(first_line(error))
+    try:
+        address = make_url(storage)
+        secrets = [str(address.password or ""), *map(str, address.query.values())]
+    except (ArgumentError, ValueError):
+        secrets = []
+    for secret in filter(None, secrets):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether an SQLite file has no sense any more, which no patience mends."""
+    cause = getattr(error, "orig", None)
+    return isinstance(cause, sqlite3.DatabaseError) and type(cause) is sqlite3.DatabaseError
 
 
 def _make_whole(address: URL) -> None:
@@ -47,6 +79,8 @@ def _make_whole(address: URL) -> None:
     made = optuna.storages.RDBStorage(str(address.set(database=str(aside))))
     made.remove_session()
     made.engine.dispose()
+    for journal in ("-wal", "-shm"):  # of a file that is gone: SQLite would take them for this one's
+        path.with_name(path.name + journal).unlink(missing_ok=True)
     aside.replace(path)
 
 
@@ -58,10 +92,3 @@ def _write_ahead(connection: Any, record: object) -> None:
     """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def _without_password(storage: str) -> str:
-    try:
-        return make_url(storage).render_as_string(hide_password=True)
-    except ArgumentError:
-        return repr(storage)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -18,13 +18,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from evals.base.errors import JobError, UsageError
+from evals.base.secrets import mask
 from harness.config import Experiment, Sweep
-from harness.errors import JobError, UsageError, first_line
-from harness.sweep import newspace
+from harness.sweep import space_migration
+from harness.sweep.evaluation import Evaluation
+from harness.sweep.history import View, lag_of
 from harness.sweep.sampler import make_sampler
 from harness.sweep.space import Params, Space, parse_space
-from harness.sweep.storage import open_storage
-from harness.sweep.view import View, lag_of
+from harness.sweep.storage import is_damage, open_storage, said
 
 RECORD = "record"
 FOLDER = "folder"
@@ -42,15 +44,6 @@ OPTUNA_STATE: dict[FinalState, TrialState] = {
     "failed": TrialState.FAIL,
 }
 STATE_NAME: dict[TrialState, FinalState] = {state: name for name, state in OPTUNA_STATE.items()}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The objective at a step, with its standard error (0 where the run reports none)."""
-
-    step: int
-    value: float
-    stderr: float
 
 
 @dataclass(frozen=True)
@@ -91,10 +84,19 @@ class Study:
         UsageError: the storage does not answer, or holds a study of this name for another folder.
     """
 
-    def __init__(self, experiment: Experiment, space: Space, storage: str, folder_id: str) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        space: Space,
+        storage: str,
+        folder_id: str,
+        recovered: Callable[[], Sequence[Params]] = tuple,
+    ) -> None:
+        """``recovered``: the settings of trials that a new study is to begin with (see rebuild.py)."""
         sweep = _sweep(experiment)
         self.experiment = experiment
         self.space = space
+        self._address = storage
         self._objectives, self._constraints = sweep.objectives, sweep.constraints
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -104,10 +106,10 @@ class Study:
             directions=sweep.directions,
             load_if_exists=True,
         )
-        begun = tuple(direction.name.lower() for direction in self._study.directions)
-        if begun != sweep.directions:
+        directions = tuple(direction.name.lower() for direction in self._study.directions)
+        if directions != sweep.directions:
             raise UsageError(
-                f"sweep.direction: the study {experiment.name!r} was begun to {', '.join(begun)}"
+                f"sweep.direction: the study {experiment.name!r} was begun to {', '.join(directions)}"
             )
         owner = self._study.user_attrs.get(FOLDER)
         if owner is None:
@@ -116,11 +118,13 @@ class Study:
             raise UsageError(
                 f"the storage has a study named {experiment.name!r} of another folder; choose another name"
             )
-        self._study = newspace.newest(self._study)
-        if newspace.SPACE not in self._study.user_attrs:
-            self._study.set_user_attr(newspace.SPACE, sweep.space)
-        elif self._study.user_attrs[newspace.SPACE] != sweep.space:  # and that was agreed to: see claim.py
-            self._study = newspace.move(self._study, experiment.name, space, experiment)
+        self._study = space_migration.newest(self._study)
+        if space_migration.SPACE not in self._study.user_attrs:
+            self._study.set_user_attr(space_migration.SPACE, sweep.space)
+        elif (
+            self._study.user_attrs[space_migration.SPACE] != sweep.space
+        ):  # and that was agreed to: see claim.py
+            self._study = space_migration.move(self._study, experiment.name, space, experiment)
         self._view = View(self._study.study_name, self._study._storage)
         self._view.bounded = sweep.sampler == "tpe" and len(sweep.objectives) == 1
         self._lag = lag_of(sweep)
@@ -131,7 +135,10 @@ class Study:
         self._queue: list[int] | None = None
         """The trials to ask for next, the last of them new; None where the storage is to be asked."""
         enqueued = [space.nearest(experiment)] if grid is None else grid[: self.total]
-        for params in enqueued[len(self.trials()) :]:
+        begun = len(self.trials())
+        if grid is None and not begun:
+            enqueued = list(recovered()) or enqueued
+        for params in enqueued[begun:]:
             self._study.enqueue_trial(params)
 
     def _grid_order(self) -> list[Params]:
@@ -147,12 +154,12 @@ class Study:
 
     def settings(self, trial: FrozenTrial) -> Params:
         """A trial's settings, in the space that it was asked for in."""
-        return newspace.settings_of(trial, {})[1]
+        return space_migration.settings_of(trial, {})[1]
 
     def applied(self, number: int, params: Params, name: str | None = None) -> Experiment:
         """What trial ``number`` runs (``Space.apply``), in the space that it was asked for in."""
         opened = self._open.get(number)  # the storage takes long to say what is known here
-        outside = opened.outside if opened else self.trials()[number].user_attrs.get(newspace.OUTSIDE)
+        outside = opened.outside if opened else self.trials()[number].user_attrs.get(space_migration.OUTSIDE)
         space = self.space if outside is None else parse_space(outside["space"])
         return space.apply(self.experiment, params, name)
 
@@ -200,8 +207,8 @@ class Study:
             frozen = self.trials()[number]
             self._look_from(number)
             trial = optuna.trial.Trial(self._view, frozen._trial_id)
-            if newspace.OUTSIDE in frozen.user_attrs:
-                outside = frozen.user_attrs[newspace.OUTSIDE]
+            if space_migration.OUTSIDE in frozen.user_attrs:
+                outside = frozen.user_attrs[space_migration.OUTSIDE]
                 self._open[number] = _OpenTrial(trial, self.settings(frozen), set(), outside)
             else:
                 self._complete(trial)
@@ -256,15 +263,18 @@ class Study:
         """Does what may be done twice, again and again while the storage is away.
 
         Raises:
-            JobError: it stays away for ``STORAGE_PATIENCE`` seconds.
+            JobError: it stays away for ``STORAGE_PATIENCE`` seconds, or its file is damaged.
         """
         deadline = time.monotonic() + STORAGE_PATIENCE
         while True:
             try:
                 return action()
             except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-                if time.monotonic() > deadline:
-                    raise JobError(f"the study's storage does not answer: {first_line(error)}") from None
+                if time.monotonic() > deadline or is_damage(error):
+                    address = mask(self._address)
+                    raise JobError(
+                        f"the study's storage does not answer: {address}: {said(error, self._address)}"
+                    ) from None
                 time.sleep(STORAGE_PAUSE)
 
     def importances(self) -> dict[str, float]:

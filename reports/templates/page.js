@@ -20,7 +20,7 @@ function compareCells(a, b) {
   return compareText(a.textContent.trim(), b.textContent.trim());
 }
 
-for (const table of document.querySelectorAll("table.sortable")) {
+function makeSortable(table) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
     heading.querySelector("button").addEventListener("click", () => {
@@ -37,7 +37,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-for (const select of document.querySelectorAll("select[data-table]")) {
+function makeFilter(select) {
   select.addEventListener("change", () => {
     const table = document.querySelector(`table[data-key="${CSS.escape(select.dataset.table)}"]`);
     const wanted = [...document.querySelectorAll("select[data-table]")]
@@ -89,7 +89,7 @@ if (filters) {
   apply();
 }
 
-for (const button of document.querySelectorAll("button.copy")) {
+function makeCopy(button) {
   button.addEventListener("click", async () => {
     const code = button.parentElement.querySelector("code");
     try {
@@ -102,6 +102,14 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
 }
+
+// Makes a part of the page work; what a served page puts in later is activated by itself.
+function activate(part) {
+  part.querySelectorAll("table.sortable").forEach(makeSortable);
+  part.querySelectorAll("select[data-table]").forEach(makeFilter);
+  part.querySelectorAll("button.copy").forEach(makeCopy);
+}
+activate(document);
 
 // The section in view is marked in the contents.
 const links = new Map([...document.querySelectorAll("nav.contents a")].map((a) => [a.hash.slice(1), a]));

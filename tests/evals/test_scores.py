@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pytest
 
-from evals.grading.verdict import Response, Status, Verdict
-from evals.metrics import QuestionStats, Vote
-from evals.samples import Sample
+from evals.graders.base import Response, Status, Verdict
+from evals.records import Sample
 from evals.scores import Scores, read_scores, tally
-from evals.tasks.task import Question, TaskError
+from evals.stats.metrics import QuestionStats, Vote
+from evals.task import Question, TaskError
 
 
 class ByNumber:
@@ -73,6 +74,16 @@ def test_every_kind_of_sample_is_counted_once() -> None:
     assert (second.unparsed, second.truncated, second.grader_errors, second.abstained) == (2, 2, 1, 2)
 
 
+def test_timeouts_are_counted_by_what_the_verdict_says() -> None:
+    details = ["timeout: input 1: not done within 6 s", "failed: timeout", "timeout: not done within 6 s", ""]
+    samples = [
+        replace(sample("a", number, None, "wrong"), detail=detail) for number, detail in enumerate(details)
+    ]
+    scores = scored([*samples, *SAMPLES[:1]])
+    assert [question.timeouts for question in scores.questions] == [2, 0]
+    assert scores.to_json()["timeouts"] == 2 / 5
+
+
 def test_the_order_of_samples_does_not_matter() -> None:
     shuffled = list(SAMPLES)
     random.Random(1).shuffle(shuffled)
@@ -117,13 +128,30 @@ def test_scores_read_back_as_they_were(tmp_path: Path) -> None:
     assert read_scores(tmp_path / "scores.json").to_json() == scores.to_json()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"per_question": [3]}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"per_question": [3]}', "[" * 50_000])
 def test_what_is_no_scores_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "scores.json").write_text(text)
     with pytest.raises(TaskError, match=r"scores\.json: is no scores\.json of this program"):
         read_scores(tmp_path / "scores.json")
     with pytest.raises(TaskError, match="no such file"):
         read_scores(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *({"benchmark": ["x"]}, {"model": None}, {"protocol": "x"}, {"per_question": []}),
+        *({"id": [1]}, {"n": 0}, {"n": "4"}, {"correct": -1}, {"correct": 99}, {"tokens": 10**400}),
+        *({"votes": [["4", "x", True]]}, {"duels": [[1.0, 0.0, 3]]}),
+    ],
+)
+def test_scores_that_cannot_be_are_named(tmp_path: Path, damage: dict[str, Any]) -> None:
+    raw = scored().to_json()
+    inner = set(damage) <= set(raw["per_question"][0]) | {"duels"}
+    (raw["per_question"][0] if inner else raw).update(damage)
+    (tmp_path / "scores.json").write_text(json.dumps(raw))
+    with pytest.raises(TaskError, match=r"scores\.json: is no scores\.json of this program"):
+        read_scores(tmp_path / "scores.json")
 
 
 def test_programs_do_not_vote_and_their_texts_are_not_kept() -> None:

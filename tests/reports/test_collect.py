@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from reports.collect import collect
+from reports.page import build_report
+from tests.reports.conftest import STEPS
 
 
 def test_a_sweep_gives_trials_fresh_seeds_and_evaluations(sweep_folder: Path) -> None:
@@ -70,6 +75,19 @@ def test_a_finished_sweep_needs_no_status_file(fresh_sweep: Path) -> None:
     assert collect([fresh_sweep]).problems == []
 
 
+@pytest.mark.parametrize(("steps", "told"), [(STEPS, None), (STEPS + 1, STEPS + 1)])
+def test_the_steps_of_fresh_seeds_are_those_of_the_stage_that_they_set(
+    fresh_sweep: Path, steps: int, told: int | None
+) -> None:
+    """Fine-tuning after it, and an evaluation without steps, change nothing."""
+    sweep = collect([fresh_sweep]).sweeps[0]
+    grpo = sweep.experiment["stages"][0]
+    stages = [grpo, {"kind": "sft", "name": "late", "steps": 7}, {"kind": "evaluate", "name": "last"}]
+    settings = {**sweep.experiment["sweep"], "confirm_steps": steps}
+    changed = replace(sweep, experiment={**sweep.experiment, "stages": stages, "sweep": settings})
+    assert changed.confirm_steps == told
+
+
 def test_runs_and_evaluation_folders_stand_alone(fresh_sweep: Path, tmp_path: Path) -> None:
     run = shutil.copytree(next(fresh_sweep.glob("confirm/*/seed-1")), tmp_path / "my-run")
     (run / "status.json").write_text(json.dumps({"state": "failed", "reason": "out of memory", "time": 0.0}))
@@ -88,3 +106,55 @@ def test_scores_of_another_program_are_shown_but_not_compared(fresh_sweep: Path)
     assert study.evaluations[0].value == scores["pass@1"]["value"]
     assert study.evaluations[0].questions == {}
     assert any("not compared" in problem for problem in study.problems)
+
+
+DEEP = "[" * 50_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("summary.json", text) for text in (DEEP, '{"evals": "x", "trials": 3, "winner": [1]}', "[]")),
+        ("summary.json", '{"evals": {"winner": 3}}'),
+        *(("status.json", DEEP), ("manifest.json", DEEP), ("manifest.json", '{"hardware": 3, "seeds": []}')),
+        ("experiment.toml", 'eval = "x"\nstages = [1]\nsweep = 3'),
+        ("experiment.toml", "[eval]\nbenchmarks = 3\n[sweep]\nspace = 3"),
+        ("evals/base/tiny-aime/scores.json", DEEP),
+        ("evals/base/tiny-aime/scores.json", '{"benchmark": ["x"], "per_question": [[]], "pass@1": "x"}'),
+    ],
+)
+def test_what_is_damaged_is_told_and_costs_the_page_nothing_else(
+    fresh_sweep: Path, name: str, text: str
+) -> None:
+    (fresh_sweep / name).write_text(text)
+    study = collect([fresh_sweep])
+    assert any(problem.startswith(f"{fresh_sweep / name}: ") for problem in study.problems)
+    assert len(study.sweeps[0].trials) == 10
+    assert "winner, seed 2" in study.models()
+    assert build_report([fresh_sweep], fresh_sweep / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(DEEP, "null", '{"step": null, "stage": "grpo"}', '{"step": 5, "stage": ["grpo"]}'),
+        '{"step": 5, "stage": "grpo", "reward": 1' + "0" * 400 + ', "length": "x", "kl": [1]}',
+    ],
+)
+def test_a_damaged_line_of_metrics_is_passed_over(fresh_sweep: Path, line: str) -> None:
+    path = fresh_sweep / "trials/0/attempt-1/metrics.jsonl"
+    lines = path.read_text().splitlines()
+    lines[4] = line
+    path.write_text("\n".join(lines) + "\n")
+    found = collect([fresh_sweep]).sweeps[0].trials[0]
+    assert set(range(1, STEPS + 1)) - {5} <= set(found["step"])
+    assert found["reward"].count() == STEPS - 1
+
+
+def test_passwords_in_a_recorded_experiment_stay_out_of_the_report(fresh_sweep: Path) -> None:
+    """A folder of an earlier version may hold them."""
+    with (fresh_sweep / "experiment.toml").open("a") as experiment:
+        experiment.write('\n[teacher]\nserver = "http://ann:SECRET@host/v1?api_key=SECRET"\n')
+    page = build_report([fresh_sweep], fresh_sweep / "report.html").read_text()
+    assert "http://***@host" in page
+    assert "SECRET" not in page

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evals.compare import Arm, compare_arms
-from evals.metrics import QuestionStats
 from evals.scores import Scores
+from evals.stats.compare import Arm, compare_arms
+from evals.stats.metrics import QuestionStats
 from reports.compare_page import write_page
 
 
@@ -24,10 +24,10 @@ def test_every_pair_has_its_sentence_its_row_and_its_flips(tmp_path: Path) -> No
     found = compare_arms(arms)
     page = write_page(found, tmp_path / "page.html").read_text()
     assert len(found) == 3
-    assert page.count("no significant difference between base and same") == 1
+    assert page.count("no significant difference between same and base") == 1
     assert "2 of 3 differences are significant at 5% after Holm&#39;s correction." in page
     assert "<b>new</b>" not in page
-    assert "tiny-aime · base − same" in page
+    assert "tiny-aime · same − base" in page
     assert 'data-key="flips"' in page
     assert "Content-Security-Policy" in page
 
@@ -35,5 +35,6 @@ def test_every_pair_has_its_sentence_its_row_and_its_flips(tmp_path: Path) -> No
 def test_one_pair_is_named_in_the_title(tmp_path: Path) -> None:
     found = compare_arms([_arm("base", [1, 2] * 9), _arm("new", [6, 7] * 9)])
     page = write_page(found, tmp_path / "page.html").read_text()
-    assert "<h1>base against new</h1>" in page
+    assert "<h1>new against base</h1>" in page
+    assert "new is better than base" in page
     assert "They differ." in page

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evals.compare import Arm, compare_arms, read_evaluations
-from evals.compare import compare as compare_folders
-from reports import comparisons
+from evals.graders.base import Duel
+from evals.scores import Scores
+from evals.stats.compare import Arm, compare_arms
+from evals.stats.compare import compare as compare_folders
+from evals.stats.evaluations import read_evaluations
+from evals.stats.metrics import QuestionStats
+from reports import comparisons, prose
 from reports.collect import collect
 
 
 def test_one_model_a_side_equals_harness_compare(sweep_folder: Path) -> None:
     folders = [sweep_folder / "evals/base", sweep_folder / "evals/winner-seed-1"]
-    ours = {d.benchmark: d for d in comparisons.compare(collect(folders)).differences}
-    theirs = compare_folders([folders[1], folders[0]])
-    assert set(ours) == {c.benchmark for c in theirs} == {"tiny-aime", "tiny-math", "tiny-code"}
-    for one in theirs:
-        mine = ours[one.benchmark]
-        assert (mine.value, mine.low, mine.high) == pytest.approx(
-            (one.difference.value, one.difference.low, one.difference.high), abs=1e-12
+    theirs = compare_folders(folders)
+    assert {c.benchmark for c in theirs} == {"tiny-aime", "tiny-math", "tiny-code"}
+    assert sorted(comparisons.compare(collect(folders)).differences, key=str) == sorted(theirs, key=str)
+
+
+def test_duels_are_compared_on_the_page_as_by_the_command(tmp_path: Path) -> None:
+    """One duel a question, won in part: McNemar's test would leave out by how much."""
+    for name, shift in (("a", 0.2), ("b", 0.3)):
+        won = np.clip(np.random.default_rng(0).uniform(0, 0.5, 60) + shift, 0, 1)
+        questions = tuple(
+            QuestionStats(str(i), 1, int(share > 0.5), duels=(Duel(float(share), 1.0, 10),))
+            for i, share in enumerate(won)
         )
-        assert (mine.p, mine.p_holm) == (one.p_value, one.p_value_holm)
-        assert (mine.gained, mine.lost, mine.questions) == (one.gained, one.lost, one.questions)
-        assert mine.flips == one.flips
+        Scores("alpaca_eval", questions, "none needed", votes=False).write(tmp_path / name / "alpaca_eval")
+    [printed] = compare_folders([tmp_path / "a", tmp_path / "b"])
+    [shown] = comparisons.compare(collect([tmp_path / "a", tmp_path / "b"])).differences
+    assert shown == printed
+    assert shown.test == "permutation"
 
 
 def test_training_seeds_of_a_winner_are_averaged(sweep_folder: Path) -> None:
@@ -34,10 +46,9 @@ def test_training_seeds_of_a_winner_are_averaged(sweep_folder: Path) -> None:
     for one in comparisons.compare(study).differences:
         scores = {e.model: e.value for e in study.evaluations if e.benchmark == one.benchmark}
         seeds = [scores["winner, seed 1"], scores["winner, seed 2"]]
-        assert one.value == pytest.approx(np.mean(seeds) - scores["base"], abs=1e-12)
-        assert one.per_seed == pytest.approx(
-            {m: v - scores["base"] for m, v in scores.items() if m != "base"}, abs=1e-12
-        )
+        assert (one.a, one.b) == ("base", "winner")
+        assert one.difference.value == pytest.approx(np.mean(seeds) - scores["base"], abs=1e-12)
+        assert one.per_seed == pytest.approx([seed - scores["base"] for seed in seeds], abs=1e-12)
 
 
 def test_best_is_marked_only_where_significant(sweep_folder: Path) -> None:
@@ -83,8 +94,33 @@ def test_seeds_are_compared_as_harness_compare_does(sweep_folder: Path) -> None:
     evals = sweep_folder / "evals"
     seeds = tuple(read_evaluations(path) for path in sorted(evals.glob("winner-*")))
     assert len(seeds) > 1
-    arms = [Arm("winner", seeds), Arm("base", (read_evaluations(evals / "base"),))]
+    arms = [Arm("base", (read_evaluations(evals / "base"),)), Arm("winner", seeds)]
     [printed] = [one for one in compare_arms(arms) if one.benchmark == "tiny-aime"]
-    assert (shown.value, shown.low, shown.high, shown.p) == pytest.approx(
-        (printed.difference.value, *printed.difference.ci95, printed.p_value)
-    )
+    assert shown.difference == printed.difference
+    assert shown.p_value == printed.p_value
+
+
+def test_two_evaluations_of_one_benchmark_are_shown_apart(sweep_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sweep_folder / "evals/base", tmp_path / "mine")
+    shutil.copytree(sweep_folder / "evals/winner-seed-1/tiny-aime", folder / "tiny-aime-old-copy")
+    study = collect([folder])
+    assert any("tiny-aime and tiny-aime-old-copy are all of tiny-aime" in told for told in study.problems)
+    values = {e.model: e.value for e in study.evaluations if e.benchmark == "tiny-aime"}
+    assert values["mine: tiny-aime-old-copy"] > values["mine: tiny-aime"] + 0.3
+
+
+def test_many_models_are_ranked_and_named_once(tmp_path: Path) -> None:
+    """Forty models: groups that cannot be told apart, a short title, no sentence for each pair."""
+    for model in range(40):
+        stats = tuple(QuestionStats(f"q{i}", 4, min(4, model // 10 + (i % 2))) for i in range(30))
+        Scores("math500", stats, "x").write(tmp_path / f"model-{model:02}-Instruct/math500")
+    study = collect(sorted(tmp_path.glob("model-*")))
+    found = comparisons.compare(study)
+    places = found.ranks["math500"]
+    assert [place.group for place in places] == [1] * 10 + [2] * 10 + [3] * 10 + [4] * 10
+    assert study.title == "40 models on math500"
+    told = [prose.headline(study, found), *prose.summary(study, found)]
+    assert len(told) <= 4
+    assert all(len(one) < 500 for one in told)
+    assert not any("rained models" in one for one in told)
+    assert "model-30-Instruct comes first, but cannot be told apart from 9 of the 39 others" in told[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import struct
 import xml.etree.ElementTree as ET
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from evals.base.errors import UsageError
 from reports import export
-from reports.tables import Cell, Column, Table
+from reports.cells import Cell, Column, Table
 
 TABLE = Table(
     key="demo",
@@ -41,6 +42,41 @@ def test_csv_holds_full_precision() -> None:
     assert export.to_csv(TABLE) == (
         "model,n,v,v.low,v.high\na_b|<c>,1319,0.5831,0.512,0.654\n50% $x$ {y},,-0.0449,-0.1,0.01\n"
     )
+
+
+def test_csv_takes_whole_numbers_of_every_type() -> None:
+    """A cell's number may be an int, which has no is_integer() before Python 3.12."""
+    table = Table(
+        "t", "T", "", (Column("n", "n"), Column("m", "m")), ((Cell("1,319", 1319), Cell("0.5", 0.5)),)
+    )
+    assert export.to_csv(table) == "n,m\n1319,0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+SUM(A1)", "'+SUM(A1)"),
+        ("-cmd|' /C calc'!A0", "'-cmd|' /C calc'!A0"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("-0.5", "-0.5"),
+        ("+1e-3", "+1e-3"),
+        ("a=1", "a=1"),
+        ("base − winner", "base − winner"),
+    ],
+)
+def test_csv_cells_are_no_formulas(text: str, written: str) -> None:
+    columns = (Column("model", "Model", "text"), Column("v", "v"), Column("w", "w"))
+    table = Table("t", "T", "", columns, ((Cell(text), Cell(text), Cell("−4.5", -4.5)),))
+    [_, row] = csv.reader(io.StringIO(export.to_csv(table)))
+    assert row == [written, written, "-4.5"]
+
+
+def test_names_that_differ_in_what_a_file_cannot_have_are_two_files(tmp_path: Path) -> None:
+    names = export._Names(tmp_path)
+    paths = [names.path(stem, "svg") for stem in ("heat-a/b", "heat-a-b", "heat-A-b")]
+    assert [path.name for path in paths] == ["heat-a-b.svg", "heat-a-b-2.svg", "heat-A-b-3.svg"]
 
 
 def test_latex() -> None:

@@ -7,14 +7,20 @@ import hashlib
 import json
 import re
 import shutil
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import tomli_w
 
-from harness.errors import UsageError
-from reports import browser, page
+from evals.asked import known_questions
+from evals.base.errors import UsageError
+from evals.scores import Scores
+from evals.stats.metrics import QuestionStats
+from reports import page
 from reports.collect import collect
+from reports.samples import browser
 
 
 class Reader(HTMLParser):
@@ -177,6 +183,64 @@ def test_questions_of_synthetic_tasks_are_at_hand_and_others_are_not_fetched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HARNESS_DATA", raising=False)
-    assert all(question.text for question in browser.known_questions("tiny-aime").values())
-    assert browser.known_questions("math500") == {}
-    assert browser.known_questions("no-such-task") == {}
+    assert all(question.text for question in known_questions("tiny-aime").values())
+    assert known_questions("math500") == {}
+    assert known_questions("no-such-task") == {}
+
+
+def test_a_part_that_fails_costs_itself_and_a_warning(
+    sweep_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A figure when it is made, a panel when it is drawn, a table, the summary: never the page."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no such choice")
+
+    monkeypatch.setattr("reports.figures.sweep.timeline", broken)
+    monkeypatch.setattr("reports.figures.sweep._draw_slice", broken)
+    monkeypatch.setattr("reports.tables.flips", broken)
+    monkeypatch.setattr("reports.prose.summary", broken)
+    found = Reader(page.build_report([sweep_folder], tmp_path / "r.html").read_text(encoding="utf-8"))
+    told = _sentences(found)
+    assert "Sweep, broken: could not be made from these folders (ValueError: no such choice)." in told
+    assert "What each setting did, epsilon: could not be made" in told
+    assert "Summary: could not be made" in told
+    ids = {attributes.get("id") for _, attributes in found.tags}
+    assert "figure-parallel-quick-sweep" in ids
+    assert "figure-slices-quick-sweep" not in ids  # no panel of it was left
+    assert {"table-differences", "table-trials"} <= ids
+    assert "table-flips" not in ids
+
+
+def test_tables_among_the_choices_and_trials_of_an_earlier_space_give_a_page(fresh_sweep: Path) -> None:
+    path = fresh_sweep / "experiment.toml"
+    experiment = tomllib.loads(path.read_text())
+    experiment["sweep"]["space"] |= {
+        "grpo.epsilon": [{"low": 0.2, "high": 0.2}, {"low": 0.2, "high": 0.28}],
+        "grpo.group_size": [4, 8, 16],
+    }
+    path.write_text(tomli_w.dumps(experiment))
+    path = fresh_sweep / "summary.json"
+    summary = json.loads(path.read_text())
+    for i, trial in enumerate(summary["trials"]):
+        trial["params"] |= {
+            "grpo.epsilon": '{"high": 0.28, "low": 0.2}',
+            "grpo.group_size": 2 if i % 2 else 4,
+        }
+    path.write_text(json.dumps(summary))
+    found = Reader(page.build_report([fresh_sweep]).read_text(encoding="utf-8"))
+    assert "could not be made" not in _sentences(found)
+    ids = {attributes.get("id") for _, attributes in found.tags}
+    assert {"figure-slices-quick-sweep", "figure-parallel-quick-sweep"} <= ids
+
+
+def test_many_models_have_a_short_title_and_a_ranking(tmp_path: Path) -> None:
+    for model in range(40):
+        stats = tuple(QuestionStats(f"q{i}", 4, min(4, model // 10 + (i % 2))) for i in range(30))
+        Scores("math500", stats, "x").write(tmp_path / f"model-{model:02}-Instruct/math500")
+    found = Reader(page.build_report(sorted(tmp_path.glob("model-*"))).read_text(encoding="utf-8"))
+    assert "".join(found.texts["h1"]) == "40 models on math500"
+    ids = {attributes.get("id") for _, attributes in found.tags}
+    assert {"table-ranking", "figure-ranking"} <= ids
+    assert "figure-forest" not in ids
+    assert max(len(text) for text in found.texts["li"]) < 500

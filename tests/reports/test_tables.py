@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from reports import comparisons, contents, tables
+from evals.stats import compare
+from harness.sweep.summary import Summary
+from reports import cells, comparisons, sections, tables, trials
+from reports.cells import Cell, Table
 from reports.collect import collect
 from reports.page import render
-from reports.tables import Cell, Table
+from reports.study import Sweep
 
 
 def _column(table: Table, key: str) -> list[Cell]:
@@ -76,7 +80,7 @@ def test_bold_rows_are_the_significant_winners(sweep_folder: Path) -> None:
 
 def test_trials_print_the_summary(sweep_folder: Path) -> None:
     summary = json.loads((sweep_folder / "summary.json").read_text())
-    table = tables.trials(collect([sweep_folder]).sweeps[0])
+    table = trials.trials(collect([sweep_folder]).sweeps[0])
     assert [cell.text for cell in _column(table, "trial")] == [str(i) for i in range(10)]
     for trial, value, state in zip(
         summary["trials"], _column(table, "value"), _column(table, "state"), strict=True
@@ -88,8 +92,20 @@ def test_trials_print_the_summary(sweep_folder: Path) -> None:
     assert [column.title for column in table.columns][1:4] == ["group_size", "epsilon", "beta"]
 
 
+def test_dev_and_benchmarks_at_other_temperatures_are_told_apart(sweep_folder: Path) -> None:
+    sweep = collect([sweep_folder]).sweeps[0]
+
+    def caption(dev: float, benchmarks: float) -> str:
+        asked = {"stages": [{"temperature": dev}], "eval": {"benchmarks": ["x"], "temperature": benchmarks}}
+        return trials.trials(replace(sweep, experiment={**sweep.experiment, **asked})).caption
+
+    told = "sampled at temperature 1 and benchmarks at 0.6: do not compare one with the other."
+    assert caption(1.0, 0.6).endswith(told)
+    assert "temperature" not in caption(0.6, 0.6)
+
+
 def test_choice_and_confirmation_stand_side_by_side(sweep_folder: Path) -> None:
-    table = tables.selection(collect([sweep_folder]).sweeps[0])
+    table = trials.selection(collect([sweep_folder]).sweeps[0])
     assert len(table.rows) == 4
     assert "2.3 points" in table.caption  # the expected luck of the best of N
 
@@ -113,14 +129,14 @@ def test_at_k_has_a_column_per_power_of_two(sweep_folder: Path) -> None:
     [(0.5, "50.0"), (1, "100.0"), (None, "–"), (float("nan"), "–"), ({"value": 0.12345}, "12.3"), ({}, "–")],
 )
 def test_percent(share: object, text: str) -> None:
-    assert tables.percent(share).text == text
+    assert cells.percent(share).text == text
 
 
 def test_signs_and_intervals() -> None:
-    assert tables.signed(-0.0449) == "−4.5"
-    assert tables.points(0.1, -0.02, 0.2, False).bounds == "−2.0 to +20.0"
-    assert tables.percent({"value": 0.5, "ci95": [0.4, 0.6]}).bounds == "40.0–60.0"
-    assert tables.p_value(0.0004) == "<0.001"
+    assert cells.signed(-0.0449) == "−4.5"
+    assert cells.points(0.1, -0.02, 0.2, False).bounds == "−2.0 to +20.0"
+    assert cells.percent({"value": 0.5, "ci95": [0.4, 0.6]}).bounds == "40.0–60.0"
+    assert compare.p_text(0.0004) == "<0.001"
 
 
 @pytest.mark.parametrize(("ks", "shown"), [(range(1, 11), [1, 2, 4, 8, 10]), ([1], [1]), ([], [])])
@@ -132,7 +148,7 @@ def test_every_row_of_every_table_fits_its_columns(sweep_folder: Path) -> None:
     study = collect([sweep_folder])
     found = [
         item
-        for part in contents.parts(study, comparisons.compare(study))
+        for part in sections.parts(study, comparisons.compare(study))
         for item in part.items
         if isinstance(item, Table)
     ]
@@ -140,3 +156,38 @@ def test_every_row_of_every_table_fits_its_columns(sweep_folder: Path) -> None:
     assert [table.key for table in found] == keys
     for table in found:
         assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+@pytest.mark.parametrize(
+    ("objective", "value", "stderr", "shown"),
+    [
+        ("dev/tokens", 352.0, 4.0, ("352", "344.2 to 359.8")),
+        ("dev/tokens", 14_352.4, 100.0, ("14,352", "14,156 to 14,548")),
+        ("reward", -0.25, 0.1, ("−0.25", "−0.446 to −0.054")),
+        ("dev/pass@1", 0.02, 0.02, ("2.0", "0.0–5.9")),
+        ("dev/accuracy", 0.99, 0.01, ("99.0", "97.0–100.0")),
+        ("dev/tokens", 352.0, None, ("352", "")),
+    ],
+)
+def test_an_objective_is_shown_in_its_own_unit(
+    objective: str, value: float, stderr: float | None, shown: tuple[str, str]
+) -> None:
+    trial = {"number": 0, "params": {}, "state": "complete", "value": value, "stderr": stderr, "history": []}
+    told = {"name": "x", "objective": objective, "direction": "minimize", "trials": [trial]}
+    candidate = {"trial": 0, "selection": {"value": value, "stderr": stderr}, "confirmation": [],
+                 "base": {"value": value, "stderr": stderr}}  # fmt: skip
+    sweep = Sweep(
+        "k", Path(), Summary.model_validate({**told, "winner": candidate}), {}, None, "done", {}, {}
+    )
+    table = trials.trials(sweep)
+    [cell] = _column(table, "value")
+    assert (cell.text, cell.bounds) == shown
+    assert ("percent" in table.caption) == ("/pass" in objective or "accuracy" in objective)
+    for cell in _column(trials.selection(sweep), "value"):
+        assert (cell.text, cell.bounds) == shown
+
+
+def test_no_difference_has_no_sign() -> None:
+    assert cells.signed(-0.0004) == "0.0"
+    assert cells.signed(0.0) == "0.0"
+    assert cells.points(-0.0004, -0.0204, 0.0196, False).bounds == "−2.0 to +2.0"

@@ -9,7 +9,8 @@ values (``codec``):
     ["get", object, name]             → its attribute
     ["set", object, name, value]      → None
 
-A reply is ["value", x] or ["error", type name, message]. The first one, unasked, tells how loading went.
+A reply is ["value", x] or ["error", type name, message]; what a call changed in its arguments follows, if
+anything (``changes``). The first reply, unasked, tells how loading went.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import types
 from typing import Any
 
-from evals.sandbox.inside import codec, frames
+from evals.sandbox.inside import changes, codec, frames
 
 
 class _Objects:
@@ -41,25 +42,31 @@ def answer(sources: list[str], entry_point: str, requests: int, replies: int) ->
     module = types.ModuleType("solution")
     sys.modules["solution"] = module  # dataclasses and pickle look a class's module up
     try:
-        exec(compile_first(sources, entry_point), module.__dict__)
+        exec(compile_first(sources, entry_point, prose_follows=True), module.__dict__)
         reply: list[Any] = ["value", None]
     except BaseException as error:
         reply = _error(error)
     frames.send(replies, codec.dumps(reply, objects.handle))
     while True:
         request = codec.loads(frames.receive(requests), objects.resolve)
+        arguments = changes.Arguments(request[2:] if request[0] == "call" else None)
         try:
-            data = codec.dumps(["value", _serve(module, request)], objects.handle)
+            reply = ["value", _serve(module, request)]
+        except BaseException as error:
+            reply = _error(error)
+        try:
+            data = codec.dumps([*reply, *filter(None, [arguments.changes()])], objects.handle)
         except BaseException as error:
             data = codec.dumps(_error(error), objects.handle)
         frames.send(replies, data)
 
 
-def compile_first(sources: list[str], entry_point: str) -> types.CodeType:
+def compile_first(sources: list[str], entry_point: str, prose_follows: bool) -> types.CodeType:
     """The first source that compiles and defines ``entry_point``, or else a beginning of one that does.
 
-    Models write on after a function, in prose: a source is cut before the unindented line where the
-    parser gives up, until the rest compiles. Failing all that, the first thing that compiles.
+    Models write on after a program, in prose: with ``prose_follows`` a source is cut before the unindented
+    line where the parser gives up, until the rest compiles. Failing all that, the first thing that compiles.
+    Without an entry point ("") whatever compiles will do.
 
     Raises:
         SyntaxError: that of the first source, where nothing compiles.
@@ -72,15 +79,17 @@ def compile_first(sources: list[str], entry_point: str) -> types.CodeType:
             errors.append((source, result))
         else:
             codes.append(result)
-    codes += [code for source, error in errors if (code := _longest_beginning(source, error))]
+    if prose_follows:
+        codes += [code for source, error in errors if (code := _longest_beginning(source, error))]
     if not codes:
         raise errors[0][1]
-    return next((code for code in codes if entry_point in code.co_names), codes[0])
+    return next((code for code in codes if not entry_point or entry_point in code.co_names), codes[0])
 
 
 def _compile(source: str) -> types.CodeType | SyntaxError:
     try:
-        return compile(source, "solution.py", "exec")
+        # Without this file's own imports from __future__, which would be the program's too.
+        return compile(source, "solution.py", "exec", dont_inherit=True)
     except SyntaxError as error:
         return error
     except ValueError as error:  # a null byte

@@ -5,9 +5,9 @@ from an untrusted process has no behaviour of its own: no ``__eq__`` that says y
 not on the list crosses as a handle, a number that stands for the object where it lives.
 
 None, bool, str, lists, floats and ordinary ints are written as JSON has them; the rest as a one-key object
-whose key names the type. Subclasses cross as their base (a named tuple as a tuple, a Counter as a dict);
-iterators and dictionary views are exhausted and cross as iterators, numpy's scalars as plain numbers. Runs
-inside the sandbox: standard library only.
+whose key names the type. Subclasses cross as their base (a named tuple as a tuple, a Counter as a dict), a
+dictionary's views as those of another dictionary; iterators are exhausted and cross as iterators, numpy's
+scalars as plain numbers. Runs inside the sandbox: standard library only.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _encode(value: object, handle: Callable[[object], list[Any]]) -> Any:
         return items if isinstance(value, list) else {_name(value, SEQUENCES): items}
     if isinstance(value, dict):
         return {"dict": [[_encode(k, handle), _encode(v, handle)] for k, v in value.items()]}
-    if isinstance(value, (Iterator, KeysView, ValuesView, ItemsView)):
+    if isinstance(value, (KeysView, ValuesView, ItemsView)):
+        return {_name(value, VIEWS): [_encode(item, handle) for item in value]}
+    if isinstance(value, Iterator):
         return {"iterator": [_encode(item, handle) for item in value]}
     return _encode_rare(value, handle)
 
@@ -112,6 +114,7 @@ def _encode_rare(value: object, handle: Callable[[object], list[Any]]) -> Any:
 
 
 SEQUENCES: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque}
+VIEWS: dict[str, type] = {"keys": KeysView, "values": ValuesView, "items": ItemsView}
 TYPES: dict[str, type] = {
     "bool": bool, "bytes": bytes, "complex": complex, "dict": dict, "float": float, "frozenset": frozenset,
     "int": int, "list": list, "set": set, "str": str, "tuple": tuple,
@@ -134,9 +137,17 @@ def _decode(node: Any, resolve: Callable[[list[Any]], object]) -> Any:
         return {_decode(key, resolve): _decode(item, resolve) for key, item in body}
     if name == "iterator":
         return iter([_decode(item, resolve) for item in body])
+    if name in VIEWS:
+        return _view(name, [_decode(item, resolve) for item in body])
     if name == "object":
         return resolve(body)
     return _decode_rare(name, body)
+
+
+def _view(name: str, items: list[Any]) -> object:
+    if name == "keys":
+        return dict.fromkeys(items).keys()
+    return dict(items).items() if name == "items" else dict(enumerate(items)).values()
 
 
 def _decode_rare(name: str, body: Any) -> Any:

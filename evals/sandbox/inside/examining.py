@@ -19,11 +19,13 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from evals.sandbox.inside import codec, frames
+from evals.sandbox.inside import changes, codec, frames
 
 DETAIL = 300  # characters of an error or a test line that the verdict repeats
+ENDS_LOOPS = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
 class ProgramError(Exception):
@@ -48,25 +50,33 @@ class Program:
         self.raised = ""  # the type name of the latest exception that came back
 
     def ask(self, *request: object) -> Any:
-        """The reply's value; raises what the program raised, as the built-in exception of that name."""
+        """The reply's value; raises what the program raised, as the built-in exception of that name.
+
+        What a call changed in its arguments is changed in the tests' own objects.
+        """
         self.calls += request[0] == "call"
         try:
             frames.send(self._requests, codec.dumps(list(request), _handle))
-            return self.reply()
         except frames.Closed as error:
             raise ProgramEnded(str(error)) from None
+        return self.reply(list(request[2:]) if request[0] == "call" else [])
 
-    def reply(self) -> Any:
+    def reply(self, arguments: list[Any]) -> Any:
         try:
             reply = codec.loads(frames.receive(self._replies), lambda body: Remote(self, body))
+            length = {"value": 2, "error": 3}[reply[0]]
+            if len(reply) > length:
+                changes.apply(arguments, reply.pop())
+            if len(reply) == length and reply[0] == "value":
+                return reply[1]
+            if [type(x) for x in reply] != [str] * 3:
+                raise ValueError
         except (codec.CodecError, frames.Closed) as error:
             raise ProgramEnded(str(error)) from None
-        if type(reply) is list and len(reply) == 2 and reply[0] == "value":
-            return reply[1]
-        if type(reply) is list and reply[:1] == ["error"] and [type(x) for x in reply] == [str] * 3:
-            self.raised = reply[1]
-            raise _exception(reply[1], reply[2])
-        raise ProgramEnded("a reply that is none")
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            raise ProgramEnded("a reply that is none") from None
+        self.raised = reply[1]
+        raise _exception(reply[1], reply[2])
 
 
 class Remote:
@@ -110,8 +120,9 @@ def _handle(value: object) -> list[Any]:
 
 
 def _exception(name: str, message: str) -> BaseException:
+    """As the built-in of that name, unless a loop of the tests (``all(map(f, …))``) would end as if done."""
     kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, BaseException):
+    if isinstance(kind, type) and issubclass(kind, BaseException) and not issubclass(kind, ENDS_LOOPS):
         try:
             return kind(message)
         except TypeError:  # a few, such as UnicodeDecodeError, want more arguments
@@ -120,29 +131,34 @@ def _exception(name: str, message: str) -> BaseException:
 
 
 def examine(job: dict[str, Any], requests: int, replies: int, verdict: int) -> None:
-    """Runs the job's tests; writes one verdict, {"status", "detail", "raised"}, to descriptor ``verdict``.
+    """Runs the job's tests; writes a verdict, {"status", "detail", "raised"}, as a line to ``verdict``.
 
     ``job`` holds "reference", "setup", "tests" (sources) and "entry_point". Status "passed" is written
     after the last test and nowhere else; "failed" for what the program did; "error" where the question's
-    own code is at fault. "raised" names the type of the latest exception in the program.
+    own code is at fault. "raised" names the type of the latest exception in the program. Tests that call
+    ``begin_test(seconds)`` allow as many until they call it again; the number is a line of its own.
     """
     program = Program(requests, replies)
-    status, detail = _judge(program, job)
+    status, detail = _judge(program, job, lambda seconds: _write_line(verdict, str(float(seconds))))
     message = {"status": status, "detail": detail[:DETAIL], "raised": program.raised[:DETAIL]}
-    os.write(verdict, json.dumps(message).encode())
+    _write_line(verdict, json.dumps(message))
 
 
-def _judge(program: Program, job: dict[str, Any]) -> tuple[str, str]:
+def _write_line(fd: int, line: str) -> None:
+    os.write(fd, line.encode() + b"\n")
+
+
+def _judge(program: Program, job: dict[str, Any], begin_test: Callable[[float], None]) -> tuple[str, str]:
     try:
-        namespace = _own_names(job)
+        namespace = {"begin_test": begin_test, **_own_names(job)}
     except BaseException as error:
         return "error", f"the question's own code fails: {_short(error)}"
     tests: dict[str, str] = {"setup": job["setup"], "tests": job["tests"]}
     try:
-        program.reply()
+        program.reply([])
         namespace |= _remote_names(program, namespace, job)
         for name, source in tests.items():
-            exec(compile(source, name, "exec"), namespace)
+            exec(compile(source, name, "exec", dont_inherit=True), namespace)
     except Untestable as error:
         return "error", str(error)
     except BaseException as error:
@@ -153,7 +169,7 @@ def _judge(program: Program, job: dict[str, Any]) -> tuple[str, str]:
 def _own_names(job: dict[str, Any]) -> dict[str, Any]:
     """The names that the tests take from trusted code: the reference's, and modules they forgot to import."""
     namespace: dict[str, Any] = {"__name__": "tests"}
-    exec(compile(job["reference"], "reference", "exec"), namespace)
+    exec(compile(job["reference"], "reference", "exec", dont_inherit=True), namespace)
     for name in _free_names(job) - set(namespace):
         if name in sys.stdlib_module_names:
             namespace[name] = importlib.import_module(name)

@@ -192,10 +192,15 @@ def _examine(fds: list[int]) -> int:
 
 
 def _run_python(fds: list[int]) -> int:
-    source = _read_all(fds[0])
+    job = json.loads(_read_all(fds[0]))
+    code = answering.compile_first(job["sources"], "", job["prose_follows"])
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
-    exec(compile(source, "solution.py", "exec"), module.__dict__)
+    try:
+        exec(code, module.__dict__)
+    except SystemExit:
+        if not job["any_exit"]:
+            raise
     return 0
 
 
@@ -289,7 +294,7 @@ def _landlock(readable: list[str]) -> None:
 
 
 def _limit(limits: dict[str, int]) -> None:
-    """Resource limits, hard ones. The parent's clock is what ends a program; these bound what it takes."""
+    """Resource limits, hard ones. The parent is what ends a program in time; these bound what it takes."""
     for name, value in {
         resource.RLIMIT_AS: limits["memory"],
         resource.RLIMIT_CPU: limits["cpu"],

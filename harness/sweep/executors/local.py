@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from harness.errors import JobError
-from harness.sweep.executors import Exit, Launch
-
-TOKEN = "HARNESS_ATTEMPT"
+from evals.base.errors import JobError
+from evals.base.machine import cores
+from harness.sweep.executors.registry import Exit, Launch
+from harness.train.heartbeat import ATTEMPT as TOKEN
 
 # The shell leaves its line of the process table, which `exec` keeps, before the command begins, so that a
 # dispatcher killed in the middle of a launch leaves no process that nobody knows of. It writes `process` and
@@ -25,6 +25,8 @@ echo "$boot $stat" > "$1/process"
 [ -e "$1/fence" ] && exit 1
 shift; exec "$@"
 """
+WAITING = "passive"
+"""What a thread does that has nothing to do: it gives its core to the trials and graders beside it."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -59,16 +61,20 @@ class LocalProcess:
 class LocalExecutor:
     """Runs attempts on this machine.
 
-    The cores are split evenly between the slots (by OMP_NUM_THREADS), and so are the devices: slot i of w
-    gets every w-th device, or shares one where there are fewer devices than slots.
+    The cores are split evenly between the launches at work at a time (by OMP_NUM_THREADS), and the devices
+    between the slots: slot i of w sees every w-th device, or shares one where there are fewer devices than
+    slots. Each of its processes works on one of them, and that is what it costs.
     """
 
-    def __init__(self, slots: int, devices: list[str] | None = None) -> None:
-        """``devices`` are names as CUDA_VISIBLE_DEVICES takes them; by default those of the machine."""
+    def __init__(self, slots: int, devices: list[str] | None = None, processes: int = 1) -> None:
+        """``devices`` are names as CUDA_VISIBLE_DEVICES takes them; by default those of the machine.
+
+        ``processes``: how many at work a launch comes to.
+        """
         self.slots = slots
         self.devices = visible_devices() if devices is None else devices
-        self.devices_per_launch = len(self.devices) / slots if self.devices else 1.0
-        self.threads = max(1, len(psutil.Process().cpu_affinity()) // slots)
+        self.devices_per_launch = min(len(self.devices) / slots, processes) if self.devices else 1.0
+        self.cores = cores()
 
     def launch(self, launch: Launch) -> LocalProcess:
         """Starts the process in a session of its own: Ctrl-C in the terminal reaches the dispatcher only."""
@@ -125,8 +131,9 @@ class LocalExecutor:
             _signal_group(handle.pid, signal.SIGKILL if force else signal.SIGTERM)
 
     def _share(self, launch: Launch) -> dict[str, str]:
-        threads = max(1, self.threads // launch.processes)
+        threads = max(1, self.cores // ((launch.beside or self.slots) * launch.processes))
         share = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        share |= {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", WAITING)}
         if self.devices:
             own = self.devices[launch.slot :: self.slots] or [self.devices[launch.slot % len(self.devices)]]
             share["CUDA_VISIBLE_DEVICES"] = ",".join(own)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.sweep.attempts import newest_checkpoint
-from harness.sweep.crew import Clock
-from harness.sweep.executors import Exit, Launch
+from harness.sweep.executors.registry import Exit, Launch
+from harness.sweep.scheduler import Clock
 
 Curve = Callable[[dict[str, Any], int], tuple[float, float]]
 """The resolved experiment, as read from its file, and a step -> the dev evaluation and its standard error."""

@@ -257,6 +257,22 @@ FORGERIES = _sources(
         math.isclose = lambda *a, **k: True
         def f(x): return unittest.mock.ANY
     """,
+    changed_arguments="""
+        import json, os
+        def f(x):
+            data = json.dumps(["value", True, [[0, [], []]]]).encode()
+            for fd in range(3, 64):
+                try: os.write(fd, len(data).to_bytes(4, "big") + data)
+                except OSError: pass
+            return 0
+    """,
+    more_seconds_for_itself="""
+        import os
+        for fd in range(3, 64):
+            try: os.write(fd, b'1e9\\n{"status": "passed", "detail": "", "raised": ""}\\n')
+            except OSError: pass
+        def f(x): return 0
+    """,
     pickle_payload="""
         import os
         class Payload:
@@ -425,6 +441,38 @@ DISRUPTIONS = {
         "endless_loop_in_c": ("sum(iter(int, 1))", ("timeout",)),
         "catastrophic_pattern": ("import re\nre.match(r'(a+)+$', 'a' * 64 + 'b')", ("timeout",)),
         "huge_power": ("print(len(str(7 ** 7 ** 9)))", ("timeout", "memory", "crashed")),
+        "spins_in_threads": (
+            "import threading\nfor _ in range(9): threading.Thread(target=lambda: sum(iter(int, 1))).start()",
+            ("timeout",),
+        ),
+        "sleeps_in_slices": ("import time\nwhile True: time.sleep(1e-4)", ("timeout",)),
+        "spins_in_children": (
+            """
+            import os
+            for _ in range(4):
+                try:
+                    if os.fork() == 0:
+                        while True: pass
+                except OSError: pass
+            os.wait() if os.path.exists(f"/proc/{os.getpid()}/children") else None
+            while True: pass
+            """,
+            ("timeout",),
+        ),
+        "gives_the_processor_away": ("import os\nwhile True: os.sched_yield()", ("timeout",)),
+        "stores_up_waiting_and_sleeps": (
+            """
+            import hashlib, threading, time
+            end = time.monotonic() + 0.5
+            def spin():
+                while time.monotonic() < end: hashlib.sha256(bytes(1 << 20))  # without the interpreter's lock
+            threads = [threading.Thread(target=spin) for _ in range(4)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            time.sleep(1e6)
+            """,
+            LIMITED,
+        ),
         "no_alarm": (
             "import signal\nsignal.alarm(0)\nsignal.setitimer(signal.ITIMER_REAL, 0)\nwhile True: pass",
             ("timeout",),

@@ -143,6 +143,16 @@ def test_randomness_is_the_same_in_every_run(sandbox: Sandbox) -> None:
     assert first.outputs == second.outputs
 
 
+def test_programs_and_tests_do_not_inherit_our_imports_from_the_future(sandbox: Sandbox) -> None:
+    # Without annotations as strings a program that forgot an import fails, as it does anywhere else.
+    if sys.version_info >= (3, 14):
+        pytest.skip("annotations are lazy there")
+    assert "NameError" in _exam(sandbox, "def f(x: List[int]): return x", "assert f(1) == 1")[1]
+    assert _script(sandbox, "def f(x: List[int]): return x")[0] == "crashed"
+    future = "from __future__ import annotations\ndef f(x: List[int]): return x"
+    assert _exam(sandbox, future, "assert f(1) == 1") == ("passed", "")
+
+
 # --- scripts ---
 
 
@@ -182,6 +192,21 @@ def test_ends_of_scripts(sandbox: Sandbox, source: str, status: str) -> None:
 def test_a_large_input_and_output_pass_through(sandbox: Sandbox) -> None:
     text = "x" * 3_000_000
     assert _script(sandbox, "print(input())", text) == ("passed", (text + "\n",))
+
+
+def test_leaving_by_sys_exit_may_be_as_good_as_any_end(sandbox: Sandbox) -> None:
+    for source, status in (("print(1)\nraise SystemExit(3)", "passed"), ("print(1)\n1 / 0", "crashed")):
+        script = Script(source, ("",), limits=LIMITS, any_exit=True)
+        assert sandbox.run_many([script])[0].status == status
+
+
+def test_a_script_has_further_readings_where_it_does_not_compile(sandbox: Sandbox) -> None:
+    prose = "It prints one.\nprint(1)"
+    assert _script(sandbox, prose)[0] == "crashed"
+    assert _script(sandbox, prose, also=("print(1)",)) == ("passed", ("1\n",))  # type: ignore[arg-type]
+    behind = "print(1)\n\nThat's it.\n"
+    assert _script(sandbox, behind)[0] == "crashed"
+    assert _script(sandbox, behind, prose_follows=True) == ("passed", ("1\n",))  # type: ignore[arg-type]
 
 
 # --- C++ ---

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from evals import tasks
-from evals.grading.code import CodeGrader
-from evals.grading.verdict import Response
-from evals.tasks.task import TaskError
+from evals.graders.base import Response
+from evals.graders.code import CodeGrader
+from evals.task import TaskError
+from evals.tasks import registry
 
 ROW: dict[str, Any] = {
     "id": "1/A",
@@ -42,7 +42,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.skipif(shutil.which("g++", path="/usr/bin") is None, reason="there is no g++")
 def test_programs_in_both_languages(data: Path) -> None:
     write(data, ROW)
-    [question] = tasks.load_spec("codeforces")[1]
+    [question] = registry.load_spec("codeforces")[1]
     answers = [CPP.format("a + b"), PYTHON.format("a + b"), CPP.format("a - b"), PYTHON.format("3")]
     with CodeGrader() as grader:
         if grader.isolation == "none":
@@ -53,7 +53,7 @@ def test_programs_in_both_languages(data: Path) -> None:
 
 def test_the_statement_is_whole_and_the_limits_are_the_problems(data: Path) -> None:
     write(data, ROW)
-    [question] = tasks.load_spec("codeforces")[1]
+    [question] = registry.load_spec("codeforces")[1]
     for part in (
         "Sum",
         "Add two numbers.",
@@ -78,10 +78,10 @@ def test_the_statement_is_whole_and_the_limits_are_the_problems(data: Path) -> N
 )
 def test_what_equality_cannot_grade_is_left_out(data: Path, change: dict[str, Any]) -> None:
     write(data, ROW, {**ROW, "id": "2/A", **change})
-    assert [question.id for question in tasks.load_spec("codeforces")[1]] == ["1/A"]
+    assert [question.id for question in registry.load_spec("codeforces")[1]] == ["1/A"]
 
 
 def test_a_broken_row_is_named(data: Path) -> None:
     write(data, {**ROW, "time_limit": "soon"})
     with pytest.raises(TaskError, match="codeforces, problem 1/A: its tests or limits"):
-        tasks.load_spec("codeforces")
+        registry.load_spec("codeforces")

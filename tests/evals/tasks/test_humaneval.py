@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from evals.grading.code import CodeGrader
-from evals.grading.verdict import Response
+from evals.graders.base import Response
+from evals.graders.code import CodeGrader
 from evals.sandbox import Limits
-from evals.tasks import humaneval, source
+from evals.tasks import data, humaneval
 
 
 @pytest.fixture(scope="module")
 def solutions(data_folder: Path) -> dict[str, str]:
     if not (data_folder / "humaneval.jsonl").exists():
         pytest.skip("HARNESS_DATA has no humaneval.jsonl")
-    return {row["task_id"]: row["canonical_solution"] for row in source.read(humaneval.FILES[0])}
+    return {row["task_id"]: row["canonical_solution"] for row in data.read(humaneval.FILES[0])}
 
 
 def test_questions(solutions: dict[str, str]) -> None:

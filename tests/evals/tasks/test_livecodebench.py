@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from evals import tasks
-from evals.grading.code import CodeGrader
-from evals.grading.verdict import Response
+from evals.graders.base import Response
+from evals.graders.code import CodeGrader
+from evals.task import TaskError
+from evals.tasks import livecodebench, registry
 from evals.tasks.livecodebench import private_tests
-from evals.tasks.task import TaskError
 
 
 def packed(value: object) -> str:
@@ -68,25 +68,25 @@ def grader() -> Iterator[CodeGrader]:
 
 
 def test_the_window_is_part_of_the_name_and_holds_both_months(data: Path) -> None:
-    task, questions = tasks.load_spec("livecodebench@2024-08..2025-01")
+    task, questions = registry.load_spec("livecodebench@2024-08..2025-01")
     assert task.name == "livecodebench@2024-08..2025-01"
     assert [question.id for question in questions] == ["b", "c"]
-    assert [question.id for question in tasks.load_spec("livecodebench")[1]] == ["a", "b", "c"]
+    assert [question.id for question in registry.load_spec("livecodebench")[1]] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("window", ["", "2024-08", "2024-13..2025-01", "2025-01..2024-08"])
 def test_a_bad_window_is_refused(window: str) -> None:
     with pytest.raises(TaskError, match=r"for example 2024-08\.\.2025-01"):
-        tasks.get(f"livecodebench@{window}")
+        registry.get(f"livecodebench@{window}")
 
 
 def test_a_task_without_dates_takes_no_window() -> None:
     with pytest.raises(TaskError, match="no dates"):
-        tasks.get("gsm8k@2024-08..2025-01")
+        registry.get("gsm8k@2024-08..2025-01")
 
 
 def test_programs_that_read_and_print(data: Path, grader: CodeGrader) -> None:
-    question = tasks.load_spec("livecodebench")[1][0]
+    question = registry.load_spec("livecodebench")[1][0]
     right = "```python\nprint(sum(map(int, input().split())))\n```"
     imported = "```python\nprint(reduce(lambda a, b: a + b, map(int, input().split())))\n```"
     public_only = "```python\nprint(3)\n```"
@@ -95,7 +95,7 @@ def test_programs_that_read_and_print(data: Path, grader: CodeGrader) -> None:
 
 
 def test_methods_of_a_solution_class(data: Path, grader: CodeGrader) -> None:
-    question = tasks.load_spec("livecodebench")[1][2]
+    question = registry.load_spec("livecodebench")[1][2]
     assert "class Solution" in question.text
     body = (
         "```python\nclass Solution:\n    def pairs(self, numbers: List[int], extra):\n        return {}\n```"
@@ -127,7 +127,7 @@ def test_damaged_private_tests_are_the_graders_error_and_name_their_question(
     rows = [row("damaged", "2024-08-01", private_test_cases=text), ROWS[0]]
     (data / "livecodebench.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     right = Response("```python\nprint(sum(map(int, input().split())))\n```")
-    graded = grader.grade([(question, right) for question in tasks.load_spec("livecodebench")[1]])
+    graded = grader.grade([(question, right) for question in registry.load_spec("livecodebench")[1]])
     assert [verdict.status for verdict in graded] == ["grader_error", "correct"]
     assert "livecodebench, question damaged: its tests cannot be read" in graded[0].detail
 
@@ -146,8 +146,8 @@ def test_private_tests_are_unpacked_when_graded_and_not_kept(
         return private_tests(text)
 
     monkeypatch.setattr("evals.tasks.livecodebench.private_tests", spy)
-    monkeypatch.setattr("evals.grading.code.BATCH", 4)
-    questions = tasks.load_spec("livecodebench")[1]
+    monkeypatch.setattr("evals.graders.code.BATCH", 4)
+    questions = registry.load_spec("livecodebench")[1]
     assert unpacked == []
     answers = [Response(f"```python\nprint(sum(map(int, input().split())) {end})\n```") for end in ("", "+1")]
     tracemalloc.start()
@@ -159,8 +159,20 @@ def test_private_tests_are_unpacked_when_graded_and_not_kept(
     assert peak < len(questions) * large / 2
 
 
+@pytest.mark.parametrize("rule", ["IMPORTS", "FUNCTIONAL_TESTS", "SECONDS"])
+def test_what_decides_a_verdict_is_in_the_digest_of_the_tests(
+    data: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    before = [question.tests for question in registry.load_spec("livecodebench")[1]]
+    assert before == [question.tests for question in registry.load_spec("livecodebench")[1]]
+    known = getattr(livecodebench, rule)
+    monkeypatch.setattr(livecodebench, rule, 2 * known)
+    after = [question.tests for question in registry.load_spec("livecodebench")[1]]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
 def test_a_file_that_changed_meanwhile_is_told(data: Path, grader: CodeGrader) -> None:
-    questions = tasks.load_spec("livecodebench")[1]
+    questions = registry.load_spec("livecodebench")[1]
     (data / "livecodebench.jsonl").write_text(json.dumps(row("z", "2024-08-01")) + "\n")
     graded = grader.grade([(question, Response("```python\nprint(3)\n```")) for question in questions])
     assert {verdict.status for verdict in graded} == {"grader_error"}
@@ -178,4 +190,4 @@ def test_a_missing_file_says_what_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(
         TaskError, match=r"livecodebench\.jsonl is missing .*harness data fetch livecodebench"
     ):
-        tasks.load_spec("livecodebench")
+        registry.load_spec("livecodebench")

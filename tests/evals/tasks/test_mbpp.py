@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from evals.grading.code import CodeGrader
-from evals.grading.verdict import Response
+from evals.graders.base import Response
+from evals.graders.code import CodeGrader
 from evals.sandbox import Limits
-from evals.tasks import mbpp, source
+from evals.tasks import data, mbpp
 
 
 @pytest.fixture(scope="module")
 def references(data_folder: Path) -> dict[str, str]:
     if not (data_folder / "mbpp.jsonl").exists():
         pytest.skip("HARNESS_DATA has no mbpp.jsonl")
-    return {str(row["task_id"]): row["code"] for row in source.read(mbpp.FILES[0])}
+    return {str(row["task_id"]): row["code"] for row in data.read(mbpp.FILES[0])}
 
 
 def test_splits_are_the_papers(references: dict[str, str]) -> None:

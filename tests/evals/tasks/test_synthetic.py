@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.task import Task, TaskError
 from evals.tasks import arithmetic, synthetic, tiny_code, tiny_math
-from evals.tasks.task import Task, TaskError
 
 MODULES = (arithmetic, tiny_math, tiny_code)
 TASKS = [module.TASK for module in MODULES]

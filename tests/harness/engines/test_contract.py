@@ -10,11 +10,12 @@ import pytest
 import scipy.stats
 import torch
 
+from evals.base.errors import UsageError
 from evals.engine import Completion, Group, Request, Sampling, ScoringEngine
-from evals.sampling import BLOCK
-from harness.engines import RolloutEngine, block_size
-from harness.errors import UsageError
-from harness.policy import Policy, policy_hash, weights_hash
+from evals.runner import BLOCK
+from harness.engines.hf import TransformersEngine
+from harness.engines.registry import RolloutEngine, block_size
+from harness.models.policy import Policy, policy_hash, weights_hash
 
 PROMPTS = ("Compute 17 + 4.", "<think>a", "What is the sum of the first ten odd numbers?", "x")
 REQUESTS = [
@@ -162,6 +163,23 @@ def test_a_stop_string_ends_the_text_before_it(engine: RolloutEngine) -> None:
     assert len(stopped.completions[free.index(long)].token_ids) < len(long.token_ids)
 
 
+def test_a_special_token_ends_the_text_as_a_stop_string(engine: RolloutEngine) -> None:
+    special = "<|pad|>"
+    number = engine.tokenizer.convert_tokens_to_ids(special)
+    hot = Sampling(temperature=2.0, max_tokens=32)
+    free = engine.generate([Request("go", 400, 0)], hot)[0].completions
+    stopped = engine.generate([Request("go", 400, 0)], replace(hot, stop=(special,)))[0].completions
+    assert any(number in completion.token_ids for completion in free)
+    for before, after in zip(free, stopped, strict=True):
+        if number in before.token_ids:
+            end = before.token_ids.index(number)
+            assert after.token_ids == before.token_ids[: end + 1]
+            assert after.finish_reason == "stop"
+            assert after.text == engine.tokenizer.decode(before.token_ids[:end])
+        else:
+            assert (after.text, after.finish_reason) == (before.text, before.finish_reason)
+
+
 def test_logprobs_that_nobody_reads_change_no_token(engine: RolloutEngine) -> None:
     wanted = engine.generate(REQUESTS, SAMPLING)
     without = engine.generate([replace(request, logprobs=False) for request in REQUESTS], SAMPLING)
@@ -225,7 +243,7 @@ def test_sync_samples_the_new_weights(engine: RolloutEngine, policy: Policy) -> 
 
 def test_a_skipped_sync_shows(engine: RolloutEngine, policy: Policy) -> None:
     """Where the engine has weights of its own, its hash and its log-probabilities both stay behind."""
-    if engine.name == "transformers":
+    if isinstance(engine, TransformersEngine):
         pytest.skip("shares the trainer's weights: there is no sync to skip")
     with torch.no_grad():
         policy.model.get_input_embeddings().weight *= 1.2

@@ -10,22 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.tasks import load_spec
-from evals.tasks.task import TaskError
-from harness import files
+from evals.base import io
+from evals.base.errors import UsageError
+from evals.base.progress import Progress
+from evals.task import TaskError
+from evals.tasks.registry import load_spec
 from harness.config import Experiment, Policy, read_experiment, validate
-from harness.errors import UsageError
-from harness.ledger import stage_costs
-from harness.plan.machines import DEVICES, memory, seconds
+from harness.config.choice import Choice
+from harness.config.shipped import experiment_file
+from harness.models.architecture import architecture
+from harness.models.devices import DEVICES
+from harness.models.policy import Policy as Loaded
+from harness.models.policy import load_policy, save_policy
+from harness.plan.hardware import OPERATIONS, SCHEDULING, SENDING, memory, seconds
 from harness.plan.plan import plan_here, plan_on
-from harness.plan.shapes import architecture
-from harness.plan.trying import first
-from harness.plan.work import Work, assumed, work
-from harness.policy import Policy as Loaded
-from harness.policy import save_policy
-from harness.progress import Progress
-from harness.recipe import run_experiment
-from harness.shipped import experiment_file
+from harness.plan.profile import first
+from harness.plan.workload import Work, assumed, work
+from harness.train.ledger import stage_costs
+from harness.train.pipeline import run_experiment
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_known_models_have_their_published_sizes(model: str, billions: float) ->
 
 
 def test_a_model_that_is_not_known_is_refused() -> None:
-    with pytest.raises(UsageError, match="no folder, not in the hub's cache"):
+    with pytest.raises(UsageError, match="not a folder, not in the hub's cache"):
         architecture(Policy(model="nobody/nothing"))
 
 
@@ -76,7 +78,7 @@ def experiment(tiny_random_policy: Loaded, tmp_path: Path) -> Experiment:
 def test_tokens_and_flops_are_those_of_the_run(experiment: Experiment, tmp_path: Path) -> None:
     """With the lengths that the run turned out to have; prompts are counted by characters here."""
     run_experiment(experiment, tmp_path / "run", Progress(quiet=True))
-    rows = list(files.read_lines(tmp_path / "run/metrics.jsonl"))
+    rows = list(io.read_lines(tmp_path / "run/metrics.jsonl"))
     costs = {cost.stage: cost for cost in stage_costs(tmp_path / "run", experiment.stages)}
     seen = {
         "reject": costs["reject"].tokens / 24,
@@ -121,6 +123,57 @@ def test_a_sweep_counts_its_trials(experiment: Experiment, tmp_path: Path) -> No
     assert runs == {"trial": 5, "fresh seed": 2, "base": 1}
 
 
+def test_only_runs_that_are_measured_have_benchmarks_and_fresh_seeds_their_own_steps(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    sweep = {
+        "trials": 5, "confirm_seeds": 2, "confirm_top": 3, "confirm_steps": 18,
+        "space": {"grpo.beta": [0.0, 0.01]},
+    }  # fmt: skip
+    swept = validate(raw(tmp_path / "policy", sweep=sweep), "test")
+    found = plan_on(swept, DEVICES["h100"], 1, 10, None).parts
+    assert {part.run: part.runs for part in found} == {
+        "trial": 5, "fresh seed": 2, "fresh seed, not chosen": 4, "base": 1,
+    }  # fmt: skip
+    assert {part.run for part in found if part.part == "tiny-aime"} == {"fresh seed", "base"}
+    steps = {part.run: part.steps for part in found if part.part == "grpo"}
+    assert steps == {"trial": 6, "fresh seed": 18, "fresh seed, not chosen": 18}
+
+
+def test_benchmarks_between_stages_are_counted(experiment: Experiment, tmp_path: Path) -> None:
+    """In trials too, and by trying it out, where they are not run."""
+    changed = raw(tmp_path / "policy", sweep={"trials": 3, "space": {"grpo.beta": [0.0, 0.01]}})
+    changed["stages"].insert(2, {"kind": "evaluate", "name": "between"})
+    found = plan_on(validate(changed, "test"), DEVICES["h100"], 1, 10, None).parts
+    assert [part.run for part in found if part.part == "between: tiny-aime"] == ["trial", "fresh seed"]
+    del changed["sweep"], changed["stages"][:2]
+    tried = plan_here(validate(changed, "test"), Progress(quiet=True), price=None)
+    assert [part.part for part in tried.parts if "tiny-aime" in part.part] == [
+        "between: tiny-aime",
+        "tiny-aime",
+    ]
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]])
+def test_adapters_are_planned_as_they_are_trained(
+    experiment: Experiment, tmp_path: Path, targets: str | list[str]
+) -> None:
+    """A backward pass takes no gradients of frozen weights, and the adapters alone have an optimizer's."""
+    changed = raw(tmp_path / "policy")
+    changed["policy"]["lora"] = {"rank": 4, "targets": targets}
+    adapted = validate(changed, "test")
+    own = architecture(adapted.policy)
+    parts = {part.name: part for part in work(adapted, assumed(10))}
+    sft, grpo = parts["sft"], parts["grpo"]
+    assert sft.learning_flops == 7 * 2 * (1 + 1) * own.shape.forward(round(sft.prompt), [10])
+    assert grpo.learning_flops == 6 * 2 * (1 + 1 + 1) * own.shape.forward(round(grpo.prompt), [10] * 4)
+    loaded = load_policy(adapted.policy, trainable=True)
+    assert own.adapters == sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
+    whole = adapted.model_copy(update={"policy": adapted.policy.model_copy(update={"lora": None})})
+    saved = (16 + 2 - 4) * own.parameters - 16 * own.adapters  # the reference policy is the frozen one
+    assert memory(whole, 1).learning - memory(adapted, 1).learning == pytest.approx(saved / 2**30)
+
+
 def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) -> None:
     experiment = read_experiment([experiment_file("distill-vs-rl")])
     found = plan_on(experiment, DEVICES["h100"], 1, None, 2.5)
@@ -143,6 +196,34 @@ def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment
     assert seconds(Work("x", "train", large, 1, 1, 0, 1, 0, 1, 1, 1), DEVICES["l40s"], 1) == math.inf
 
 
+def test_a_decoding_step_takes_what_sending_its_work_takes_however_small_the_model(
+    experiment: Experiment,
+) -> None:
+    """The transformers engine sends operations one by one, vLLM in one graph: 1,000 steps of 64 sequences."""
+    layers = architecture(experiment.policy).layers
+    vllm = experiment.policy.model_copy(update={"engine": Choice(kind="vllm")})
+    for device in ("h100", "l4"):
+        took = [
+            seconds(Work("x", "measure", policy, 1, 64_000, 0, 1e9, 0, 64, 100, 1000), DEVICES[device], 1)
+            for policy in (experiment.policy, vllm)
+        ]
+        assert took == pytest.approx([1000 * layers * OPERATIONS * SENDING, 1000 * SCHEDULING])
+    large = Policy(model="Qwen/Qwen2.5-32B", engine=Choice(kind="vllm"))  # its weights alone take longer
+    reading = 2 * architecture(large).parameters / DEVICES["h200"].bandwidth
+    part = Work("x", "measure", large, 1, 1000, 0, 1, 0, 1, 100, 1000)
+    assert seconds(part, DEVICES["h200"], 1) > 1000 * reading
+
+
+def test_benchmarks_are_priced_by_the_engine_that_samples_them(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    own = raw(tmp_path / "policy")
+    own["eval"]["engine"] = "vllm"
+    parts = {part.name: part for part in work(validate(own, "test"), assumed(10))}
+    assert parts["tiny-aime"].policy.engine.kind == "vllm"
+    assert parts["grpo"].policy.engine.kind == "transformers"
+
+
 @given(st.none() | st.integers(-40, 40), st.none() | st.integers(-40, 40), st.integers(1, 8))
 def test_the_first_questions_of_a_slice(start: int | None, stop: int | None, count: int) -> None:
     spec = f"tiny-aime:test[{'' if start is None else start}:{'' if stop is None else stop}]"
@@ -152,3 +233,39 @@ def test_the_first_questions_of_a_slice(start: int | None, stop: int | None, cou
         return
     assert load_spec(first(spec, count))[1] == whole[:count]
     assert load_spec(first("tiny-aime:test", count))[1] == load_spec("tiny-aime:test")[1][:count]
+
+
+def test_the_answers_of_a_server_are_priced_before_they_are_asked_for() -> None:
+    """By the price of a million tokens; a model of unknown shape takes no FLOPs and no time of ours."""
+    server = {"addresses": "http://127.0.0.1:9/v1", "price_in": 2.0, "price_out": 10.0}
+    asked = {
+        "name": "asked",
+        "policy": {"model": "nobody/nothing", "server": server},
+        "data": {"train": []},
+        "eval": {"benchmarks": ["tiny-aime"], "samples": 4, "max_tokens": 1000},
+    }
+    for plan in (
+        plan_on(validate(asked, "x"), DEVICES["h100"], 1, 500.0, 3.0),
+        plan_here(validate(asked, "x"), Progress(quiet=True), 3.0),
+    ):
+        questions = load_spec("tiny-aime")[1]
+        samples = 4 * len(questions)
+        prompts = 4 * sum(len(question.text) for question in questions) / 4
+        assert plan.tokens == samples * 500
+        assert plan.server_cost == pytest.approx((prompts * 2 + samples * 500 * 10) / 1e6)
+        assert (plan.flops, plan.device_hours, plan.memory_gib) == (0.0, 0.0, 0.0)
+        assert plan.cost is None
+    free = validate({**asked, "policy": {"model": "nobody/nothing", "server": server["addresses"]}}, "x")
+    assert plan_on(free, DEVICES["h100"], 1, 500.0, None).server_cost is None
+
+
+def test_a_teacher_at_a_server_is_priced_in_its_students_plan(
+    tiny_random_policy: Loaded, tmp_path: Path
+) -> None:
+    save_policy(tiny_random_policy, tmp_path / "policy")
+    server = {"addresses": ["http://127.0.0.1:9/v1"], "price_in": 0.0, "price_out": 10.0}
+    answers = {"samples": 4, "max_tokens": 100, "keep": {}}
+    stage = {"kind": "distill", "teacher": {"model": "nobody/nothing", "server": server}, "answers": answers}
+    one = raw(tmp_path / "policy", stages=[{**stage, "steps": 2, "batch_size": 2}])
+    plan = plan_on(validate(one, "x"), DEVICES["h100"], 1, 50.0, None)
+    assert plan.server_cost == pytest.approx(6 * 4 * 50 * 10 / 1e6)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evals.base.errors import UsageError
 from evals.engine import Completion
-from evals.grading.verdict import Verdict
-from evals.tasks.task import Question
+from evals.graders.base import Verdict
+from evals.task import Question
 from harness.config import RewardTerm
-from harness.errors import UsageError
 from harness.rewards import Attempt, check_names, make_mix
 from harness.rewards.judge import JudgeReward, PairwiseJudge
+from harness.rewards.judge_cache import Allowance
 from tests.harness.judged import Judged
 
 
@@ -59,10 +61,40 @@ def test_a_silent_judge_scores_nothing_and_is_asked_again_later(judge: Judged) -
 
 
 def test_requests_are_capped(judge: Judged, caplog: pytest.LogCaptureFixture) -> None:
-    reward = JudgeReward(requests=2, pauses=(0.01,))
+    reward = JudgeReward(allowance=Allowance(2), pauses=(0.01,))
     assert reward([attempt("!"), attempt("!!"), attempt("!!!")]) == [0.0, pytest.approx(1 / 9), None]
     assert reward([attempt("!!!!"), attempt("!!")]) == [None, pytest.approx(1 / 9)]
     assert "used up" in caplog.text
+
+
+def test_a_limit_on_requests_holds_for_all_processes_and_launches(judge: Judged, tmp_path: Path) -> None:
+    counted = tmp_path / "judge-requests-grpo.json"
+    first, second = (JudgeReward(allowance=Allowance(3, counted), pauses=(0.01,)) for _ in range(2))
+    assert None not in first([attempt("!"), attempt("!!")])
+    assert second([attempt("a!"), attempt("a!!")]) == [0.0, None]
+    later = JudgeReward(allowance=Allowance(3, counted), pauses=(0.01,))
+    assert later([attempt("b!")]) == [None]
+    assert len(judge.asked) == 3
+    counted.write_text("{}")
+    with pytest.raises(UsageError, match=r"judge-requests-grpo\.json: is not readable"):
+        later([attempt("c!")])
+
+
+def test_a_damaged_line_of_the_kept_replies_is_asked_for_again(
+    judge: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    assert scored("!!") == [pytest.approx(1 / 9)]
+    [kept] = tmp_path.glob("judge/*.jsonl")
+    for damage in ("{", "null", "[1]", '{"prompt": 3}', '{"prompt": "x", "value": "much"}', "\xff"):
+        kept.write_bytes(damage.encode("latin-1") + b"\n" + kept.read_bytes())
+    assert scored("!!", "!!!!") == [pytest.approx(1 / 9), pytest.approx(3 / 9)]
+    assert len(judge.asked) == 2
+    assert "line 1: is not a judgement (6 such lines)" in caplog.text
+
+
+def test_half_a_character_is_judged_as_any_other(judge: Judged) -> None:
+    assert scored("\ud83d!!") == [pytest.approx(1 / 9)]
 
 
 def test_without_a_judge_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

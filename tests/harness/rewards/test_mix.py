@@ -11,11 +11,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
+from evals.base.errors import JobError, UsageError
 from evals.engine import Completion
-from evals.grading.verdict import Verdict
-from evals.tasks.task import Question
-from harness.config import RewardTerm, read_experiment
-from harness.errors import JobError, UsageError
+from evals.graders.base import Verdict
+from evals.task import Question
+from harness.config import GRPO, RewardTerm, read_experiment
 from harness.rewards import Attempt, check_names, make_mix
 
 GOOD = "<think>Two and two make four.</think>\n<answer>4</answer>"
@@ -61,19 +61,94 @@ def test_what_could_not_be_scored_takes_no_part_in_the_normalisation() -> None:
 
 def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_rewards.py").write_text(
-        "def brevity(attempt): return -attempt.tokens / 10\n"
-        "def nothing(attempt): return None\n"
-        "def words(attempt): return 'many'\n"
-        "def fault(attempt): return 1 / 0\n"
+        "def brevity(attempt): return -attempt.tokens / 10\ndef nothing(attempt): return None\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     mix = make_mix({"accuracy": 1.0, "own_rewards:brevity": 0.5})
     assert mix.score([attempt(GOOD, tokens=4)])[0].total == pytest.approx(0.8)
     assert math.isnan(make_mix({"own_rewards:nothing": 1.0}).score([attempt(GOOD)])[0].total)
-    with pytest.raises(JobError, match=r"own_rewards:words: returned 'many' for question q-7"):
-        make_mix({"own_rewards:words": 1.0}).score([attempt(GOOD)])
-    with pytest.raises(JobError, match=r"own_rewards:fault: ZeroDivisionError on question q-7"):
-        make_mix({"own_rewards:fault": 1.0}).score([attempt(GOOD)])
+
+
+def test_a_function_of_one_s_own_that_fails_leaves_the_completion_out_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "failing_rewards.py").write_text(
+        "def last(attempt): return int(attempt.text.split()[-1])\n"
+        "def words(attempt): return 'many' if attempt.verdict.correct else 1\n"
+        "def huge(attempt): return 10 ** 400 if attempt.verdict.correct else float('nan')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    bad, good = attempt("no number", "correct"), attempt("so 4", "wrong")
+    mix = make_mix({"failing_rewards:last": 1.0})
+    for _ in range(2):
+        (first, second), (third,) = mix.score_step([[bad, good], [bad]])
+        assert math.isnan(first.total)
+        assert math.isnan(third.total)
+        assert first.parts == {"failing_rewards:last": None}
+        assert second.total == 4.0
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert "rewards.failing_rewards:last: ValueError: invalid literal" in told[0]
+    assert "question q-7" in told[0]
+    with pytest.raises(
+        JobError, match=r"last: it failed on all 2 completions of a step: ValueError: invalid"
+    ):
+        mix.score_step([[bad], [bad]])
+    assert mix.score_step([[good]])[0][0].total == 4.0  # each step is counted by itself
+    words, huge = (make_mix({f"failing_rewards:{name}": 1.0}) for name in ("words", "huge"))
+    assert [score.parts["failing_rewards:words"] for score in words.score_step([[bad, good]])[0]] == [
+        None,
+        1.0,
+    ]
+    with pytest.raises(
+        JobError, match=r"huge: it failed on all 2 completions of a step: (Overflow|no finite)"
+    ):
+        huge.score_step([[bad, good]])
+
+
+def test_own_settings_a_file_and_a_whole_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from pydantic import BaseModel, Field\n"
+        "from evals.base.registry import takes\n"
+        "from harness.rewards import whole_group\n"
+        "class Words(BaseModel):\n"
+        "    words: int = Field(10, ge=1)\n"
+        "@takes(Words)\n"
+        "def short(attempt, settings):\n"
+        "    return float(len(attempt.text.split()) <= settings.words)\n"
+        "@whole_group\n"
+        "def shortest(group):\n"
+        "    least = min(attempt.tokens for attempt in group)\n"
+        "    return [float(attempt.tokens == least) for attempt in group]\n"
+        "@whole_group\n"
+        "def lost(group): return [1.0]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    stage = GRPO(
+        rewards={
+            "mine.py:short": {"weight": 0.5, "settings": {"words": 2}},  # type: ignore[dict-item]
+            "brief": {"weight": 1.0, "function": "mine.py:shortest"},  # type: ignore[dict-item]
+            "accuracy": 0.0,
+        }
+    )
+    assert GRPO.model_validate(stage.model_dump()) == stage
+    monkeypatch.chdir("/")  # the files go by absolute paths from here on
+    check_names(stage.rewards)
+    scores = make_mix(stage.rewards).score([attempt("one two", tokens=9), attempt("one two three", tokens=4)])
+    assert [score.total for score in scores] == [0.5, 1.0]
+    assert scores[0].parts == {"mine.py:short": 1.0, "brief": 0.0, "accuracy": 1.0}
+    lost = make_mix({"lost": RewardTerm(weight=1.0, function=f"{tmp_path}/mine.py:lost")})
+    with pytest.raises(JobError, match=r"lost: it failed on all 2 .* ValueError: 1 values for 2 completions"):
+        lost.score_step([[attempt("a"), attempt("b")]])
+    for settings, said in [
+        ({"word": 2}, "rewards.short.settings: unknown key 'word'; did you mean 'words'"),
+        ({"words": 0}, "rewards.short.settings.words: Input should be greater"),
+    ]:
+        own = RewardTerm(weight=1.0, function=f"{tmp_path}/mine.py:short", settings=settings)
+        with pytest.raises(UsageError, match=said):
+            check_names({"short": own})
 
 
 def reward_model(folder: Path, outputs: int) -> str:
@@ -116,8 +191,11 @@ def test_a_classifier_of_many_classes_is_no_reward_model(tmp_path: Path) -> None
     ("weights", "message"),
     [
         ({"no_module:f": 1.0}, "No module named 'no_module'"),
-        ({"math:no_function": 1.0}, "the module math has no function 'no_function'"),
-        ({":f": 1.0}, "expected module:function"),
+        (
+            {"math:no_function": 1.0},
+            "rewards.math:no_function: .*: math has no 'no_function'",
+        ),
+        ({":f": 1.0}, "must be .file.py:name. or .module:name."),
         (
             {"format": RewardTerm(weight=1.0, when="accuracy")},
             "'accuracy' is not in the mix",

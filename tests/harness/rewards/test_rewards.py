@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evals.base.errors import UsageError
 from evals.engine import Completion
-from evals.grading.verdict import Status, Verdict
-from evals.tasks.task import Question
-from harness.errors import UsageError
+from evals.graders.base import Status, Verdict
+from evals.task import Question
+from harness.config.kinds import REWARDS as REGISTRY
 from harness.rewards import Attempt, check_names, make_mix, names
 from harness.rewards.language import SENTENCE, detect
-from harness.rewards.mix import REWARDS
+from harness.rewards.registry import JUDGE, REWARD_MODEL
 
+REWARDS = {name: REGISTRY.get(name) for name in REGISTRY.built_in if name not in (JUDGE, REWARD_MODEL)}
 GOOD = "<think>Two and two make four.</think>\n<answer>4</answer>"
 RANGES = {
     "accuracy": (0, 1),

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trl.rewards import get_cosine_scaled_reward, get_repetition_penalty_reward
 
 from evals.engine import Completion
-from evals.grading.verdict import Verdict
-from evals.tasks.task import Question
+from evals.graders.base import Verdict
+from evals.task import Question
 from harness.rewards import Attempt
 from harness.rewards.consistency import consistency
 from harness.rewards.cosine import cosine
@@ -26,7 +25,8 @@ def attempt(text: str = "", ids: tuple[int, ...] = (1,), *, status: Any = "corre
 @pytest.mark.parametrize("tokens", [1, 25, 50, 99, 100])
 @pytest.mark.parametrize(("status", "answer"), [("correct", "4"), ("wrong", "5")])
 def test_cosine_is_trl_s(tokens: int, status: str, answer: str) -> None:
-    theirs = get_cosine_scaled_reward(max_len=100)(
+    trl_rewards = pytest.importorskip("trl.rewards")
+    theirs = trl_rewards.get_cosine_scaled_reward(max_len=100)(
         [[{"role": "assistant", "content": rf"\boxed{{{answer}}}"}]], ["$4$"], [[0] * tokens]
     )
     assert cosine(attempt(ids=(0,) * tokens, status=status)) == pytest.approx(theirs[0], abs=1e-12)
@@ -42,7 +42,8 @@ def test_no_length_makes_a_wrong_answer_worth_a_right_one() -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 2), max_size=60))
 def test_repetition_is_trl_s(ids: list[int]) -> None:
-    (theirs,) = get_repetition_penalty_reward(ngram_size=NGRAM)([ids])
+    trl_rewards = pytest.importorskip("trl.rewards")
+    (theirs,) = trl_rewards.get_repetition_penalty_reward(ngram_size=NGRAM)([ids])
     assert repetition(attempt(ids=tuple(ids))) == pytest.approx(theirs, abs=1e-12)
 
 

@@ -13,16 +13,15 @@ from typing import Any
 
 import psutil
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 from harness.config import Experiment, validate
 from harness.sweep.events import Event
-from harness.sweep.executors.ray import connect
-from harness.sweep.sweep import run_sweep
+from harness.sweep.runner import run_sweep
 
 HERE = Path(__file__).parent
 TRAINER = (sys.executable, str(HERE / "fake_trainer.py"))
+
+NO_RAY = "Ray is not installed (the extra `ray`)"
 
 SPACE: dict[str, Any] = {
     "grpo.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
@@ -31,11 +30,16 @@ SPACE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[Cluster]:
+def ray_cluster() -> Iterator[Any]:
     """A Ray cluster of two nodes with room for two attempts each, on this machine.
 
     Its processes have the nodes' environment: there, a step of the stand-in trainer takes 0.2 s.
     """
+    ray = pytest.importorskip("ray", reason=NO_RAY)
+    from ray.cluster_utils import Cluster
+
+    from harness.sweep.executors.ray_cluster import connect
+
     with pytest.MonkeyPatch.context() as patch:
         path = [str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
@@ -90,7 +94,7 @@ def sweep_it() -> Callable[..., tuple[dict[str, Any], list[Event]]]:
     def sweep(experiment: Experiment, folder: Path, **options: Any) -> tuple[dict[str, Any], list[Event]]:
         events: list[Event] = []
         options = {"command": TRAINER, "poll_seconds": 0.01, "on_event": events.append, **options}
-        return run_sweep(experiment, folder, **options), events
+        return run_sweep(experiment, folder, **options).table(), events
 
     return sweep
 
@@ -105,6 +109,7 @@ def start_dispatcher() -> Iterator[Callable[..., multiprocessing.process.BasePro
 
     def dispatch(experiment: Experiment, folder: Path, options: dict[str, Any]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # so do those of nohup with this one
         try:
             run_sweep(experiment, folder, command=TRAINER, poll_seconds=0.01, **options)
         except KeyboardInterrupt:

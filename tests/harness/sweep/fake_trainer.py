@@ -7,6 +7,8 @@ learning rate decides (best at 1e-3). How it misbehaves is told by the environme
     crash_at (once per trial), diverge, hang  at this step
     hold                                      at this step, until TRIAL/go is there
     delay                                     seconds a step
+    samples_for                               seconds of sampling at step 5: no metrics, but a heartbeat
+    writes_for                                the same without a heartbeat, a file deep in the folder growing
     uneven                                    a seed: each experiment takes its own share of the delay
     only                                      how the names of the experiments concerned end
 """
@@ -62,6 +64,13 @@ def train(experiment, folder, fake):
 
 
 def misbehave(step, folder, fake):
+    for seconds, path in ((fake.get("samples_for"), ".alive"), (fake.get("writes_for"), "evals/a/b.jsonl")):
+        until = time.monotonic() + seconds if seconds and step == 5 else 0.0
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        while time.monotonic() < until:
+            with (folder / path).open("a") as growing:
+                growing.write(".")
+            time.sleep(0.05)
     if step == fake.get("hang"):
         time.sleep(1000)
     while step == fake.get("hold") and not (folder.parent / "go").exists():

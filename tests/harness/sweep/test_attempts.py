@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
-from harness.run import lock_folder
+from evals.base.errors import UsageError
 from harness.sweep import attempts
-from harness.sweep.attempts import Attempt, Outcome, Progress, attempts_of, hopeless, prepare
-from harness.sweep.study import Evaluation
+from harness.sweep.attempts import Attempt, Outcome, Progress, Pruned, attempts_of, hopeless, prepare
+from harness.sweep.evaluation import Evaluation
+from harness.train.run_dir import lock_folder
 
 
 def checkpoint(folder: Path, step: int) -> None:
@@ -32,12 +34,25 @@ def test_the_next_attempt_takes_over_what_a_reject_stage_made(tmp_path: Path) ->
     assert (second.folder / "data" / "kept.jsonl").read_text() == "{}\n"
 
 
+def test_the_next_attempt_takes_over_what_was_sampled_for_benchmarks(tmp_path: Path) -> None:
+    first = prepare(tmp_path, 0, 0.0)
+    path = "evals/between/aime24/samples.jsonl"
+    (first.folder / path).parent.mkdir(parents=True)
+    (first.folder / path).write_text("half\n")
+    second = prepare(tmp_path, 0, 1.0)  # no checkpoint yet: benchmarks may come before training
+    assert (second.folder / path).read_text() == "half\n"
+    checkpoint(second.folder, 5)
+    third = prepare(tmp_path, 0, 2.0)
+    assert (third.folder / path).read_text() == "half\n"
+
+
 def test_the_next_attempt_takes_over_checkpoints_and_metrics(tmp_path: Path) -> None:
     first = prepare(tmp_path, slot=0, now=100.0)
     assert (first.number, first.start, first.folder.name) == (1, -1, "attempt-1")
     checkpoint(first.folder, 5)
     checkpoint(first.folder, 10)
     write_rows(first.folder / "metrics.jsonl", {"step": 10}, {"step": 11})
+    write_rows(first.folder / "samples.jsonl", {"step": 10, "completion": "x"})
     (first.folder / "stop").write_text("enough")
     first.end("died", "killed", 110.0)
     second = prepare(tmp_path, slot=1, now=120.0)
@@ -45,6 +60,7 @@ def test_the_next_attempt_takes_over_checkpoints_and_metrics(tmp_path: Path) -> 
     assert (second.folder / "checkpoints/step-10/weights").read_text() == "10"
     assert not (first.folder / "checkpoints").exists()
     assert (second.folder / "metrics.jsonl").read_text() == (first.folder / "metrics.jsonl").read_text()
+    assert (second.folder / "samples.jsonl").read_text() == (first.folder / "samples.jsonl").read_text()
     assert not (second.folder / "stop").exists()
     assert [a.token for a in attempts_of(tmp_path)] == [first.token, second.token]
     assert first.token != second.token
@@ -61,6 +77,20 @@ def test_a_preparation_cut_short_is_done_again(tmp_path: Path) -> None:
     again = prepare(tmp_path, slot=0, now=3.0)
     assert (again.number, again.start) == (2, 3)
     assert (again.folder / "checkpoints/step-3/weights").exists()
+
+
+def test_an_attempt_that_is_prepared_again_keeps_what_its_run_wrote(tmp_path: Path) -> None:
+    first = prepare(tmp_path, slot=0, now=0.0)
+    checkpoint(first.folder, 3)
+    write_rows(first.folder / "metrics.jsonl", {"step": 3})
+    first.end("died", "", 1.0)
+    second = prepare(tmp_path, slot=0, now=2.0)
+    write_rows(second.folder / "metrics.jsonl", {"step": 3}, {"step": 4})
+    checkpoint(second.folder, 4)
+    (second.folder / "attempt.json").write_text("{")
+    again = prepare(tmp_path, slot=0, now=3.0)
+    assert (again.number, again.start) == (2, 4)
+    assert [json.loads(line)["step"] for line in (again.folder / "metrics.jsonl").open()] == [3, 4]
 
 
 def test_without_a_checkpoint_the_next_attempt_begins_anew(tmp_path: Path) -> None:
@@ -114,6 +144,47 @@ def test_seconds_are_of_all_launches() -> None:
     assert attempts.seconds([first, second, Attempt(Path(), 3, "t", 0, 5.0, 5)]) == 2.0
 
 
+def test_seconds_are_those_of_the_monotonic_clock(tmp_path: Path) -> None:
+    """The wall clock was set back a day meanwhile."""
+    first = prepare(tmp_path, 0, 100_000.0, devices=2.0).end("died", "", 13_600.0, took=10.0)
+    assert (first.seconds, attempts_of(tmp_path)[0].seconds) == (10.0, 10.0)
+    assert attempts.device_seconds([first]) == 20.0
+    old = Attempt(Path(), 1, "t", 0, 100_000.0, -1, "died", "", 13_600.0)  # as earlier versions wrote it
+    assert old.seconds == 0.0
+
+
+def test_a_launch_whose_record_is_damaged_is_prepared_again(tmp_path: Path) -> None:
+    first = prepare(tmp_path, slot=0, now=0.0)
+    checkpoint(first.folder, 3)
+    first.end("died", "", 1.0)
+    second = prepare(tmp_path, slot=0, now=2.0)
+    for text in ("{", "[]", "{}", '{"number": "x"}', "\x00\xff"):
+        (second.folder / "attempt.json").write_bytes(text.encode("latin-1"))
+        assert [a.number for a in attempts_of(tmp_path)] == [1]
+        again = prepare(tmp_path, slot=0, now=3.0)
+        assert (again.number, again.start, again.token) == (2, 3, attempts_of(tmp_path)[1].token)
+    (second.folder / "attempt.json").write_text("{")
+    lock = lock_folder(second.folder)  # its process lives, and nobody has its token any more
+    with pytest.raises(UsageError, match="at work in this folder"):
+        prepare(tmp_path, slot=0, now=4.0)
+    lock.release()
+
+
+def test_a_damaged_decision_is_named_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "pruned.json").write_text('{"step": 3')
+    with pytest.raises(UsageError, match=r"pruned.json: line 1: is not valid JSON.*delete it"):
+        Pruned.read(tmp_path)
+
+
+def test_progress_passes_over_lines_that_are_no_metrics(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = ["[]", "3", "null", '{"dev/pass@1": 0.9}', '{"step": "x"}', '{"step": null}', "[" * 10_000]
+    path.write_text("\n".join([*lines, '{"step": 4, "dev/pass@1": "high"}', '{"step": 5, "kl": [1]}']) + "\n")
+    progress = Progress(path, "dev/pass@1", ["kl"])
+    progress.refresh()
+    assert (progress.step, progress.history, progress.missing, progress.metrics()) == (5, {}, 4, {})
+
+
 def test_progress_reads_what_is_new_and_only_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     progress = Progress(path, "dev/pass@1")
@@ -163,3 +234,11 @@ def test_a_line_that_a_kill_cut_in_the_middle_is_passed_over(tmp_path: Path) -> 
     progress.refresh()
     assert sorted(progress.history) == [0]
     assert progress.step == 3
+
+
+def test_reading_attempts_takes_no_large_library() -> None:
+    """Reports and `--status` read them, and shall not wait for what trains."""
+    large = {"torch", "optuna", "pandas", "sqlalchemy", "transformers"}
+    code = f"import sys, harness.sweep.attempts; print(*{large} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from harness.errors import JobError, UsageError
-from harness.sweep.executors.carrier import Carrier
+from evals.base.errors import JobError, UsageError
+from harness.sweep.executors.sync import Carrier
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -48,6 +49,19 @@ def test_what_was_pushed_is_pulled(address: str, tmp_path: Path) -> None:
         "data/kept": "k",
         "experiment": "name = 1",
     }
+
+
+def test_a_heartbeat_is_carried_as_often_as_it_beats(address: str, tmp_path: Path) -> None:
+    there, here = Carrier(address), Carrier(address)
+    run, copy = write(tmp_path / "run", metrics="1\n"), tmp_path / "copy"
+    beats = set()
+    for second in range(3):
+        (run / ".alive").touch()
+        os.utime(run / ".alive", (second, second))
+        there.push(run, "run")
+        assert here.pull(copy, "run")
+        beats.add((copy / ".alive").stat().st_mtime_ns)
+    assert len(beats) == 3
 
 
 def test_what_changes_follows_and_old_checkpoints_go(address: str, tmp_path: Path) -> None:

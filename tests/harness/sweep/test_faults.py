@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from evals.base.errors import JobError, UsageError
 from harness.config import Experiment
-from harness.errors import JobError, UsageError
 from harness.sweep import study as study_module
-from harness.sweep.crew import Clock
-from harness.sweep.sweep import run_sweep
+from harness.sweep.runner import run_sweep
+from harness.sweep.scheduler import Clock
 from tests.harness.sweep.conftest import TRAINER
 from tests.harness.sweep.torment import outcome
 

@@ -10,12 +10,13 @@ from typing import Any
 import optuna
 import pytest
 
+from evals.base.errors import UsageError
 from harness.config import Experiment
-from harness.errors import UsageError
 from harness.sweep.attempts import Progress
+from harness.sweep.evaluation import Evaluation
 from harness.sweep.space import parse_space
-from harness.sweep.study import Evaluation, Record, Study
-from harness.sweep.summary import pareto_set, trial_rows
+from harness.sweep.study import Record, Study
+from harness.sweep.tabulate import pareto_set, trials_of
 
 Make = Callable[..., Experiment]
 Sweep = Callable[..., tuple[dict[str, Any], list[Any]]]
@@ -125,8 +126,8 @@ def test_every_sampler_takes_two_objectives_and_a_constraint(
     experiment = make_experiment(trials=10, space=SPACE, sampler=sampler, constraints={"kl": 1e-3}, **BOTH)
     assert experiment.sweep is not None
     study = searched(experiment, tmp_path / "study")
-    front = pareto_set(trial_rows(study, {}), experiment.sweep)
-    assert front == [trial.number for trial in study._study.best_trials]
+    front = pareto_set(trials_of(study, {}), experiment.sweep)
+    assert list(front) == [trial.number for trial in study._study.best_trials]
     assert study.importances().keys() <= SPACE.keys()
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from evals.base.errors import UsageError
 from harness.config import Experiment
-from harness.errors import UsageError
 from tests.harness.sweep.torment import RunsIn, Start, check_nothing_lost, outcome, selected, torment
 
 Make = Callable[..., Experiment]

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from ray.cluster_utils import Cluster
+import pytest
 
 from harness.config import Experiment
 from harness.sweep.attempts import attempts_of
 from harness.sweep.events import Event
-from harness.sweep.executors.ray import RayExecutor
+from tests.harness.sweep.conftest import NO_RAY
 from tests.harness.sweep.torment import RunsIn, check_nothing_lost, outcome
+
+pytest.importorskip("ray", reason=NO_RAY)
+from ray.cluster_utils import Cluster
+
+from harness.sweep.executors.ray_cluster import RayExecutor
 
 Make = Callable[..., Experiment]
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from harness.sweep.selection import Candidate, Confirmation, expected_luck, improvement, verdict
-from harness.sweep.study import Evaluation
+from harness.config import validate
+from harness.sweep.evaluation import Evaluation
+from harness.sweep.selection import (
+    Candidate,
+    Confirmation,
+    confirmation_experiment,
+    expected_luck,
+    improvement,
+    verdict,
+)
+from harness.sweep.summary import Figure, Trial
 
 
 def confirmation(
@@ -75,22 +84,32 @@ def test_the_interval_covers_the_true_gain(seeds: int, between: float) -> None:
     assert covered / rounds >= 0.94
 
 
-TRIAL: dict[str, Any] = {
-    "number": 3,
-    "params": {"grpo.beta": 0.1},
-    "history": [{"step": 0, "value": 0.2, "stderr": 0.02}, {"step": 10, "value": 0.7, "stderr": 0.02}],
-}
+T = TypeVar("T")
+
+
+def there(value: T | None) -> T:
+    assert value is not None
+    return value
+
+
+TRIAL = Trial(
+    number=3,
+    params={"grpo.beta": 0.1},
+    history=(Evaluation(0, 0.2, 0.02), Evaluation(10, 0.7, 0.02)),
+)
 
 
 def test_a_winner_must_confirm_itself() -> None:
     fresh = [confirmation(0.65, 0.02, base=0.21, place=1), confirmation(0.67, 0.02, base=0.19, place=2)]
     chosen = verdict([Candidate(TRIAL, fresh)], wanted=2, complete=10, maximize=True)
-    assert chosen["winner"]["selection"] == {"value": 0.7, "stderr": 0.02}
-    assert chosen["winner"]["base"]["value"] == pytest.approx(0.2)
-    assert [c["value"] for c in chosen["winner"]["confirmation"]] == [0.65, 0.67]
-    assert chosen["selection"]["expected_luck"] == pytest.approx(0.02 * 1.53875, abs=1e-5)
-    assert chosen["selection"]["improvement"]["value"] == pytest.approx(0.46)
-    assert "wins" in chosen["selection"]["verdict"]
+    assert chosen.winner is not None
+    assert chosen.winner.base is not None
+    assert chosen.winner.selection == Figure(value=0.7, stderr=0.02)
+    assert chosen.winner.base.value == pytest.approx(0.2)
+    assert [c.value for c in chosen.winner.confirmation] == [0.65, 0.67]
+    assert chosen.selection.expected_luck == pytest.approx(0.02 * 1.53875, abs=1e-5)
+    assert there(chosen.selection.improvement).value == pytest.approx(0.46)
+    assert "wins" in chosen.selection.verdict
 
 
 @pytest.mark.parametrize(
@@ -106,33 +125,58 @@ def test_a_winner_must_confirm_itself() -> None:
 )
 def test_no_winner_when_the_fresh_runs_say_so(fresh: list[Confirmation], wanted: int, words: str) -> None:
     chosen = verdict([Candidate(TRIAL, fresh)], wanted=wanted, complete=10, maximize=True)
-    assert chosen["winner"] is None
-    assert chosen["selection"]["candidate"]["trial"] == 3
-    assert words in chosen["selection"]["verdict"]
+    assert chosen.winner is None
+    assert there(chosen.selection.candidate).trial == 3
+    assert words in chosen.selection.verdict
 
 
 def test_an_unconfirmed_winner_is_called_so() -> None:
     chosen = verdict([Candidate(TRIAL, [])], wanted=0, complete=1, maximize=True)
-    assert chosen["winner"]["trial"] == 3
-    assert "not confirmed" in chosen["selection"]["verdict"]
-    assert verdict([], wanted=2, complete=0, maximize=True)["winner"] is None
+    assert there(chosen.winner).trial == 3
+    assert "not confirmed" in chosen.selection.verdict
+    assert verdict([], wanted=2, complete=0, maximize=True).winner is None
 
 
 def test_of_several_the_best_on_fresh_seeds_is_judged_by_a_wider_interval() -> None:
     lucky = Candidate(TRIAL, [confirmation(0.3, 0.02, base=0.2), confirmation(0.32, 0.02, base=0.2)])
-    other = {
-        **TRIAL,
-        "number": 5,
-        "history": [*TRIAL["history"][:1], {"step": 10, "value": 0.6, "stderr": 0.02}],
-    }
+    other = TRIAL.model_copy(update={"number": 5, "history": (TRIAL.history[0], Evaluation(10, 0.6, 0.02))})
     steady = Candidate(other, [confirmation(0.6, 0.02, base=0.2), confirmation(0.61, 0.02, base=0.2)])
     chosen = verdict([lucky, steady], wanted=2, complete=10, maximize=True)
-    assert chosen["winner"]["trial"] == 5
-    assert [each["trial"] for each in chosen["selection"]["others"]] == [3]
-    assert "best of 2" in chosen["selection"]["verdict"]
-    alone = verdict([steady], wanted=2, complete=10, maximize=True)["selection"]["improvement"]
-    both = chosen["selection"]["improvement"]
-    assert both["value"] == alone["value"]
-    assert both["ci95"][0] < alone["ci95"][0] < alone["ci95"][1] < both["ci95"][1]
+    assert there(chosen.winner).trial == 5
+    assert [each.trial for each in chosen.selection.others] == [3]
+    assert "best of 2" in chosen.selection.verdict
+    alone = verdict([steady], wanted=2, complete=10, maximize=True).selection.improvement
+    both = chosen.selection.improvement
+    assert alone is not None
+    assert both is not None
+    assert both.value == alone.value
+    assert both.ci95[0] < alone.ci95[0] < alone.ci95[1] < both.ci95[1]
     failed = verdict([Candidate(TRIAL, []), steady], wanted=2, complete=10, maximize=True)
-    assert failed["winner"]["trial"] == 5
+    assert there(failed.winner).trial == 5
+
+
+GRPO_STAGE = {"kind": "grpo", "steps": 20, "completions_per_step": 8, "group_size": 4}
+COLD = {"kind": "sft", "name": "cold", "data": "tiny-traces", "steps": 5}
+LATE = {"kind": "sft", "name": "late", "data": "tiny-traces", "steps": 7}
+MEASURED = {"kind": "evaluate", "benchmarks": ["tiny-aime"]}
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ([GRPO_STAGE], [40]),
+        ([GRPO_STAGE, MEASURED], [40, 0]),
+        ([COLD, GRPO_STAGE, LATE], [5, 40, 7]),
+        ([COLD, LATE], [5, 40]),
+    ],
+)
+def test_confirmed_runs_have_their_steps_in_the_last_stage_of_grpo(
+    stages: list[dict[str, Any]], expected: list[int]
+) -> None:
+    raw = {
+        "name": "x", "policy": {"model": "tiny"}, "data": {"train": "tiny-aime:train"},
+        "stages": stages, "sweep": {"confirm_steps": 40, "space": {}},
+    }  # fmt: skip
+    experiment = validate(raw, "test")
+    fresh = confirmation_experiment(experiment, experiment, 1)
+    assert [stage.steps for stage in fresh.stages] == expected

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.config import Sweep
-from harness.sweep.pruning import Rule
+from harness.sweep.pruners import Rule
 from harness.sweep.simulate import Population, compare_rules, draw_curves, evaluate, replay, simulate
 
 DEFAULT = Rule.of(Sweep())

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from evals.base.errors import UsageError
 from harness.config import Experiment
-from harness.errors import UsageError
 from harness.sweep.space import parse_space
 
 Make = Callable[..., Experiment]

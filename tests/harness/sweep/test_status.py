@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from evals.base.errors import UsageError
 from harness.cli import app
 from harness.config import Experiment
-from harness.errors import UsageError
 from harness.sweep.status import read_summary
 
 Make = Callable[..., Experiment]
@@ -30,7 +30,7 @@ def test_a_sweep_at_work_shows_its_running_trials(
     start_dispatcher(make_experiment(trials=3, pruner="none"), tmp_path)
     while not (tmp_path / "trials/1/attempt-1/checkpoints/step-4").exists():
         time.sleep(0.01)
-    first, second = read_summary(tmp_path)["trials"]
+    first, second = read_summary(tmp_path).table()["trials"]
     assert (first["state"], first["history"][-1]["step"]) == ("complete", 10)
     assert (second["state"], second["step"], second["attempts"]) == ("running", 4, 1)
     assert second["value"] > 0
@@ -41,7 +41,7 @@ def test_a_sweep_at_work_shows_its_running_trials(
 
 def test_an_ended_sweep_is_exported(make_experiment: Make, sweep_it: Any, tmp_path: Path) -> None:
     summary, _ = sweep_it(make_experiment(trials=3), tmp_path / "sweep")
-    told = read_summary(tmp_path / "sweep")
+    told = read_summary(tmp_path / "sweep").table()
     assert told.pop("cost")["launches"] == 3
     assert told == summary
     table = tmp_path / "trials.csv"

@@ -14,12 +14,13 @@ from sqlalchemy import Engine, event, inspect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from evals.base.errors import JobError, UsageError
 from harness.config import Experiment
-from harness.errors import JobError, UsageError
 from harness.sweep import study as study_module
+from harness.sweep.evaluation import Evaluation
 from harness.sweep.sampler import trial_seed
 from harness.sweep.space import parse_space
-from harness.sweep.study import Evaluation, Record, Study
+from harness.sweep.study import Record, Study
 
 Make = Callable[..., Experiment]
 MIXED = {

@@ -11,13 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
+from evals.base.errors import UsageError
 from harness.config import Experiment, validate
-from harness.errors import UsageError
-from harness.policy import Policy, save_policy
+from harness.models.policy import Policy, save_policy
 from harness.sweep.events import Event
 from harness.sweep.executors.local import LocalExecutor
-from harness.sweep.executors.ray import RayExecutor
-from harness.sweep.sweep import run_sweep, trainer
+from harness.sweep.runner import run_sweep, trainer
 
 SweepOf = Callable[..., Experiment]
 
@@ -68,7 +67,7 @@ def below(pid: int) -> list[psutil.Process]:
 def test_a_killed_trial_of_two_processes_leaves_none_and_comes_to_what_one_process_does(
     sweep_of: SweepOf, tmp_path: Path
 ) -> None:
-    alone = run_sweep(sweep_of(1), tmp_path / "one", executor=LocalExecutor(1))
+    alone = run_sweep(sweep_of(1), tmp_path / "one", executor=LocalExecutor(1)).table()
     workers: list[psutil.Process] = []
 
     def kill_once(event: Event) -> None:
@@ -77,7 +76,7 @@ def test_a_killed_trial_of_two_processes_leaves_none_and_comes_to_what_one_proce
             workers.extend(below(launched[0].pid))
             os.kill(launched[0].pid, signal.SIGKILL)
 
-    together = run_sweep(sweep_of(2), tmp_path / "two", executor=LocalExecutor(1), on_event=kill_once)
+    together = run_sweep(sweep_of(2), tmp_path / "two", executor=LocalExecutor(1), on_event=kill_once).table()
 
     assert len(workers) == 2
     assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
@@ -89,8 +88,10 @@ def test_a_killed_trial_of_two_processes_leaves_none_and_comes_to_what_one_proce
 
 @pytest.mark.timeout(600)
 def test_a_node_of_ray_runs_both(sweep_of: SweepOf, ray_cluster: Any, tmp_path: Path) -> None:
+    from harness.sweep.executors.ray_cluster import RayExecutor
+
     executor = RayExecutor(cpus=2.0)
-    summary = run_sweep(sweep_of(2), tmp_path / "two", executor=executor)
+    summary = run_sweep(sweep_of(2), tmp_path / "two", executor=executor).table()
     assert [trial["state"] for trial in summary["trials"]] == ["complete"]
     log = (tmp_path / "two" / summary["trials"][0]["run"] / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" not in log

@@ -12,7 +12,7 @@ import pytest
 
 from harness.config import validate
 from harness.sweep.executors.virtual import HOUR, Hardware, VirtualCluster
-from harness.sweep.sweep import run_sweep
+from harness.sweep.runner import run_sweep
 
 STEPS, TRIALS = 40, 24
 
@@ -43,7 +43,7 @@ def rehearse(folder: Path, hardware: Hardware, **sweep: Any) -> tuple[dict[str, 
     summary = run_sweep(
         validate(raw, where="test"), folder, executor=cluster, clock=cluster.clock, poll_seconds=60.0
     )
-    return summary, cluster
+    return summary.table(), cluster
 
 
 @pytest.mark.slow

@@ -1,0 +1,93 @@
+"""Audits the grading of a file of responses: which rows would a second grader judge differently?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from evals.book import ROWS_AT_ONCE, Recorded
+from evals.graders import registry, safe
+from evals.graders.base import Grader, Response, Verdict
+from evals.graders.second_opinion import MathVerifyGrader, by_values, labels
+from evals.recorded import recorded
+from evals.task import TaskError
+from evals.tasks.registry import EVERYONE, Tasks
+
+MATHEMATICS = ("math", "integer")
+"""Graders that math-verify can be asked beside."""
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """A response that the task's grader (``first``) and the second opinion judge differently."""
+
+    id: str
+    sample: int
+    model: str
+    gold: str
+    response: str
+    first: Verdict
+    second: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The rows in question, among how many that both could judge, and what the grader was compared with."""
+
+    rows: tuple[AuditRow, ...]
+    compared: int
+    against: str
+
+
+def audit_file(path: Path, benchmark: str, against: str = "math-verify", tasks: Tasks = EVERYONE) -> Audit:
+    """Grades every row of ``path`` twice; rows as for ``score_file``.
+
+    ``against`` is "math-verify", as its README calls it on the whole response, or "labels", the rows' own
+    "correct"; rows without one are left out. "wrong", "unparsed" and "grader_error" are all not correct.
+
+    Where math-verify agrees, the extracted answer's values at a few points are looked at too (``values.py``):
+    the grader builds on math-verify's parser, so that a fault of that parser's would not show.
+
+    Raises:
+        TaskError: as ``score_file``; or mathematics is not what the task's answers are, no row has a label,
+            or there is no such second opinion.
+    """
+    task, rows = recorded(path, benchmark, tasks)
+    if against == "math-verify" and task.grader not in MATHEMATICS:
+        raise TaskError(f"math-verify has no opinion on {benchmark}; use --against labels")
+    if against not in ("math-verify", "labels"):
+        raise TaskError(f"unknown second opinion {against!r}; accepted: math-verify, labels")
+    found: list[AuditRow] = []
+    compared = 0
+    with registry.make_grader(task.grader) as first:
+        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+            known = [row for row in chunk if against != "labels" or row.label is not None]
+            compared += len(known)
+            found += _differing(known, first, against)
+    if not compared:
+        raise TaskError(f"{path}: holds no rows" + (' with "correct"' if against == "labels" else ""))
+    return Audit(tuple(found), compared, against)
+
+
+def _differing(rows: Sequence[Recorded], first: Grader, against: str) -> list[AuditRow]:
+    items = [(row.question, Response(row.response, row.finish_reason == "length")) for row in rows]
+    if against == "labels":
+        second = labels([bool(row.label) for row in rows])
+    else:
+        second = safe.grade(MathVerifyGrader(), items)
+    found = []
+    for row, one, two in zip(rows, safe.grade(first, items), second, strict=True):
+        other = two
+        if against != "labels" and one.correct == two.correct:
+            other = by_values(row.question, one) or two
+        if one.correct != other.correct:
+            found.append(
+                AuditRow(row.question.id, row.sample, row.model, row.question.gold, row.response, one, other)
+            )
+    return found

@@ -1,0 +1,158 @@
+"""Recorded responses, graded: counted by model and question, and written down where that is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from evals.asked import write_asked
+from evals.base import io
+from evals.base.text_files import folder_name
+from evals.engine import FinishReason
+from evals.graders import safe
+from evals.graders.base import Grader, Response, Verdict
+from evals.graders.judge.base import judge_of
+from evals.records import Sample
+from evals.scores import Scores, Tally, part_note, questions_hash, votable
+from evals.stats.length_control import length_controlled
+from evals.task import Question, Task, TaskError, folder_of
+from evals.tasks import registry as tasks
+
+ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One recorded response, checked, with the question it answers; ``label`` is its "correct", if any."""
+
+    question: Question
+    model: str
+    sample: int
+    response: str
+    finish_reason: FinishReason
+    tokens: int | None
+    label: bool | None
+
+
+class Book:
+    """Tallies per model and question, and the samples.jsonl of each model on its way to ``out``."""
+
+    def __init__(
+        self, benchmark: str, task: Task, grader: Grader, out: Path | None, stack: ExitStack
+    ) -> None:
+        self._benchmark, self._task, self._grader = benchmark, task, grader
+        self._out, self._stack = out, stack
+        self.models: dict[str, dict[str, Tally]] = {}
+        self._files: dict[str, tuple[Path, IO[bytes]]] = {}
+        self._folders: dict[str, Path] = {}
+
+    def fill(self, rows: Iterator[Recorded], unclosed_answers: bool = True) -> Iterator[Sample]:
+        """Grades ``rows`` and counts them, as they come; each is passed on.
+
+        ``unclosed_answers``: as in ``Protocol``.
+        """
+        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+            items = [
+                (row.question, Response(row.response, row.finish_reason == "length", unclosed_answers))
+                for row in chunk
+            ]
+            for row, verdict in zip(chunk, safe.grade(self._grader, items), strict=True):
+                yield self._add(row, verdict)
+
+    def _add(self, row: Recorded, verdict: Verdict) -> Sample:
+        sample = Sample(
+            id=row.question.id,
+            sample=row.sample,
+            response=row.response,
+            answer=verdict.answer,
+            status=verdict.status,
+            detail=verdict.detail,
+            finish_reason=row.finish_reason,
+            tokens=row.tokens,
+            seconds=0.0,
+            duel=verdict.duel,
+        )
+        tallies = self.models.setdefault(row.model, {})
+        if sample.id not in tallies:
+            tallies[sample.id] = Tally(row.question, votable(self._task))
+        tallies[sample.id].add(sample)
+        if self._out is not None:
+            self._file(row.model).write(io.json_line(sample.as_row()))
+        return sample
+
+    def finish(self, questions: Sequence[Question]) -> list[Scores]:
+        """The scores of every model; files get their names now that every row is known to be good."""
+        results = [self._scores(model, tallies, questions) for model, tallies in self.models.items()]
+        for scores in results:
+            if scores.model in self._files:
+                aside, handle = self._files.pop(scores.model)
+                handle.flush()
+                os.fsync(handle.fileno())
+                aside.replace(aside.with_name("samples.jsonl"))
+                write_asked(aside.parent, self._task, questions)
+                scores.write(aside.parent)
+        return results
+
+    def _scores(self, model: str, tallies: Mapping[str, Tally], questions: Sequence[Question]) -> Scores:
+        found = [tallies[q.id].stats(self._grader) for q in questions if q.id in tallies]
+        stats = tuple(each for each in found if each is not None)
+        return Scores(
+            benchmark=self._benchmark,
+            questions=stats,
+            isolation=self._grader.isolation,
+            votes=votable(self._task),
+            missing=tuple(question.id for question in questions if question.id not in tallies),
+            model=model,
+            source=tasks.origin(self._task),
+            data_hash=questions_hash(questions),
+            warnings=part_note(self._task),
+            judge=judge_of(self._grader),
+            length_controlled=length_controlled(self._task, questions, stats),
+        )
+
+    def _file(self, model: str) -> IO[bytes]:
+        if model not in self._files:
+            folder = self._folders[model] = self._folder(model)
+            if (folder / "key.json").exists():
+                raise TaskError(f"{folder}: holds an evaluation that was sampled here; name another --out")
+            folder.mkdir(parents=True, exist_ok=True)
+            aside = folder / f".samples.jsonl.{os.getpid()}.tmp"
+            self._stack.callback(aside.unlink, missing_ok=True)
+            self._files[model] = aside, self._stack.enter_context(aside.open("wb"))
+        return self._files[model][1]
+
+    def _folder(self, model: str) -> Path:
+        assert self._out is not None
+        benchmark = folder_of(self._benchmark)
+        if not model:
+            return self._out / benchmark
+        name = _plain_name(model)
+        taken = any(folder.parent.name.lower() == name.lower() for folder in self._folders.values())
+        if taken or _model_in(self._out / name / benchmark) not in (None, model):
+            name = f"{name}-{_digest(model)}"  # "a/b" beside "a_b", "A" beside "a"
+        return self._out / name / benchmark
+
+
+def _plain_name(name: str) -> str:
+    """A folder's name for a model or task: these may hold slashes, colons and worse, or be endless."""
+    return folder_name(re.sub(r"[^\w.=+-]|^\.", "_", name))
+
+
+def _digest(name: str) -> str:
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+
+
+def _model_in(folder: Path) -> str | None:
+    """The model whose scores ``folder`` holds; None where it holds none."""
+    try:
+        return str(json.loads((folder / "scores.json").read_bytes())["model"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

@@ -1,0 +1,98 @@
+"""What all graders that ask a language model have in common; how it is asked is a file of its own each.
+
+A judge that does not answer, or whose reply holds no verdict, makes a row "grader_error": that leaves the
+score bounded, and the next call of the same command asks again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from evals.base.http import PAUSES
+from evals.graders.base import Grader, Response, Verdict
+from evals.graders.judge.client import Judge, JudgeClient, JudgeError
+from evals.graders.reading import read
+from evals.task import Question
+
+AT_ONCE = 16  # requests: a vLLM server batches them
+REPLY = 2_000  # characters of a reply that are kept, its end
+
+
+class JudgedGrader(ABC):
+    """Asks a ``Judge`` about what a response says after its reasoning; equal answers are judged once."""
+
+    isolation = "none needed"
+    judges_cut = False
+    """Whether an answer that the length limit cut is judged as it stands; else it says nothing."""
+    nothing = Verdict("unparsed", None, "no final answer")
+    """The verdict on a response that says nothing after its reasoning."""
+
+    def __init__(self, judge: Judge, pauses: Sequence[float] = PAUSES) -> None:
+        self._judge = judge
+        self._client = JudgeClient(judge, pauses)
+
+    @property
+    @abstractmethod
+    def prompt(self) -> str:
+        """What the judge is told, with the places where question and answers go."""
+
+    @abstractmethod
+    def _judged(self, question: Question, text: str) -> Verdict:
+        """The judge's verdict on an answer that is not empty; may raise ``JudgeError``."""
+
+    @property
+    def description(self) -> dict[str, str]:
+        """The judge's name and prompt, for keys and scores.json."""
+        return {"model": self._judge.model, "prompt": self.prompt}
+
+    def grade(self, items: Sequence[tuple[Question, Response]]) -> list[Verdict]:
+        """One verdict per item, in order; what is empty after the reasoning is "unparsed"."""
+        said = [
+            spoken(response) if self.judges_cut or not response.truncated else "" for _, response in items
+        ]
+        asked = {
+            (question.id, question.gold, text): question
+            for (question, _), text in zip(items, said, strict=True)
+            if text
+        }
+        self._client.forgive()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            verdicts = pool.map(lambda key: self._verdict(asked[key], key[2]), asked)
+            known = dict(zip(asked, verdicts, strict=True))
+        return [
+            known[question.id, question.gold, text] if text else self.nothing
+            for (question, _), text in zip(items, said, strict=True)
+        ]
+
+    def vote_classes(self, question: Question, answers: Sequence[str | None]) -> list[int | None]:
+        """None throughout: free answers do not vote."""
+        return [None] * len(answers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def _verdict(self, question: Question, text: str) -> Verdict:
+        try:
+            return self._judged(question, text)
+        except JudgeError as error:
+            return Verdict("grader_error", text, f"the judge {self._judge.model}: {error}")
+
+
+def judge_of(grader: Grader) -> dict[str, str] | None:
+    """The name and prompt of the judge that grades; None where none does."""
+    return grader.description if isinstance(grader, JudgedGrader) else None
+
+
+def spoken(response: Response) -> str:
+    """What a response says after its reasoning, whole; "" where that is nothing."""
+    reading = read(response.text, response.truncated, response.unclosed_answers, further_questions=True)
+    return (reading.said or "").strip()

@@ -1,0 +1,96 @@
+"""Talks to a language model at an OpenAI-compatible address (any vLLM server is one).
+
+HARNESS_JUDGE_URL    the address up to /v1, such as http://localhost:8000/v1
+HARNESS_JUDGE_MODEL  the model's name there
+HARNESS_JUDGE_KEY    a key, where the address wants one
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evals.base.http import PAUSES, Client, ServerError, check_address, text_of
+from evals.task import TaskError
+
+TIMEOUT = 300.0
+"""Seconds for one request with all its tries."""
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who judges: the address up to /v1, the model's name there, and a key or ""."""
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environment(cls) -> Judge:
+        """The judge that the HARNESS_JUDGE variables name.
+
+        Raises:
+            TaskError: they name none.
+        """
+        url, model = os.environ.get("HARNESS_JUDGE_URL", ""), os.environ.get("HARNESS_JUDGE_MODEL", "")
+        if not url or not model:
+            raise TaskError(
+                "this benchmark is graded by a language model: set HARNESS_JUDGE_URL to an OpenAI-compatible "
+                "address such as http://localhost:8000/v1, and HARNESS_JUDGE_MODEL to the model's name there"
+            )
+        try:
+            check_address(url)
+        except ValueError as error:
+            raise TaskError(f"HARNESS_JUDGE_URL: {error}") from None
+        return cls(url.rstrip("/"), model, os.environ.get("HARNESS_JUDGE_KEY", ""))
+
+
+class JudgeError(Exception):
+    """The judge gave no reply, or none that can be used; the message is a clause that says why."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the judge said; ``logprobs`` is the server's own table, where it was asked for and given."""
+
+    text: str
+    logprobs: Any = None
+
+
+class JudgeClient:
+    """Asks a ``Judge``, from any number of threads."""
+
+    def __init__(self, judge: Judge, pauses: Sequence[float] = PAUSES, seconds: float = TIMEOUT) -> None:
+        self._model = judge.model
+        self._client = Client(judge.url, judge.key, seconds=seconds, pauses=pauses)
+
+    def forgive(self) -> None:
+        """Lets a judge that was given up be asked again."""
+        self._client.forgive()
+
+    def ask(self, messages: Sequence[Message], **options: Any) -> Reply:
+        """The judge's reply, at temperature 0.
+
+        ``options`` go into the request as they are: max_tokens, logprobs, …
+
+        Raises:
+            JudgeError: there is no reply, however often it was asked for.
+        """
+        body = {"model": self._model, "messages": list(messages), "temperature": 0, **options}
+        try:
+            return self._client.post("/chat/completions", body, self._reply)
+        except ServerError as error:
+            raise JudgeError(str(error)) from None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _reply(self, answer: Any) -> Reply:
+        choice = answer["choices"][0]
+        said = choice["message"]["content"]
+        # null is what a server says that spent the whole reply on reasoning.
+        return Reply(self._client.clean("" if said is None else text_of(said)), choice.get("logprobs"))

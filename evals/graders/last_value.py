@@ -1,0 +1,430 @@
+r"""The fallback where no answer is announced: the last formula or number of the last sentence that has one.
+
+Sentences that close a letter ("I hope this helps") or only explain ("In detail: …") are passed over, and
+so are up to two that hold no value. A sentence that gives up ("could not finish"), a line that ends with
+a colon, and a list of everything hold none. Labels ("Step 3"), ordinals ("12th") and values denied ("not
+7") are no values.
+
+The value is taken whole: ``3^{12}`` and not 12, ``3:30`` and not 30, ``64 000``, "2.5 million", "√5".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from evals.graders import phrases
+from evals.graders.statements import JOINT, MATH, SENTENCE_END, inside, unwrap
+
+LAST_FORMULA, LAST_NUMBER, LAST_WORD = "last formula", "last number", "last word"
+
+_TAIL = 4000  # characters from the end that are looked at
+_LONGEST_LIST = 200
+_MOST_SILENT = 2  # sentences without a value that are passed over
+_MOST_VALUES = 12  # in one sentence, after which it lists them and answers nothing
+
+_CHATTER = re.compile(
+    r"\W*(?:I hope|hope (?:this|that)|let me know|please|feel free|if you (?:have|need|want|would)"
+    r"|let me (?:think|see|try)|see|contact|refer to|consult|thank|would you like|good luck|happy to"
+    r"|is there anything|do you (?:want|need)|best regards|cheers|great job|well done|that'?s (?:it"
+    r"|all)|done|q\.?e\.?d)\b",
+    re.IGNORECASE,
+)
+_DETAIL = re.compile(
+    r"\W*(?:in (?:more )?detail|details?|note|notes|for (?:example|instance|reference|comparison)"
+    r"|explanation|reason(?:ing)?|breakdown"
+    r"|check|checking|verification|to (?:check|verify)|proof|remark|p\.?s\.?|this uses|this used"
+    r"|(?:this|that|it) is (?:\S+ ){0,2}(?:fewer|more|less|because|since|due|how|half|twice|times)"
+    r"|\([^()]*\)\W*$"
+    r"|i used|i added|i subtracted|i multiplied|i divided)(?!\w)",
+    re.IGNORECASE,
+)
+_GIVES_UP = re.compile(
+    r"\b(?:can|could|do|did|does|was|were|am|is|are|would)(?: not|n't|n’t)(?: \w+){0,2} (?:finish"
+    r"|solve|determine|answer|complete|tell|decide"
+    r"|know|figure|find|compute|calculate|say|give|help|sure|possible|clear|enough|certain|work"
+    r"|conclude|get|reach)"
+    r"|\b(?:cannot|unable to|impossible to|hard to|not able to|failed to) \w+|\bneed more"
+    r"|\bnot enough|\bno idea|\bwho knows|\bgiv(?:e|ing) up|\bgave up"
+    r"|\b(?:have|has|is|found|got|get) no (?:final |clear )?(?:answer|solution|result)|\bis unknown\b"
+    r"|\bdepends on\b"
+    r"|\bwhich (?:failed|fails)\b|\brun out|\bran out|\bstuck\b|\bunclear\b|\bI(?:'m| am) not (?:sure"
+    r"|certain)|\bsorry\b|\btry again\b",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(
+    r"\W*(?:(?:so|and|but|or)\b,?\s)?(?:what|is|isn['’]t|do|does|did|could|can|would|are|how|why|which|shall|should|who|where"
+    r"|when)\b[^?]*\?[\s*_\"”)]*$",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"\b(?:step|case|part|problem|question|example|figure|fig\.|equation|eq\.|section|method|option"
+    r"|choice|lemma|theorem|line|row|phase|stage"
+    r"|round|table|chapter|exercise|q|no\."
+    r"|(?:errors?|exception|status|http|errno|exit)(?: (?:code|number|status))?:?)\s?[#(]?$",
+    re.IGNORECASE,
+)
+_LIST_NUMBER = re.compile(r"^[ \t>#*]*\(?\d{1,2}[.)]\s", re.MULTILINE)
+_NUMBER = re.compile(
+    r"(?:(?<![\w.])\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?![\d])|\d+ : \d+|\d+(?:[.,:/]\d+)*"
+    r"|(?<![\w\d])\.\d+|[¼-¾⅐-⅞]|[√∛]\s?\w+|\bπ|∞)"
+)
+_DECIMAL = re.compile(r"\.\d")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+_GLUED_BEFORE = re.compile(r"[A-Za-z0-9_.,:/^+*\-−–√∛()\[\]{}\\!|'·×$€£]*$")
+_GLUED_AFTER = re.compile(r"[A-Za-z0-9_.,:/^+*\-−√()\[\]{}\\!|'·×%°²³⁰¹⁴-⁹¼-¾⅐-⅞π]*")
+_TERM_BEFORE = re.compile(
+    r"(?:(?<![\w^])(?:[\d.,]+[a-z]?|[a-z]|\d*[a-z]?\([^()\s]{1,40}\)|\\?[a-z]{2,5}\([^()]{1,40}\)"
+    r"|[\w()\\{}]+[²³^][\w{}()]*)!?\s?"
+    r"(?:[+*/×·÷^]|[-−](?=\s?$))\s?|(?<!\w)(?:negative|minus|plus)\s"
+    r"|\d{1,9}\s\(?mod(?:ulo)?\s|\b(?:log|ln|sin|cos|tan)(?:_\w{1,9})?\s"
+    r"|\d{1,9}\s(?:weeks?|days?|hours?|minutes?|feet|foot|pounds|dollars|years?|months?)\sand\s"
+    r"|(?<![\w.])\d{1,9}\s(?:and\s)?(?=$)|[$€£]\s|(?<!\S)[-−])$",
+    re.IGNORECASE,
+)
+_SCALE = re.compile(
+    r"\s?(?:hundred|thousand|million|billion|trillion|dozen|percent|per cent|%|°|[ap]\.m\.|[ap]m\b"
+    r"|degrees?\b)(?:\s(?:thousand|million|billion))?",
+    re.IGNORECASE,
+)
+_TERM_AFTER = re.compile(r"\s[+*/×·÷^−-]\s(?:\d*[a-z]\b|\d+)(?:\^\S+)?", re.IGNORECASE)
+_RAW_LATEX = re.compile(r"\\(?:d?frac|sqrt|pi|binom|log|ln|infty|cdot|times|pm|begin)\b")
+_BEFORE_LATEX = re.compile(r"=|\b(?:is|are|equals|gives?|get|obtain|be|becomes)\s")
+# What explains a value that stands before it.
+_EXPLAINS = re.compile(
+    r",?\s+(?:because|since|as (?:she|he|they|it|we|I|there|each|the)|where|when|while|if|given"
+    r"|considering|assuming|counting|who|whom|for (?:all|every|any)"
+    r"|which (?!gives?|makes?|is|are|equals?|means?|leaves?|yields?)\w+|which is (?:\S+ ){1,2}(?:more"
+    r"|less|fewer|times)|of (?:which|whom)|instead of|rather than|compared (?:to|with))\b"
+    r"|\s[–—]\s(?=\d[\d.,]*\s?(?:plus|minus|times|[+×*/·]))"
+    r"|\s+by (?:adding|subtracting|multiplying|dividing|counting|summing|taking)\b|,\s+as\b"
+    r"|\s+\((?=[^()]{1,80}[+*×÷=])|\s+\((?=[^()]{0,200}[^\W\d_]{3,})|\s+[-–—]{1,3}\s+(?:that"
+    r"|which|this|because|since|all)\b"
+)
+_FOLLOWS = re.compile(
+    r",?\s(?:so|thus|hence|therefore|giving|making|leaving|yielding|which (?:gives|makes|leaves"
+    r"|equals))\b",
+    re.IGNORECASE,
+)
+_PLAIN = r"[-−]?[$€£]?(?:\d[\d,]*(?:\.\d+)?|[√π])[\d./√π^²³%°]*"
+_AND = r"\s*(?:,\s*(?:and|or)?|;|\band\b|\bor\b)\s*"
+_LISTS = re.compile(
+    rf"(?<!\w)((?:[A-Za-z]\s?=\s?{_PLAIN}{_AND}){{1,12}}[A-Za-z]\s?=\s?{_PLAIN})\W*$"
+    rf"|\b(?:are|were|be)\s+((?:{_PLAIN}{_AND}){{1,12}}{_PLAIN})\W*$"
+)
+_RATIO = re.compile(r"\bratio\b.*?(\d+ to \d+(?: to \d+)*)", re.IGNORECASE)
+_REJECTED = re.compile(
+    r"\W{0,3}\s(?:is|was|would be|seems|looks|can(?:not|'t|’t) be)\s(?:\w+ly )?(?:wrong|incorrect|false"
+    r"|impossible"
+    r"|not|(?:the )?(?:right|correct|answer))\b(?<!right)(?<!correct)(?<!answer)",
+    re.IGNORECASE,
+)
+_OF_THEM = re.compile(r"\s(?:of (?:them|these|those|which|whom)|more of)\b", re.IGNORECASE)
+_TIMES = r"(?:seconds?|minutes?|hours?|days?|nights?|weeks?|months?|years?|weekends?|trips?|rounds?)"
+_DURING = re.compile(
+    rf"\b(?:in|on|over|after|within|during|for|throughout|across|by the end of)(?: (?:the|these|those"
+    rf"|all|both|first|last"
+    rf"|next|past|his|her|their|a|{_TIMES}))*\s$",
+    re.IGNORECASE,
+)
+_TIME_AFTER = re.compile(rf"(?:\s|-){_TIMES}\b|\W*$", re.IGNORECASE)
+_YES_OR_NO = re.compile(r"\W*(yes|no|true|false)\b(?=\W|$)(?! \w)", re.IGNORECASE)
+_ALONE = re.compile(r"[^\w\\]*([^\W\d_]{3,20})\W*")
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\bnever|\bneither|\bnor|\bexcept|\bwithout|\b(?:more|less|fewer|greater|larger"
+    r"|smaller) than)\s+(?:\w+\s)?[$(]?$",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,80}?)(?<=\S)\1")
+_LEAD = re.compile(r"[A-Za-z ]{2,30}[:=]\s*")  # "**Total: 72**"
+_VALUE_LIKE = re.compile(
+    r"(?:[A-Za-z ]{2,30}[:=]\s*)?(?:[^A-Za-z]*\d[^:]*|[^\w]*[√∛π¼-¾⅐-⅞∞].*|\$.+\$|\\\(.+\\\)"
+    r"|[a-z]\s?=.+)"
+)
+_CONCLUDES = re.compile(
+    r"\W*(?:so|thus|therefore|hence|in total|in all|altogether|overall|finally|in conclusion"
+    r"|in summary|conclusion|total|result|we (?:get|have|find|conclude)"
+    r"|consequently|this (?:means|gives)|final)\b",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"(?:^|\s)(?:is|are|was|be|(?:falls?|lands?|comes?|occurs?|happens?|ends?|starts?|begins?"
+    r"|takes place) on)\s(?:on\s)?(?:an?\s"
+    r"|the\s)?([A-Z][\w'-]*(?:\s[A-Z][\w'-]*){0,2})\W*$"
+)
+_CALLED = re.compile(
+    r"^\W*(?:So|Thus|Therefore|Hence)\b[^.]{0,120}?\s(?:is|are)\s(?:an?\s)?([a-z]{2,20})\W*$"
+)
+_SINGLED_OUT = re.compile(
+    r"^\W*(?:(?:So|Thus|Therefore|Hence),?\s)?(?!(?:She|He|It|They|This|That|There|We|The|What|Which|You)\b)([A-Z][a-z]+)"
+    r"\s(?:is|was|has|had|ran|won)\s(?:the\s)?(?:\w{2,}est|most|least|best|winner)\b"
+)
+_HENCE = re.compile(
+    r"^\W*(?:(?:So|Hence|Thus|Therefore),?\s([A-Z][a-z]+)\W*$|([A-Z][a-z]+),\s(?:not|rather)\b)"
+)
+_IS_CALLED = re.compile(r"^\W*(?:It|The \w+(?: \w+)?)\s(?:is|are)\s(?:an?\s)?([a-z]{2,20})\W*$")
+_CALLED_NOTHING = frozenset(
+    [
+        "correct",
+        "right",
+        "wrong",
+        "done",
+        "true",
+        "clear",
+        "obvious",
+        "helpful",
+        "complete",
+        "possible",
+        "impossible",
+        "fine",
+        "good",
+        "this",
+        "that",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value, taken whole, and the rule that found it; its place in the sentence that holds it."""
+
+    text: str
+    rule: str
+    start: int = 0
+
+
+def last_value(said: str) -> Value | None:
+    """The last value of ``said``, or None."""
+    found = closing_sentences(said[-_TAIL:])
+    if not found or found[-1].rstrip(" *_").endswith((":", "：")):
+        return None
+    emphasised = _concluded_in_bold(found)
+    if emphasised:
+        return emphasised
+    silent = 0
+    for number in range(len(found) - 1, -1, -1):
+        sentence = found[number]
+        if gives_up(sentence) or phrases.withheld(sentence) or _ASKS.match(sentence):
+            return None
+        if number and _DETAIL.match(sentence) and any(_value(earlier) for earlier in found[:number]):
+            continue
+        value = _value(sentence)
+        if value is None and silent == 0:
+            value = _word(sentence)
+        if value is not None:
+            return value
+        silent += 1
+        if silent > _MOST_SILENT:
+            return None
+    return None
+
+
+def closing_sentences(text: str) -> list[str]:
+    """The sentences of ``text`` that say anything, without the chatter that closes it."""
+    found = [sentence for sentence in _sentences(text) if any(c.isalnum() or c in "√π∞¼½¾" for c in sentence)]
+    while found and _CHATTER.match(found[-1]):
+        found.pop()
+    return found
+
+
+def gives_up(sentence: str) -> bool:
+    """Whether a sentence says that no answer was found."""
+    return _GIVES_UP.search(sentence) is not None
+
+
+def _sentences(text: str) -> list[str]:
+    """The sentences and lines of ``text``; a formula is never divided."""
+    masked = MATH.sub(lambda formula: "x" * len(formula.group()), text).replace("**", "__")
+    sentences = []
+    start = 0
+    for end in SENTENCE_END.finditer(masked):
+        sentences.append(text[start : end.end()])
+        start = end.end()
+    return [*sentences, text[start:]]
+
+
+def _concluded_in_bold(sentences: list[str]) -> Value | None:
+    """The value that stands in bold alone in its line, or in a concluding sentence: the last of those."""
+    for number in range(len(sentences) - 1, max(-1, len(sentences) - 12), -1):
+        bold = [match for match in _BOLD.finditer(sentences[number]) if _VALUE_LIKE.fullmatch(match[2])]
+        if not bold:
+            continue
+        alone = not sentences[number].replace(bold[-1].group(), "").strip(" \n.*_$#>-")
+        if alone or _CONCLUDES.match(sentences[number]) or number == len(sentences) - 1:
+            value = _value(bold[-1][2])
+            return Value(
+                unwrap(_LEAD.sub("", bold[-1][2], count=1)) if alone or value is None else value.text, "bold"
+            )
+        return None
+    return None
+
+
+def _value(sentence: str) -> Value | None:
+    """The last value of a sentence; of its main clause, where a clause explains it and that has one."""
+    follows = [match.end() for match in _FOLLOWS.finditer(sentence)]
+    for start in (*follows[-1:], 0):
+        part = sentence[start:]
+        clause = _EXPLAINS.search(part, 1)
+        value = (_last_of(part[: clause.start()]) if clause else None) or _last_of(part)
+        if value is not None:
+            return value
+    return None
+
+
+def _last_of(clause: str) -> Value | None:
+    formulas = [match for match in MATH.finditer(clause) if _says_something(inside(match))]
+    masked = MATH.sub(lambda formula: "\x00" * len(formula.group()), clause)
+    masked = _LIST_NUMBER.sub(lambda number: "\x00" * len(number.group()), masked, count=1)
+    numbers = list(_NUMBER.finditer(masked))
+    if len(numbers) > _MOST_VALUES and len(numbers) * 2 > len(clause.split()):
+        return None
+    formula = next(
+        (match for match in reversed(formulas) if not _DENIED.search(clause[: match.start()])), None
+    )
+    listed = _LISTS.search(clause, max(0, len(clause) - _LONGEST_LIST)) or _RATIO.search(clause)
+    if listed:
+        text = next(group for group in listed.groups() if group)
+        return Value(text.rstrip(" .,"), LAST_NUMBER, listed.start())
+    plain = _last_number(masked, numbers)
+    if formula is not None and (plain is None or formula.start() > plain.start):
+        return Value(_joined(clause, formulas, formula), LAST_FORMULA, formula.start())
+    latex = _RAW_LATEX.search(masked)
+    if plain is not None and latex:
+        return Value(_raw_latex(masked, latex), LAST_FORMULA, plain.start)
+    return plain
+
+
+def _last_number(text: str, numbers: list[re.Match[str]]) -> Value | None:
+    for place in range(len(numbers) - 1, -1, -1):
+        match = numbers[place]
+        before, after = text[: match.start()], text[match.end() :]
+        if place and (_OF_THEM.match(after) or _during(before, after)):
+            continue
+        if _REJECTED.match(after):
+            continue
+        if _LABEL.search(before) or _DENIED.search(before):
+            continue
+        if match.group()[-1].isdigit() and _ORDINAL.match(after):
+            continue
+        if re.search(r"[A-Za-z]$", before) and not re.search(r"(?<![A-Za-z])[A-Za-z]$", before):
+            continue  # a number inside a word
+        return _whole(text, match)
+    return None
+
+
+def _during(before: str, after: str) -> bool:
+    """Whether a number only says for how long: "he read 91 pages over the 2 days"."""
+    return _DURING.search(before[-60:]) is not None and _TIME_AFTER.match(after) is not None
+
+
+def _whole(text: str, number: re.Match[str]) -> Value:
+    """The number with what belongs to it: powers, roots, signs, terms, scale words."""
+    start, end = number.span()
+    glued = _GLUED_BEFORE.search(text, max(0, start - 60), start)
+    start = glued.start() if glued else start
+    for _ in range(12):
+        term = _TERM_BEFORE.search(text, max(0, start - 60), start)
+        if term is None or term.start() == start:
+            break
+        if term.group().strip().removesuffix("and").strip().isdigit() and not _is_fraction(text[start:]):
+            break
+        start = term.start()
+    after = _GLUED_AFTER.match(text, end)
+    end = after.end() if after else end
+    more = _TERM_AFTER.match(text, end)
+    if more:
+        end = more.end()
+    start = _opening(text, start, end)
+    value = _balanced(_without_ends(text[start:end]))
+    scale = _SCALE.match(text, end)
+    if scale and value and value[-1].isdigit():
+        value += scale.group().rstrip()
+    return Value(value or number.group(), LAST_NUMBER, number.start())
+
+
+def _opening(text: str, start: int, end: int) -> int:
+    """``start``, or where the bracket opens that the value closes: "(2, 5)", "[1, 2)"."""
+    value = text[start:end]
+    if sum(map(value.count, ")]}")) <= sum(map(value.count, "([{")):
+        return start
+    place = max(text.rfind(bracket, max(0, start - 60), start) for bracket in "([{")
+    within = text[place + 1 : start] if place >= 0 else "none"
+    return start if re.search(r"[^\W\d_]{3,}", within) else place - (text[place - 1 : place] == "\\")
+
+
+def _without_ends(value: str) -> str:
+    """``value`` without the punctuation around it; "10!." is a factorial, "10!" an exclamation."""
+    value = value.strip().strip("'").rstrip("*")
+    if not _DECIMAL.match(value):
+        value = value.lstrip(".,:;*/!|")
+    inner = value.rstrip(".,:;'|")
+    return inner[:-1] if inner == value and inner.endswith("!") else inner
+
+
+def _is_fraction(text: str) -> bool:
+    return re.match(r"\d{1,4}/\d{1,4}\b|[¼-¾⅐-⅞]", text) is not None
+
+
+def _balanced(value: str) -> str:
+    """``value`` without brackets at its ends that nothing closes or opens."""
+    if sum(map(value.count, "([{")) == sum(map(value.count, ")]}")):
+        return value.strip("_")  # intervals end with another bracket than they begin with
+    for opening, closing in ("()", "[]", "{}"):
+        if value.count(closing) > value.count(opening):
+            value = (
+                value.rstrip(closing) + closing * value.count(opening) if value.endswith(closing) else value
+            )
+        if value.count(opening) > value.count(closing) and value.startswith(opening):
+            value = value[1:]
+    return value.strip("_")
+
+
+def _says_something(formula: str) -> bool:
+    """A lone letter and the end of a unit ("cm$^2$") are no results."""
+    return (
+        not formula.startswith(("^", "_"))
+        and re.fullmatch(r"\W*|\\?[A-Za-z]|\\text\{[^{}]*\}", formula) is None
+    )
+
+
+def _joined(clause: str, formulas: list[re.Match[str]], last: re.Match[str]) -> str:
+    """The last formula, with those before it that are one list with it."""
+    together = [last]
+    for formula in reversed(formulas[: formulas.index(last)]):
+        if not JOINT.fullmatch(clause, formula.end(), together[-1].start()):
+            break
+        together.append(formula)
+    sign = clause[: together[-1].start()][-1:]
+    text = ", ".join(inside(formula) for formula in reversed(together))
+    return sign + text if sign in ("-", "−") and sign else text
+
+
+def _raw_latex(text: str, latex: re.Match[str]) -> str:
+    """LaTeX that stands without delimiters: what follows the last equals sign or verb before it."""
+    start = max(
+        (match.end() for match in _BEFORE_LATEX.finditer(text) if match.end() <= text.rfind("\\") + 1),
+        default=latex.start(),
+    )
+    return text[start:].strip(" .\n\x00*_")
+
+
+def _word(sentence: str) -> Value | None:
+    """The word that a sentence ends with: in bold, a name, or what something is said to be."""
+    bold = [match[2] for match in _BOLD.finditer(sentence)]
+    if bold and len(bold[-1].split()) <= 3 and not bold[-1].endswith(":"):
+        return Value(bold[-1].strip(" ."), LAST_WORD)
+    said = _YES_OR_NO.match(sentence) or _ALONE.fullmatch(sentence)
+    if said:
+        return Value(said[1], LAST_WORD)
+    named = next(
+        (
+            found
+            for way in (_NAMED, _CALLED, _HENCE, _SINGLED_OUT, _IS_CALLED)
+            if (found := way.search(sentence))
+        ),
+        None,
+    )
+    name = next(filter(None, named.groups()), "") if named else ""
+    if name and name not in _CALLED_NOTHING and name != "I":
+        return Value(name, LAST_WORD)
+    return None

@@ -1,0 +1,65 @@
+"""Graders by name: the contract of the registry "harness.graders".
+
+A grader of one's own is one of three:
+
+- a function ``(response, gold, question)``, or with ``settings`` as a last argument: the response's whole
+  text, ``question.gold``, and the ``Question``; it returns a bool, a number or a ``Verdict``, and what it
+  raises is a verdict "grader_error";
+- a class whose objects are a ``Grader`` (evals/graders/base.py), made without arguments or with its settings;
+- a function without arguments, or with ``settings`` alone, that returns a ``Grader``.
+
+Settings are a pydantic class (``evals.base.registry.takes``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from evals.base.registry import Registry
+from evals.graders.base import Grader
+
+GRADERS = Registry(
+    "grader",
+    "harness.graders",
+    {
+        "math": "evals.graders.math.grader:MathGrader",
+        "integer": "evals.graders.integer:IntegerGrader",
+        "choice": "evals.graders.choice:ChoiceGrader",
+        "exact": "evals.graders.text:TextGrader",
+        "code": "evals.graders.code:CodeGrader",
+        "reasoning_gym": "evals.graders.gym:GymGrader",
+        "judge": "evals.graders.judge.named:reference",
+        "alpaca_eval": "evals.graders.judge.named:alpaca_eval",
+        "arena_hard": "evals.graders.judge.named:arena_hard",
+    },
+)
+"""A grader's libraries are loaded when one is made."""
+
+
+def make_grader(kind: str, settings: Mapping[str, Any] | None = None) -> Grader:
+    """A grader of that kind; use it as a context manager, it may hold worker processes.
+
+    Raises:
+        UsageError: there is no such grader, it cannot be loaded, or its settings are not what it takes.
+        TaskError: a judge is needed, and none is named.
+    """
+    thing = GRADERS.get(kind)
+    made: Any = GRADERS.make(kind, settings or {}, f"grader {kind}")
+    if isinstance(thing, type):
+        grader: Grader = made
+    elif _arguments(thing):
+        from evals.graders.function import FunctionGrader
+
+        grader = FunctionGrader(made)
+    else:
+        grader = made()
+    return grader
+
+
+def _arguments(function: Any) -> list[str]:
+    """What a function must be given, besides its settings."""
+    parameters = inspect.signature(function).parameters.values()
+    required = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    return [name for name in required if name != "settings"]

@@ -1,0 +1,388 @@
+"""Samples a benchmark through an engine, grading as it goes; killed at any moment, it can be called again.
+
+Generation goes in blocks of whole questions. Which questions share a block depends on the call's arguments
+alone, never on what an earlier, killed call left behind: the numbers of a batched forward pass depend, in
+their last bits, on what else is in the batch, and with them the odd sampled token. So a block that is not
+complete is generated again as it was, and only its missing rows are appended: the files end up as if
+nothing had happened (but for ``seconds``, which are measured). An engine that asks elsewhere (a
+``StreamingEngine``) is asked for missing samples alone, and their rows are written as they come.
+
+More samples a question than the folder was begun with are a further round of blocks: what is there stays
+as it is, sample i having the same seed in any round. What no grader could judge (a sandbox or a judge that
+was not there) is graded again by the next call, and everything is where golds, tests or the grader have
+changed since: it is said, and scores.json keeps the note.
+
+    FOLDER/key.json  what was asked for       FOLDER/samples.jsonl, tokens.jsonl  as they come
+    FOLDER/scores.json  at the end
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from evals import templates as prompts
+from evals.asked import write_asked
+from evals.base import io
+from evals.claim import Claim, claim
+from evals.engine import Completion, Engine, Group, Request, StreamingEngine, sample_seed
+from evals.graders import safe
+from evals.graders.base import Grader, Response, Verdict
+from evals.graders.judge.base import judge_of
+from evals.lost_tokens import drop_without_tokens
+from evals.positions import within_positions
+from evals.price import Price, bill
+from evals.protocols import Protocol
+from evals.records import Sample, encode_ids, read_samples
+from evals.recovery import Present, recover_samples, recover_tokens
+from evals.regrading import grade_again, graded_by, why_again
+from evals.scores import Scores, part_note, questions_hash, tally, votable
+from evals.stats.length_control import length_controlled
+from evals.task import Question, Task, TaskError, check_ids
+from evals.tasks import registry
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, int], None]
+
+BLOCK = 512
+"""Completions a block: at most this many are generated again after a kill."""
+
+
+def sample_benchmark(
+    engine: Engine,
+    task: Task,
+    questions: Sequence[Question],
+    protocol: Protocol,
+    folder: Path,
+    grader: Grader,
+    progress: Progress | None = None,
+    block: int = BLOCK,
+) -> Scores:
+    """Samples ``questions`` under ``protocol`` into ``folder``, or completes what is there, and scores them.
+
+    Sample i of a question is drawn with seed ``sample_seed(protocol.seed, "TASK/ID") + i``.
+    ``progress(done, total, tokens)`` is called with samples done, samples asked for, and the tokens that
+    this call has generated. ``block`` is the number of completions that share a call of the engine,
+    rounded to whole questions; it is part of the key.
+
+    Where ``max_tokens`` is more than the longest prompt leaves of the model's positions, every response gets
+    what it leaves: the protocol in scores.json then has that number, and its name tells it.
+
+    Raises:
+        TaskError: the folder holds samples of another model, protocol or benchmark, another process is at
+            work in it, there are no questions or two of one id, or a prompt leaves no position.
+    """
+    if not questions:
+        raise TaskError(f"{task.name}: there are no questions to sample")
+    check_ids(task.name, questions)
+    protocol = protocol.for_tokenizer(engine.tokenizer)
+    _check_examples(task, questions, protocol)
+    asked = [prompts.render(question, task, protocol.template, engine.tokenizer) for question in questions]
+    fitting = within_positions(engine, task, questions, asked, protocol.resolved(task))
+    job = _Job(engine, task, questions, asked, fitting, folder, grader, block)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            held = claim(folder, job.record, job.k, job.graded)
+            present = recover_samples(job.samples_path, {question.id for question in questions}, job.k)
+            recover_tokens(job.tokens_path, present)
+            drop_without_tokens(job.samples_path, job.tokens_path, present)
+            held = _graded(job, held)
+            _sample(job, held.rounds, present, progress)
+            scores = _scores(job, held.notes)
+            write_asked(folder, task, questions)
+            scores.write(folder)
+            return scores
+    except filelock.Timeout:
+        raise TaskError(f"{folder}: another process is sampling into this folder") from None
+
+
+def _check_examples(task: Task, questions: Sequence[Question], protocol: Protocol) -> None:
+    """Refuses a template that shows answers of the benchmark itself."""
+    shown = {question.text for question in prompts.example_questions(protocol.template)}
+    own = [question.id for question in questions if question.text in shown]
+    if own:
+        raise TaskError(
+            f"template.examples: {len(own)} of its questions are asked by {task.name} itself (the first is "
+            f"{own[0]!r}); take examples from another split"
+        )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One call of ``sample_benchmark``: what is sampled, and where to."""
+
+    engine: Engine
+    task: Task
+    questions: Sequence[Question]
+    prompts: Sequence[str]
+    protocol: Protocol
+    folder: Path
+    grader: Grader
+    block: int
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Everything that decides a sample, and its digest under "key"; not how many there are."""
+        pairs = [[question.id, prompt] for question, prompt in zip(self.questions, self.prompts, strict=True)]
+        protocol = self.protocol.as_dict()
+        del protocol["name"]  # the same settings under another name give the same samples
+        del protocol["samples"]
+        if protocol["unclosed_answers"]:
+            del protocol["unclosed_answers"]  # as it was before there was a choice
+        record: dict[str, Any] = {
+            "benchmark": self.task.name,
+            "model": self.engine.model_hash,
+            "engine": self.engine.name,
+            "protocol": protocol,
+            "questions": len(self.questions),
+            "prompts": _digest(pairs),
+            "block": self.block,
+        }
+        if self.judge is not None:
+            record["judge"] = self.judge
+            record["golds"] = _digest([question.gold for question in self.questions])
+        return {"key": _digest(record), **record}
+
+    @cached_property
+    def graded(self) -> dict[str, str]:
+        """What decides the verdicts; not part of the key, for samples can be graded again."""
+        return graded_by(self.task, self.questions)
+
+    @cached_property
+    def by_id(self) -> dict[str, Question]:
+        return {question.id: question for question in self.questions}
+
+    @property
+    def judge(self) -> dict[str, str] | None:
+        """The judge's name and prompt, where one grades: verdicts of two judges are never mixed."""
+        return judge_of(self.grader)
+
+    @property
+    def k(self) -> int:
+        """Samples a question."""
+        return self.protocol.samples_of(self.task)
+
+    @property
+    def samples_path(self) -> Path:
+        return self.folder / "samples.jsonl"
+
+    @property
+    def tokens_path(self) -> Path:
+        return self.folder / "tokens.jsonl"
+
+    def blocks(self, numbers: range) -> Iterator[list[_Ask]]:
+        """What to ask for these samples, in blocks of whole questions that depend on nothing else."""
+        width = max(1, self.block // len(numbers))
+        pairs = list(zip(self.questions, self.prompts, strict=True))
+        for start in range(0, len(pairs), width):
+            yield [ask for pair in pairs[start:][:width] for ask in self.asks(*pair, numbers)]
+
+    def asks(self, question: Question, prompt: str, numbers: range) -> list[_Ask]:
+        """One request for all samples of a question; one for each where each sees a variant of its own."""
+        seed = sample_seed(self.protocol.seed, f"{self.task.name}/{question.id}")
+        if self.task.variant is None:
+            return [
+                _Ask(question, numbers, Request(prompt, len(numbers), seed + numbers.start, logprobs=False))
+            ]
+        asks = []
+        for number in numbers:
+            asked = self.as_asked(question, number)
+            text = prompts.render(asked, self.task, self.protocol.template, self.engine.tokenizer)
+            asks.append(
+                _Ask(asked, range(number, number + 1), Request(text, 1, seed + number, logprobs=False))
+            )
+        return asks
+
+    def as_asked(self, question: Question, number: int) -> Question:
+        """The question as this sample of it was asked."""
+        return question if self.task.variant is None else self.task.variant(question, number)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """Samples ``numbers`` of a question, and the request for them."""
+
+    question: Question
+    numbers: range
+    request: Request
+
+
+def _scores(job: _Job, notes: tuple[str, ...]) -> Scores:
+    votes = votable(job.task)
+    questions = tally(read_samples(job.samples_path), job.questions, job.grader, votes)
+    return Scores(
+        benchmark=job.task.name,
+        questions=questions,
+        isolation=job.grader.isolation,
+        votes=votes,
+        model=job.engine.model_hash,
+        engine=job.engine.name,
+        key=job.record["key"],
+        protocol=job.protocol.as_dict(),
+        source=registry.origin(job.task),
+        data_hash=questions_hash(job.questions),
+        warnings=(*part_note(job.task), *notes),
+        judge=job.judge,
+        length_controlled=length_controlled(job.task, job.questions, questions),
+        cost=_cost(job),
+    )
+
+
+def _cost(job: _Job) -> Mapping[str, Any] | None:
+    """The bill, where a server was asked whose price is known."""
+    if not isinstance(job.engine, StreamingEngine) or job.engine.price is None:
+        return None
+    return bill(read_samples(job.samples_path), Price(*job.engine.price))
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _graded(job: _Job, held: Claim) -> Claim:
+    """Grades what is there again, as far as it has to be: all of it where the grading has changed."""
+    why = why_again(held.graded, job.graded)
+    changed, graded = grade_again(
+        job.samples_path,
+        job.grader,
+        lambda name, number: job.as_asked(job.by_id[name], number),
+        every=bool(why),
+        unclosed_answers=job.protocol.unclosed_answers,
+    )
+    if not why:
+        return held
+    if not graded:
+        return held.graded_by(job.graded)
+    note = f"Graded again, because {why}: {changed} of {graded} verdicts are others than before."
+    logger.warning("%s: %s", job.folder, note)
+    return held.graded_by(job.graded, note)
+
+
+def _sample(job: _Job, rounds: Sequence[range], present: Present, progress: Progress | None) -> None:
+    """Brings samples.jsonl to completion."""
+    done = sum(len(numbers) for numbers in present.values())
+    total = len(job.questions) * job.k
+    tokens = 0
+    if progress:
+        progress(done, total, tokens)
+    blocks = (block for numbers in rounds for block in job.blocks(numbers))
+    if isinstance(job.engine, StreamingEngine):
+        drawn = _as_they_come(job, job.engine, blocks, present)
+    else:
+        drawn = _block_by_block(job, blocks, present)
+    for missing, generated, seconds in drawn:
+        _append(job, missing, seconds / max(1, generated))
+        done += len(missing)
+        tokens += generated
+        if progress:
+            progress(done, total, tokens)
+
+
+def _block_by_block(
+    job: _Job, blocks: Iterable[Sequence[_Ask]], present: Present
+) -> Iterator[tuple[list[_Drawn], int, float]]:
+    """What is missing of each block, the tokens that it took to draw it, and the seconds."""
+    for block in blocks:
+        if all(present[ask.question.id].issuperset(ask.numbers) for ask in block):
+            continue
+        began = time.perf_counter()
+        groups = job.engine.generate([ask.request for ask in block], job.protocol.sampling)
+        seconds = time.perf_counter() - began
+        generated = sum(len(one.token_ids) for group in groups for one in group.completions)
+        yield _missing(block, groups, present), generated, seconds
+
+
+def _as_they_come(
+    job: _Job, engine: StreamingEngine, blocks: Iterable[Sequence[_Ask]], present: Present
+) -> Iterator[tuple[list[_Drawn], int, float]]:
+    """As ``_block_by_block``, but every missing sample as soon as it is there."""
+    asks = [ask for block in blocks for ask in _not_present(block, present)]
+    if not asks:
+        return
+    began = time.perf_counter()
+    for arrived in engine.stream([ask.request for ask in asks], job.protocol.sampling):
+        now = time.perf_counter()
+        drawn = [
+            _Drawn(asks[place].question, asks[place].numbers.start, asks[place].request.prompt, completion)
+            for place, completion in arrived
+        ]
+        yield drawn, sum(each.completion.tokens or 0 for each in drawn), now - began
+        began = now
+
+
+def _not_present(block: Sequence[_Ask], present: Present) -> list[_Ask]:
+    """A request for each sample that is missing, alone."""
+    return [
+        _Ask(
+            ask.question,
+            range(number, number + 1),
+            replace(ask.request, n=1, seed=ask.request.seed + number - ask.numbers.start),
+        )
+        for ask in block
+        for number in ask.numbers
+        if number not in present[ask.question.id]
+    ]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Sample ``number`` of a question, as it was asked and answered."""
+
+    question: Question
+    number: int
+    prompt: str
+    completion: Completion
+
+    def row(self, verdict: Verdict, seconds_per_token: float) -> Sample:
+        tokens, usage = self.completion.tokens, self.completion.usage
+        return Sample(
+            id=self.question.id,
+            sample=self.number,
+            response=self.completion.text,
+            answer=verdict.answer,
+            status=verdict.status,
+            detail=verdict.detail,
+            finish_reason=self.completion.finish_reason,
+            tokens=tokens,
+            seconds=round(seconds_per_token * (tokens or 0), 6),
+            duel=verdict.duel,
+            prompt=self.prompt,
+            prompt_tokens=None if usage is None else usage.prompt,
+        )
+
+    def token_row(self) -> dict[str, Any]:
+        ids = encode_ids(self.completion.token_ids)
+        return {"id": self.question.id, "sample": self.number, "token_ids": ids}
+
+
+def _append(job: _Job, missing: Sequence[_Drawn], seconds_per_token: float) -> None:
+    """Grades completions and appends their rows."""
+    verdicts = safe.grade(job.grader, [(each.question, _response(job, each.completion)) for each in missing])
+    rows = [each.row(verdict, seconds_per_token) for each, verdict in zip(missing, verdicts, strict=True)]
+    # Token ids first: whatever is in samples.jsonl then has its token ids on disk.
+    io.append_lines(job.tokens_path, (each.token_row() for each in missing))
+    io.append_lines(job.samples_path, (row.as_row() for row in rows))
+
+
+def _missing(block: Sequence[_Ask], groups: Sequence[Group], present: Present) -> list[_Drawn]:
+    return [
+        _Drawn(ask.question, number, ask.request.prompt, completion)
+        for ask, group in zip(block, groups, strict=True)
+        for number, completion in zip(ask.numbers, group.completions, strict=True)
+        if number not in present[ask.question.id]
+    ]
+
+
+def _response(job: _Job, completion: Completion) -> Response:
+    return Response(completion.text, completion.finish_reason == "length", job.protocol.unclosed_answers)

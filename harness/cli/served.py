@@ -1,0 +1,166 @@
+"""The options of a model that is asked at a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+
+from evals.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from evals.templates import Template
+    from harness.config import Policy, Server
+
+PANEL = "A model that is served"
+
+Addresses = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        rich_help_panel=PANEL,
+        help="Ask it there, at an OpenAI-compatible address up to /v1; several with commas between "
+        "share the questions.",
+    ),
+]
+Api = Annotated[
+    Literal["chat", "completions"] | None,
+    typer.Option(
+        rich_help_panel=PANEL,
+        help="chat (the default): the server's own chat template; completions: prompts are made here.",
+    ),
+]
+KeyEnv = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=PANEL, help="The environment variable that holds the server's key."),
+]
+ServedModel = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=PANEL, help="The model's name at the server; by default MODEL."),
+]
+ChatTemplateKwargs = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=PANEL,
+        metavar="JSON",
+        help="""What the chat template is given besides: '{"enable_thinking": false}'.""",
+    ),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(min=1, rich_help_panel=PANEL, help="Requests in flight at each address at most; 256."),
+]
+Price = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=PANEL,
+        metavar="IN,OUT",
+        help="What a million tokens of prompts and of responses cost: 0.5,1.5",
+    ),
+]
+
+
+def server_of(
+    addresses: str | None,
+    api: str | None,
+    key_env: str | None,
+    model: str | None,
+    concurrency: int | None,
+    price: str | None,
+) -> Server | None:
+    """The table that the options stand for; None without an address.
+
+    Raises:
+        UsageError: an option that is not right, or has no effect without --server.
+    """
+    from harness.config import Server
+
+    given = {"api": api, "key_env": key_env, "model": model, "concurrency": concurrency, "price": price}
+    asked: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if addresses is None:
+        if asked:
+            option = {"model": "served-model"}.get(first := next(iter(asked)), first).replace("_", "-")
+            raise UsageError(f"--{option} has no effect without --server, the address that is asked")
+        return None
+    if price is not None:
+        del asked["price"]
+        asked |= _prices(price)
+    try:
+        return Server(addresses=addresses, **asked)
+    except ValidationError as error:
+        first_error = error.errors()[0]
+        key = str(first_error["loc"][0]) if first_error["loc"] else "addresses"
+        option = {"addresses": "server", "price_in": "price", "price_out": "price"}.get(key, key)
+        said = first_error["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--{option.replace('_', '-')}: {said}") from None
+
+
+def policy_of(model: str, given: Mapping[str, Any]) -> Policy:
+    """The policy that MODEL and the options stand for; ``given`` goes before what an experiment file says.
+
+    Raises:
+        UsageError: no such file, or an experiment that is not right.
+    """
+    from harness import config
+
+    fields = config.Policy.model_fields
+    asked = {key: value for key, value in given.items() if value != fields[key].default}
+    if not model.endswith(".toml"):
+        return config.Policy(model=model, **asked)
+    return config.read_experiment([Path(model)]).policy.model_copy(update=asked)
+
+
+def check_unused(policy: Policy, **options: tuple[object, object]) -> None:
+    """Refuses what is only of a model that is loaded here; of an option what was given, and its default.
+
+    Raises:
+        UsageError: one of them is not at its default, and a server is asked.
+    """
+    if policy.server is None:
+        return
+    for key in ("dtype", "device", "vllm_memory", "trust_remote_code"):
+        options[key] = getattr(policy, key), type(policy).model_fields[key].default
+    for name, (given, usual) in options.items():
+        if given != usual:
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect with --server: the model is sampled as its "
+                "server was started"
+            )
+
+
+def with_chat_settings(template: str | Template, text: str | None) -> str | Template:
+    """The template with what its chat template is given besides.
+
+    Raises:
+        UsageError: the text is not a JSON object, or the template is not of kind "chat".
+    """
+    from evals import templates
+
+    if text is None:
+        return template
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise UsageError(
+            f'--chat-template-kwargs: {text!r} is not a JSON object, such as {{"enable_thinking": false}}'
+        )
+    found = templates.find(templates.CHAT if template == templates.AUTO else template)
+    if not isinstance(found, templates.Template) or found.kind != "chat":
+        raise UsageError("--chat-template-kwargs has no effect on a template that is not a chat's")
+    return found.model_copy(update={"chat_template_kwargs": settings})
+
+
+def _prices(text: str) -> dict[str, float]:
+    try:
+        price_in, price_out = (float(each) for each in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--price: {text!r} is not two numbers with a comma between, such as 0.5,1.5"
+        ) from None
+    return {"price_in": price_in, "price_out": price_out}

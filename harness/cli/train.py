@@ -1,0 +1,249 @@
+"""The commands that train: quickstart, sweep, plan, train."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evals.base.errors import UsageError
+from harness.cli.app import RUN, Experiments, Json, Overrides, Quiet, app, print_json, watched
+
+if TYPE_CHECKING:
+    from harness.config import Experiment
+
+
+@app.command(rich_help_panel=RUN)
+def quickstart(
+    real: Annotated[
+        bool, typer.Option("--real", help="SmolLM2 (135M) learns sums, in place of the embedded policy.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The sweep's folder; by default runs/quickstart, with --real runs/smollm2-sums."),
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Shows the whole thing on the embedded tiny policy: sweep, train, evaluate, report.
+
+    Example: harness quickstart --out runs/quickstart
+
+    Example: harness quickstart --real
+    """
+    from harness.config.shipped import experiment_file
+
+    name = "smollm2-sums" if real else "quickstart"
+    _sweep([experiment_file(name)], overrides, out, None, False, quiet, as_json)
+
+
+@app.command(rich_help_panel=RUN)
+def sweep(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Experiment files (TOML); later ones are laid over earlier ones."),
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder; by default runs/NAME.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Where the study lives (an SQLAlchemy address); by default SQLite in the folder."),
+    ] = None,
+    accept_space_change: Annotated[
+        bool,
+        typer.Option(
+            "--accept-space-change", help="Go on in another space than the folder's sweep began in."
+        ),
+    ] = False,
+    max_device_hours: Annotated[
+        float | None, typer.Option(help="End the search when its trials have taken so many device-hours.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="End it when they have cost so much, at --price a device-hour.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="Of a device-hour, in any currency.")] = None,
+    status: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Only show how the sweep in this folder stands.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only write the trials of the sweep as CSV.")
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Only try the pruners on simulated learning curves.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Runs an Optuna study, confirms its winner on fresh seeds, evaluates base and winner, writes the report.
+
+    Interrupted or killed, the same command goes on.
+
+    Example: harness sweep experiments/quickstart.toml -s sweep.trials=24
+
+    Example: harness sweep --status runs/quickstart
+    """
+    from harness.cli import sweep_tables
+
+    if status is not None:
+        from harness.sweep.status import read_summary
+
+        summary = read_summary(status)
+        return print_json(summary.table()) if as_json else sweep_tables.sweep_status(summary)
+    if export is not None and out is not None and not files:
+        return _export(out, export)
+    if not files:
+        raise UsageError("sweep: name an experiment file, or a folder with --status DIR")
+    if export is not None:
+        from harness.config import read_experiment
+
+        return _export(out or Path("runs") / read_experiment(files, overrides or ()).name, export)
+    if simulate:
+        return _simulate(files, overrides, as_json)
+    caps = {"max_device_hours": max_device_hours, "max_cost": max_cost, "device_hour_price": price}
+    given = [f"sweep.{key}={value}" for key, value in caps.items() if value is not None]
+    overrides = [*(overrides or []), *given]
+    _sweep(files, overrides, out, storage, accept_space_change, quiet, as_json)
+
+
+@app.command(rich_help_panel=RUN)
+def plan(
+    files: Experiments,
+    overrides: Overrides = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="by its data sheet: h200, h100, h100-pcie, a100, l40s, l4, a10g or rtx4090; else tried out."
+        ),
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="How many of them work on a run.")] = 1,
+    response: Annotated[
+        float | None, typer.Option(min=1, help="Tokens of a response; by default half of what is allowed.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of a device-hour, in any currency.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Estimates tokens, FLOPs, memory, time and price of an experiment before anything runs.
+
+    Without --device a few steps of every stage are tried on this machine.
+
+    Example: harness plan experiments/distill-vs-rl.toml --device h100 --price 2.5
+    """
+    from harness.config import read_experiment
+
+    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+
+    from evals.base.progress import Progress
+    from evals.base.registry import accepted
+    from harness.cli import sweep_tables
+    from harness.models.devices import DEVICES
+    from harness.plan.plan import plan_here, plan_on
+
+    if device is None:
+        found = plan_here(experiment, Progress(quiet), price)
+    elif device in DEVICES:
+        found = plan_on(experiment, DEVICES[device], devices, response, price)
+    else:
+        raise UsageError(f"--device {device}: {accepted(device, list(DEVICES))}")
+    if as_json:
+        return print_json(found.to_json())
+    sweep_tables.plan_table(found)
+
+
+@app.command(rich_help_panel=RUN)
+def train(
+    files: Experiments,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Trains what the experiment's stages say; interrupted or killed, the same command goes on.
+
+    Example: harness train experiments/quickstart.toml --out runs/one -s grpo.beta=0.01
+
+    Example: torchrun --nproc-per-node 8 -m harness.cli train experiments/r1-zero.toml
+    """
+    from harness.config import read_experiment
+    from harness.models import dist
+
+    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+
+    from harness.train.pipeline import run_experiment
+
+    folder = out or Path("runs") / experiment.name
+    if experiment.compare is not None:
+        if dist.world() > 1:
+            raise UsageError("compare: arms are trained one by one, each by its own command under torchrun")
+        return _train_arms(experiment, folder, quiet, as_json)
+    state = run_experiment(experiment, folder, watched(folder, quiet), sys.argv)
+    if not dist.is_main():
+        return
+    if as_json:
+        print_json({"folder": str(folder), "state": state})
+    elif not quiet:
+        typer.echo(f"{state}: {folder.resolve()}")
+
+
+def _train_arms(experiment: Experiment, folder: Path, quiet: bool, as_json: bool) -> None:
+    from harness.cli import console
+    from harness.jobs.compare import train_and_compare
+
+    result = train_and_compare(experiment, folder, watched(folder, quiet))
+    if as_json:
+        return print_json(result.recorded().table())
+    console.arms_table(result)
+    console.differences_table(result.comparisons)
+    typer.echo(f"Report: {result.report.resolve().as_uri()}")
+
+
+def _sweep(
+    files: list[Path],
+    overrides: list[str] | None,
+    out: Path | None,
+    storage: str | None,
+    accept_space_change: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from harness.config import read_experiment
+
+    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+
+    from harness.cli import sweep_tables
+    from harness.jobs.sweep import sweep_and_measure
+
+    folder = out or Path("runs") / experiment.name
+    result = sweep_and_measure(experiment, folder, watched(folder, quiet), storage, accept_space_change)
+    if as_json:
+        print_json(result.summary.table())
+    else:
+        sweep_tables.sweep_result(result)
+
+
+def _export(folder: Path, file: Path) -> None:
+    from evals.base.io import write_text
+    from harness.sweep.status import read_summary
+    from harness.sweep.tabulate import trials_csv
+
+    rows = [trial for trial in read_summary(folder).trials if trial.params]
+    write_text(file, trials_csv(rows))
+    typer.echo(f"{len(rows)} trials: {file}")
+
+
+def _simulate(files: list[Path], overrides: list[str] | None, as_json: bool) -> None:
+    from harness.cli import sweep_tables
+    from harness.config import read_experiment
+    from harness.sweep.simulate import compare_rules
+
+    experiment = read_experiment(files, overrides or ())
+    if experiment.sweep is None:
+        raise UsageError(f"{experiment.name}: the experiment has no [sweep] table")
+    rows = compare_rules(experiment.sweep)
+    if as_json:
+        print_json([{"pruner": name, **vars(result)} for name, result in rows])
+    else:
+        sweep_tables.simulation_table(rows)

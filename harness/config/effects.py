@@ -1,0 +1,69 @@
+"""Settings that others leave without effect: refused, so that nobody believes they act."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from harness.config.stages import GRPO, Stage
+from harness.config.table import Table
+from harness.config.terms import Reference, RewardTerm
+
+OWN_RANGE = ("sapo", "gmpo", "vespo", "dppo")
+"""Losses that do without ``epsilon`` and ``delta``."""
+BY_GROUP = ("group", "length_aware")
+"""Advantages that ``baseline`` and the settings of the standard deviation are for."""
+
+
+def check_effects(stages: Sequence[Stage], swept: Collection[str]) -> None:
+    """Refuses a setting of a "grpo" stage that differs from its default and does nothing.
+
+    ``swept``: the keys of a search space; what depends on one of them has an effect in some trials.
+
+    Raises:
+        ValueError: names the setting and what leaves it without effect.
+    """
+    for stage in stages:
+        for key, decided_by, why in _without_effect(stage) if isinstance(stage, GRPO) else ():
+            both = (f"{stage.name}.{key}", f"{stage.name}.{decided_by}")
+            if not any(_touches(searched, one) for searched in swept for one in both):
+                raise ValueError(f"{both[0]} has no effect with {why}: leave one of them out")
+
+
+def _without_effect(stage: GRPO) -> Iterator[tuple[str, str, str]]:
+    """(setting, the setting that decides, its value in words) for all that is set and does nothing."""
+    if stage.beta == 0:
+        for key in _changed(stage, ("kl_estimator", "kl_unbiased", "reference")):
+            yield key, "beta", "beta = 0"
+    reference = stage.reference
+    if reference.refresh == "never":
+        for key in _changed(reference, ("steps", "decay")):
+            yield f"reference.{key}", "reference.refresh", 'reference.refresh = "never"'
+    if reference.refresh == "every":
+        for key in _changed(reference, ("decay",)):
+            yield f"reference.{key}", "reference.refresh", 'reference.refresh = "every"'
+    if stage.scale_rewards == "none":
+        for key in _changed(stage, ("std_ddof", "std_epsilon")):
+            yield key, "scale_rewards", 'scale_rewards = "none"'
+    if stage.loss.kind in OWN_RANGE:
+        for key in _changed(stage, ("epsilon", "delta")):
+            yield key, "loss", f"loss = {stage.loss.kind!r}"
+    if stage.advantage.kind not in BY_GROUP:
+        for key in _changed(stage, ("baseline", "scale_rewards", "std_ddof", "std_epsilon")):
+            yield key, "advantage", f"advantage = {stage.advantage.kind!r}"
+    for name, entry in stage.rewards.items():
+        if isinstance(entry, RewardTerm) and entry.final is None:
+            for key in _changed(entry, ("steps",)):
+                yield f"rewards.{name}.{key}", f"rewards.{name}.final", "no final weight"
+
+
+def _touches(searched: str, key: str) -> bool:
+    """Whether a key of a search space is ``key``, a table that holds it, or inside it."""
+    return f"{key}.".startswith(f"{searched}.") or searched.startswith(f"{key}.")
+
+
+def _changed(table: Table, keys: tuple[str, ...]) -> Iterator[str]:
+    fields = type(table).model_fields
+    for key in keys:
+        default = Reference() if key == "reference" else fields[key].default
+        if getattr(table, key) != default:
+            yield key

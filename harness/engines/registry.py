@@ -1,0 +1,154 @@
+"""What samples a policy, by name: the contract of the registry "harness.engines".
+
+An engine is made by a function or class ``(policy: Policy, place: Place) -> RolloutEngine``, with
+``settings`` as a last argument where it has settings of its own (``evals.base.registry.takes``). What it has
+to keep is in ``evals.engine`` and below; tests/harness/engines/test_contract.py tries all of it, and runs on
+an engine of one's own (docs/extending.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from evals.base.errors import UsageError
+from evals.engine import Engine
+from evals.runner import BLOCK
+from harness import config
+from harness.config.choice import Choice
+from harness.config.kinds import ENGINES
+from harness.models import dist
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from harness.models.policy import Policy
+
+EngineKind = str | Choice
+"""An engine's name, or its name with settings of its own."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an engine is to make room for.
+
+    ``own_weights``: it keeps the weights of its last ``sync`` while the policy moves on. ``room``: positions
+    that the longest prompt and its completion need, where that is known. ``memory_share``: of a GPU, what
+    the engine may take; by default what training leaves. ``batch_size``: completions that it samples at
+    once; by default as many as the memory holds.
+    """
+
+    own_weights: bool = False
+    room: int | None = None
+    memory_share: float | None = None
+    batch_size: int | None = None
+
+
+class RolloutEngine(Engine, Protocol):
+    """An engine that follows a policy in training."""
+
+    @property
+    def weights_hash(self) -> str:
+        """``harness.models.policy.weights_hash`` of the weights that are sampled.
+
+        Where it differs from the trained model's, a ``sync`` is missing.
+        """
+        ...
+
+    def sync(self, model: PreTrainedModel) -> None:
+        """Samples ``model``'s weights from here on: called after every update, before the next rollout."""
+        ...
+
+    def release(self) -> None:
+        """Gives back what device memory the engine can do without until ``resume`` (during the update)."""
+        ...
+
+    def resume(self) -> None:
+        """Takes it again; a no-op where nothing was released."""
+        ...
+
+
+def block_size(engine: Engine, max_tokens: int) -> int:
+    """Completions of an evaluation that share a call of ``engine.generate``.
+
+    vLLM fills the places of completions that ended from those that wait, so it is handed more at once; but
+    no more than 2**21 tokens where that is above the usual number, for a killed call is done again.
+    """
+    if engine.name == "vllm":
+        return max(BLOCK, min(4 * BLOCK, 2**21 // max_tokens))
+    return BLOCK
+
+
+def make_engine(
+    kind: EngineKind,
+    policy: Policy,
+    own_weights: bool = False,
+    *,
+    room: int | None = None,
+    memory_share: float | None = None,
+    batch_size: int | None = None,
+) -> RolloutEngine:
+    """The engine of that kind over ``policy``.
+
+    ``own_weights``: it keeps the weights of its last ``sync`` while the policy moves on. vLLM's always does.
+    ``room``: positions that the longest prompt and its completion need, where that is known: vLLM plans its
+    memory by it. ``memory_share``: of a GPU, what vLLM may take; by default what training leaves.
+    ``batch_size``: completions that are sampled at once; by default as many as the memory holds.
+
+    Raises:
+        UsageError: there is none of this name, its package is not installed, or it cannot run this model.
+    """
+    choice = Choice.model_validate(kind)
+    factory = ENGINES.factory(choice.kind, choice.settings, "engine")
+    engine: RolloutEngine = factory(policy, Place(own_weights, room, memory_share, batch_size))
+    return engine
+
+
+def transformers(policy: Policy, place: Place) -> RolloutEngine:
+    """Hugging Face's model itself, sampled where it is."""
+    from harness.engines.hf import TransformersEngine
+
+    return TransformersEngine(policy, own_weights=place.own_weights, max_rows=place.batch_size)
+
+
+def vllm(policy: Policy, place: Place) -> RolloutEngine:
+    """vLLM in this process. It always keeps weights of its own.
+
+    Raises:
+        UsageError: vLLM is not installed or cannot run this model, or training runs in several processes.
+    """
+    if dist.world() > 1:
+        raise UsageError(
+            'policy.engine: "vllm" samples in one process; with several, accepted: "transformers"'
+        )
+    from harness.engines.vllm_engine import VllmEngine
+
+    return VllmEngine(policy, room=place.room, memory_share=place.memory_share, batch_size=place.batch_size)
+
+
+def evaluation_engine(
+    kind: EngineKind, settings: config.Policy, room: int | None = None, batch_size: int | None = None
+) -> Engine:
+    """An engine over the policy that ``settings`` names, where nothing is trained.
+
+    The GPU is vLLM's alone: transformers' copy of the weights is loaded on the CPU, read once, and let go.
+
+    Raises:
+        UsageError, JobError: as ``load_policy`` and ``make_engine``.
+    """
+    from harness.models.policy import device_of, load_policy
+
+    if settings.server is not None:
+        from harness.engines.served import ServedEngine
+
+        return ServedEngine(settings)
+    device = device_of(settings.device)
+    if Choice.model_validate(kind).kind != "vllm" or device.type != "cuda":
+        share = settings.vllm_memory
+        return make_engine(kind, load_policy(settings), room=room, memory_share=share, batch_size=batch_size)
+    from harness.engines import vllm_start
+    from harness.engines.vllm_engine import VllmEngine
+
+    policy = load_policy(settings.model_copy(update={"device": "cpu"}))
+    share = settings.vllm_memory or vllm_start.memory_share(device, alone=True)
+    return VllmEngine(policy, room=room, device=device, memory_share=share, batch_size=batch_size)

@@ -1,0 +1,42 @@
+"""The engines of all processes of a run as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evals.engine import Group, Request, Sampling
+from harness.engines.registry import RolloutEngine
+from harness.models.dist import spread
+
+
+class SpreadEngine:
+    """An engine in every process as one: each samples its share of the requests."""
+
+    def __init__(self, engine: RolloutEngine) -> None:
+        self._engine = engine
+        self.name = engine.name
+
+    @property
+    def tokenizer(self) -> Any:
+        return self._engine.tokenizer
+
+    @property
+    def model_hash(self) -> str:
+        return self._engine.model_hash
+
+    @property
+    def weights_hash(self) -> str:
+        return self._engine.weights_hash
+
+    def sync(self, model: Any) -> None:
+        self._engine.sync(model)
+
+    def release(self) -> None:
+        self._engine.release()
+
+    def resume(self) -> None:
+        self._engine.resume()
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+        return spread(lambda mine: self._engine.generate(mine, sampling), requests)

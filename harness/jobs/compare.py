@@ -1,0 +1,302 @@
+"""Several ways of training one policy, compared: the question "distil or RL?" at a stated budget.
+
+FOLDER/arms.json                       costs, tuned settings, comparisons
+FOLDER/evals/base/BENCHMARK/           the untrained policy; NAME-base for an arm with a policy of its own
+FOLDER/arms/NAME/tuning/               a sweep, where the arms are tuned
+FOLDER/arms/NAME/seed-K/attempt-M/     run folders, each with its evaluation in evals/final
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from evals.base import io
+from evals.base.errors import JobError, UsageError
+from evals.base.progress import Progress
+from evals.base.versioned import Versioned
+from evals.scores import Scores
+from evals.stats import compare
+from evals.stats.compare import Comparison, compare_arms
+from evals.stats.evaluations import read_evaluations
+from harness.config import Experiment, Reject, dump_toml, parts, read_experiment
+from harness.config.compare import arm_experiment, tuning_experiment, untrained
+from harness.sweep import attempts, tabulate
+from harness.sweep.checks import check_sweep
+from harness.sweep.executors.local import LocalExecutor
+from harness.sweep.runner import TRAIN, run_sweep, terminable
+from harness.sweep.scheduler import Clock, Crew, Job, Outcome
+from harness.sweep.space import parse_space
+from harness.train.checks import check_experiment, measure, prepare_policy
+from harness.train.ledger import Cost, stage_costs
+from harness.train.manifest import write_manifest
+from harness.train.run_dir import holds, lock_folder
+from harness.train.status import write_status
+
+ARMS = "arms.json"
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one arm took and came to, a mean over its seeds; costs of training alone, tuning apart.
+
+    ``flops`` are model FLOPs without the teacher's, which are ``teacher_flops``; ``tokens`` are those sampled
+    and learned from, the teacher's included. ``tuning_flops`` are those of all its tuning runs together.
+    """
+
+    arm: str
+    seeds: int
+    pass_at_1: Mapping[str, float]
+    tokens: float
+    flops: float
+    teacher_flops: float
+    device_seconds: float
+    tuning_flops: float
+    tuned: Mapping[str, Any]
+
+
+class Arms(Versioned):
+    """The content of arms.json; ``comparisons`` are as ``harness compare --json`` prints them."""
+
+    folder: str
+    arms: tuple[Row, ...]
+    comparisons: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished comparison."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...]
+    report: Path
+
+    def recorded(self) -> Arms:
+        """What arms.json holds, and ``harness train --json`` prints."""
+        comparisons = tuple(each.to_json() for each in self.comparisons)
+        return Arms(folder=str(self.folder), arms=self.rows, comparisons=comparisons)
+
+
+def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) -> Result:
+    """Trains every arm of ``[compare]`` from its seeds, measures all and compares; goes on where it stopped.
+
+    Raises:
+        UsageError, TaskError: the experiment cannot run as written, or the folder holds another one.
+        JobError: a run failed more often than it may.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after every run was ended; the same call goes on.
+    """
+    assert experiment.compare is not None
+    names = list(experiment.compare.arms)
+    for name in names:
+        check_experiment(arm_experiment(experiment, name, experiment.seed))
+        if experiment.compare.arms[name].space:
+            check_sweep(tuning_experiment(experiment, name), f"compare.arms.{name}.space")
+    if not experiment.eval.benchmarks:
+        raise UsageError("eval.benchmarks: arms are compared on benchmarks; name at least one")
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
+    try:
+        _claim(experiment, folder)
+        _prepare(experiment, progress)
+        bases = {
+            name: measure(experiment, policy, folder / "evals" / name, progress)
+            for name, policy in untrained(experiment).items()
+        }
+        with terminable():
+            tuned = {name: _tune(experiment, name, folder, progress) for name in names}
+            runs = _train(experiment, tuned, folder, progress)
+        return _compare(experiment, folder, bases, tuned, runs)
+    finally:
+        lock.release()
+
+
+def _claim(experiment: Experiment, folder: Path) -> None:
+    recorded, text = folder / "experiment.toml", dump_toml(experiment)
+    if not holds(recorded, text):
+        read_experiment([recorded])  # a damaged one says so
+        raise UsageError(f"{recorded}: holds other arms or settings; name another --out, or delete it")
+    if not recorded.exists():
+        write_manifest(folder, experiment)
+        io.write_text(recorded, text)
+
+
+def _prepare(experiment: Experiment, progress: Progress) -> None:
+    """The embedded policies that the runs need, built before two of them wait for each other."""
+    assert experiment.compare is not None
+    teachers = [
+        stage.teacher
+        for arm in experiment.compare.arms.values()
+        for stage in parts(arm.stages)
+        if isinstance(stage, Reject) and stage.teacher is not None
+    ]
+    for policy in {each.model: each for each in (*untrained(experiment).values(), *teachers)}.values():
+        prepare_policy(policy, progress)
+
+
+def _tune(experiment: Experiment, name: str, folder: Path, progress: Progress) -> dict[str, Any]:
+    """The settings with which the arm does best on the dev questions, of as many as every arm may try."""
+    assert experiment.compare is not None
+    if not experiment.compare.arms[name].space:
+        return {}
+    with progress.step(f"{name}: tuning", experiment.compare.tuning_trials) as update:
+        found = run_sweep(
+            tuning_experiment(experiment, name),
+            folder / "arms" / name / "tuning",
+            on_event=lambda event: update(event.counts.finished, f"{event.counts.running} running"),
+        )
+    best = tabulate.best_trials(found.trials, maximize=True, count=1)
+    if not best:
+        reasons = "; ".join(dict.fromkeys(trial.reason for trial in found.trials))
+        raise JobError(f"compare.arms.{name}: no tuning trial came to its end: {reasons}")
+    return best[0].params
+
+
+def _train(
+    experiment: Experiment, tuned: Mapping[str, Mapping[str, Any]], folder: Path, progress: Progress
+) -> dict[str, list[Path]]:
+    """Every arm from every seed; returns the run folders by arm."""
+    assert experiment.compare is not None
+    settings = experiment.compare
+    seeds = range(experiment.seed + 1, experiment.seed + 1 + settings.seeds)
+    waiting = [
+        Job(folder / "arms" / name / f"seed-{seed}", _tuned(experiment, name, seed, tuned[name]))
+        for seed in seeds
+        for name in settings.arms
+    ]
+    crew = Crew(
+        LocalExecutor(settings.workers),
+        TRAIN,
+        settings.workers,
+        objective="dev/pass@1",
+        max_attempts=settings.max_attempts,
+        hang_seconds=settings.hang_minutes * 60,
+        clock=Clock(),
+        on_launch=lambda job: None,
+    )
+    crew.beside = min(settings.workers, len(waiting))
+    clock, done = crew.clock, 0
+    with progress.step("arms", len(waiting)) as update:
+        try:
+            while waiting or crew.jobs:
+                while waiting and crew.has_room:
+                    crew.start(waiting.pop(0))
+                for job, outcome in crew.tick():
+                    _check_outcome(job, outcome)
+                    done += 1
+                update(done, _at_work(crew.jobs))
+                clock.sleep(POLL_SECONDS)
+        finally:
+            crew.shut_down()
+    return {
+        name: [_last_attempt(folder / "arms" / name / f"seed-{seed}") for seed in seeds]
+        for name in settings.arms
+    }
+
+
+def _tuned(experiment: Experiment, name: str, seed: int, params: Mapping[str, Any]) -> Experiment:
+    plain = arm_experiment(experiment, name, seed)
+    if not params:
+        return plain
+    assert experiment.compare is not None
+    space = parse_space(experiment.compare.arms[name].space, f"compare.arms.{name}.space")
+    chosen = space.apply(plain, dict(params), plain.name)
+    return chosen.model_copy(update={"eval": plain.eval, "sweep_of": plain.sweep_of})
+
+
+def _check_outcome(job: Job, outcome: Outcome) -> None:
+    if outcome.state != "done":
+        raise JobError(f"{job.folder}: {outcome.state}: {outcome.reason}")
+
+
+def _at_work(jobs: Sequence[Job]) -> str:
+    shown = []
+    for job in jobs:
+        arm, seed = job.folder.parent.name, job.folder.name.replace("-", " ")
+        step = f", step {job.progress.step}" if job.progress is not None and job.progress.step else ""
+        shown.append(f"{arm} {seed}{step}")
+    return "; ".join(shown)
+
+
+def _last_attempt(job: Path) -> Path:
+    return attempts.attempts_of(job)[-1].folder
+
+
+def _compare(
+    experiment: Experiment,
+    folder: Path,
+    bases: Mapping[str, Sequence[Scores]],
+    tuned: Mapping[str, Mapping[str, Any]],
+    runs: Mapping[str, Sequence[Path]],
+) -> Result:
+    measured = {
+        name: tuple(read_evaluations(run / "evals" / "final") for run in where)
+        for name, where in runs.items()
+    }
+    sides = [
+        compare.Arm(name, ({scores.benchmark: scores for scores in found},)) for name, found in bases.items()
+    ]
+    sides += [compare.Arm(name, found) for name, found in measured.items()]
+    rows = [_base_row(name, found) for name, found in bases.items()]
+    for name, where in runs.items():
+        means = {
+            benchmark: fmean(seed[benchmark].pass_at_1().value for seed in measured[name])
+            for benchmark in sides[0].benchmarks()
+        }
+        tuning = _tuning_flops(experiment, folder / "arms" / name / "tuning", name)
+        rows.append(_row(name, means, _costs(experiment, name, where), tuning, tuned[name]))
+    result = Result(folder, tuple(rows), tuple(compare_arms(sides)), folder / "report.html")
+    result.recorded().write(folder / ARMS)
+    write_status(folder, "done")
+    from reports.page import build_report
+
+    build_report([folder])
+    return result
+
+
+def _costs(experiment: Experiment, name: str, runs: Sequence[Path]) -> list[list[Cost]]:
+    stages = arm_experiment(experiment, name, experiment.seed).stages
+    return [stage_costs(run, stages) for run in runs]
+
+
+def _tuning_flops(experiment: Experiment, folder: Path, name: str) -> float:
+    stages = arm_experiment(experiment, name, experiment.seed).stages
+    trials = sorted(folder.glob("trials/*/attempt-*"))
+    return sum(cost.flops for trial in trials for cost in stage_costs(trial, stages))
+
+
+def _base_row(name: str, base: Sequence[Scores]) -> Row:
+    figures = {scores.benchmark: scores.pass_at_1().value for scores in base}
+    return Row(name, 1, figures, 0.0, 0.0, 0.0, 0.0, 0.0, {})
+
+
+def _row(
+    name: str,
+    figures: Mapping[str, float],
+    runs: Sequence[Sequence[Cost]],
+    tuning: float,
+    tuned: Mapping[str, Any],
+) -> Row:
+    def mean(field: str, *, teacher: bool | None = None) -> float:
+        return fmean(
+            math.fsum(getattr(cost, field) for cost in costs if teacher in (None, cost.teacher))
+            for costs in runs
+        )
+
+    return Row(
+        arm=name,
+        seeds=len(runs),
+        pass_at_1=figures,
+        tokens=mean("tokens"),
+        flops=mean("flops", teacher=False),
+        teacher_flops=mean("flops", teacher=True),
+        device_seconds=mean("device_seconds"),
+        tuning_flops=tuning,
+        tuned=dict(tuned),
+    )

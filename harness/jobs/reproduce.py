@@ -1,0 +1,191 @@
+"""A paper's table, measured: runs or resumes what is missing, judges every cell, writes every format."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals import protocols
+from evals.base import io as files
+from evals.base.errors import JobError, UsageError
+from evals.base.progress import Progress
+from evals.recorded import score_file
+from evals.task import TaskError
+from evals.tasks import registry
+from harness import config
+from harness.engines.registry import EngineKind
+from harness.train.benchmarks import evaluate
+from reports import export
+from reports.collect import collect
+from reports.papers import feasibility, verdicts
+from reports.papers.published import Published
+from reports.papers.verdicts import PROTOCOL, Reproduced
+from reports.sheet import Chapter, render_sheet
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run of a plan: ``models`` by their published names (all where empty), ``samples`` a question
+    (the plan's where None), nothing that would take longer than ``hours``. Where
+    ``max_tokens`` or ``template`` are other than the protocol's, the figures are shown and not judged.
+    """
+
+    engine: EngineKind = "transformers"
+    models: tuple[str, ...] = ()
+    samples: int | None = None
+    hours: float = feasibility.HOURS
+    max_tokens: int | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The judged cells, the files they were written to, and what could not be used, a sentence each."""
+
+    cells: list[Reproduced]
+    files: list[Path]
+    problems: list[str]
+
+    @property
+    def measured(self) -> int:
+        """For how many cells there is a value of ours."""
+        return sum(cell.ours.value is not None for cell in self.cells)
+
+
+def run_plan(
+    table: str, out: Path, progress: Progress, settings: Settings, papers: Sequence[Path] = ()
+) -> Reproduction:
+    """Evaluates what the table's plan names and this machine can do into ``out/evals/MODEL/TASK``.
+
+    What is there is not done again; interrupted, the same call goes on. A model that cannot be loaded or
+    sampled leaves its cells "not run" with the reason, and the others go on.
+
+    Raises:
+        UsageError: an unknown table or model, or a paper's file that cannot be used.
+    """
+    cells = verdicts.cells_of(table, papers)
+    for name in settings.models:
+        if name not in {cell.model for cell in cells}:
+            known = ", ".join(dict.fromkeys(cell.model for cell in cells))
+            raise UsageError(f"{table} has no model {name!r}; accepted: {known}")
+    why_not = {}
+    for cell in _measurable(cells):
+        folder = out / "evals" / cell.model
+        reason = _measure(cell, folder, progress, settings)
+        if reason:
+            why_not[cell.model, cell.task] = reason
+    study = collect([path for path in sorted((out / "evals").glob("*")) if path.is_dir()])
+    return _write(table, out, verdicts.judge(cells, study, why_not), study.problems)
+
+
+def from_recordings(
+    table: str, folders: Sequence[Path], out: Path, progress: Progress, papers: Sequence[Path] = ()
+) -> Reproduction:
+    """Judges the table by recorded samples alone; nothing is sampled.
+
+    ``folders`` are searched for evaluations (BENCHMARK/scores.json in a folder named after the model) and
+    for samples not graded yet: BENCHMARK/samples.jsonl or BENCHMARK.jsonl with the rows of ``harness
+    score``, the model named in the rows or by the folder. The latter are graded into ``out/recorded``.
+
+    Raises:
+        UsageError: an unknown table, a folder that is not there, or a paper's file that cannot be used.
+    """
+    cells = verdicts.cells_of(table, papers)
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder")
+    wanted = list(dict.fromkeys(cell.task for cell in cells if cell.task))
+    problems = []
+    for folder in folders:
+        found = [path for path in sorted(folder.rglob("*.jsonl")) if _ungraded(path, wanted)]
+        if not found and not _evaluations(folder):
+            accepted = ", ".join(f"{name}.jsonl" for name in wanted)
+            problems.append(f"{folder}: holds no evaluation, and no file named {accepted} to grade.")
+        for path in found:
+            progress.say(f"grading {path}")
+            try:
+                _grade(path, out / "recorded")
+            except TaskError as error:
+                problems.append(f"{error}; it is left out.")
+    study = collect([path for folder in [*folders, out / "recorded"] for path in _evaluations(folder)])
+    return _write(table, out, verdicts.judge(cells, study), [*problems, *study.problems])
+
+
+def _measurable(cells: Sequence[Published]) -> list[Published]:
+    """A cell for each model and task that can be evaluated at all; of its metrics the most samples."""
+    found: dict[tuple[str, str], Published] = {}
+    for cell in cells:
+        key = (cell.model, cell.task)
+        if cell.task and cell.hub and not cell.closed:
+            found[key] = max(found.get(key, cell), cell, key=lambda one: one.samples)
+    return list(found.values())
+
+
+def _measure(cell: Published, folder: Path, progress: Progress, settings: Settings) -> str:
+    """Evaluates one model on one task; why it could not, in a clause, or ""."""
+    if settings.models and cell.model not in settings.models:
+        return "not among the models asked for (--models)"
+    task = registry.get(cell.task)
+    samples = settings.samples or cell.samples
+    if refused := verdicts.refusal(cell, samples, settings.hours, settings.max_tokens):
+        return refused
+    changes = {"max_tokens": settings.max_tokens, "template": settings.template}
+    given = {key: value for key, value in changes.items() if value is not None}
+    protocol = protocols.get(PROTOCOL).changed(samples=samples, **given)
+    policy = config.Policy(model=cell.hub, dtype="bfloat16")
+    try:
+        evaluate(policy, [(task, protocol)], folder, progress, settings.engine)
+    except (UsageError, TaskError, JobError, OSError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def _ungraded(path: Path, wanted: Sequence[str]) -> bool:
+    """Whether a file holds samples of one of these tasks that nobody has graded."""
+    if path.name == "samples.jsonl":
+        return path.parent.name in wanted and not (path.parent / "scores.json").exists()
+    return path.stem in wanted
+
+
+def _grade(path: Path, out: Path) -> None:
+    """Grades a file of samples into ``out/FOLDER``, where FOLDER bears the model's name or holds the file."""
+    single = path.name == "samples.jsonl"
+    benchmark = path.parent.name if single else path.stem
+    owner = (path.parent.parent if single else path.parent).resolve().name
+    score_file(path, benchmark, out / owner)
+
+
+def _evaluations(folder: Path) -> list[Path]:
+    """The folders beneath that hold graded benchmarks, a folder a model."""
+    return sorted({path.parent.parent for path in folder.rglob("scores.json")})
+
+
+def _write(table: str, out: Path, cells: list[Reproduced], problems: list[str]) -> Reproduction:
+    shown = verdicts.as_table(table, cells)
+    written = []
+    for name, render in export.TABLE_FORMATS.items():
+        written.append(out / f"{table}.{name}")
+        files.write_text(written[-1], render(shown))
+    written.append(out / f"{table}.html")
+    files.write_text(written[-1], _page(table, cells, problems))
+    return Reproduction(cells, written, problems)
+
+
+def _page(table: str, cells: Sequence[Reproduced], problems: Sequence[str]) -> str:
+    measured, figure = [c for c in cells if c.ours.value is not None], verdicts.as_figure(table, cells)
+    sources = ", ".join(dict.fromkeys(cell.published.source for cell in cells))
+    return render_sheet(
+        title=f"{sources}, {table.replace('table', 'table ')}",
+        eyebrow="Published and ours",
+        headline=f"Of {len(cells)} published values {verdicts.counted(cells)}.",
+        chapters=[
+            Chapter("measured", "Measured", () if figure is None else (figure,)),
+            Chapter("cells", "Every cell", (verdicts.as_table(table, cells),)),
+            Chapter("rule", "How a verdict is made", sentences=verdicts.RULES if measured else ()),
+            Chapter("warnings", "Warnings", sentences=tuple(problems)),
+        ],
+        command=shlex.join(["harness", *sys.argv[1:]]),
+    )

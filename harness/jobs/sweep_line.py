@@ -1,0 +1,53 @@
+"""How a sweep stands, in a line: trial 4: step 12/18, 26.2% · best 33.9% (trial 3) · 2 running, 1 pruned."""
+
+from __future__ import annotations
+
+from harness.config import Sweep
+from harness.sweep.events import Event
+
+
+class SweepLine:
+    """Told every event of a sweep, it says what the run of the last one is at, and what was best so far."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._objective = sweep.objectives[0]
+        self._sign = -1 if sweep.directions[0] == "minimize" else 1
+        self._steps: dict[str, int] = {}
+        self._values: dict[str, float] = {}
+        self._best: tuple[float, int] | None = None
+        self._at = ""
+        self._counts = ""
+
+    def take(self, event: Event) -> None:
+        """Takes note of an event."""
+        counts = event.counts
+        self._counts = (
+            f"{counts.running} running, {counts.pruned} pruned"
+            if counts.finished < counts.total
+            else "confirming"
+        )
+        if event.steps is not None:
+            self._steps[event.job] = event.steps
+        if event.value is not None:
+            self._values[event.job] = event.value
+        if event.kind == "complete" and event.trial is not None and event.value is not None:
+            best = self._best
+            if best is None or self._sign * event.value > self._sign * best[0]:
+                self._best = (event.value, event.trial)
+        if event.kind in ("step", "reported") and event.step is not None:
+            self._at = self._where(event, event.step)
+
+    def _where(self, event: Event, step: int) -> str:
+        who = f"trial {event.trial}" if event.trial is not None else f"seed {event.seed}"
+        steps = self._steps.get(event.job)
+        told = f"{who}: step {step}" + (f"/{steps}" if steps else "")
+        value = self._values.get(event.job)
+        return told if value is None else f"{told}, {self.shown(value)}"
+
+    def shown(self, value: float) -> str:
+        """A value of the objective: shares, which have an @ in their names, in percent."""
+        return f"{100 * value:.1f}%" if "@" in self._objective else f"{value:.4g}"
+
+    def __str__(self) -> str:
+        best = "" if self._best is None else f"best {self.shown(self._best[0])} (trial {self._best[1]})"
+        return " · ".join(part for part in (self._at, best, self._counts) if part)

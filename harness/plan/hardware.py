@@ -1,0 +1,95 @@
+"""Time and memory on a device by its data sheet: an estimate with its assumptions stated.
+
+Learning runs at a share of the peak rate of matrix products (``LEARNING``). Sampling reads the weights and
+the keys and values of every sequence once a token, or is bound by products: whichever is slower, and an
+engine reaches ``SAMPLING`` of that. But no decoding step is shorter than what sending its work to the device
+takes (``least_step``): small models on fast devices wait for that. All are assumptions, not measurements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.config import GRPO, Experiment, Policy, Training, parts
+from harness.models.architecture import Architecture, architecture
+from harness.models.devices import Device
+from harness.plan.workload import Work
+
+LEARNING = 0.4
+SAMPLING = 0.6
+OPERATIONS = 45
+"""Operations of a layer that the transformers engine sends to the device one by one in a decoding step, as
+counted by a TorchDispatchMode for Llama's layers, views left out."""
+SENDING = 10e-6
+"""Seconds that PyTorch takes to send one, in eager mode."""
+SCHEDULING = 3e-3
+"""Seconds of a decoding step in which vLLM schedules and takes in tokens; operations go in one CUDA graph."""
+TRAINED = 16
+"""Bytes a trained parameter takes: float32 weight and gradient, and AdamW's two moments."""
+FROZEN: Mapping[str, int] = {"float32": 4, "bfloat16": 2}
+"""Bytes that a parameter which is not trained takes beside those that are, by the policy's dtype."""
+SAMPLER = 2
+"""Bytes a parameter takes in the sampler or the reference policy, in bfloat16."""
+ACTIVATIONS = 34
+"""Bytes of activations per token, layer and hidden unit, kept for the backward pass (Korthikanti et al. 2022,
+eq. 1, with fused attention)."""
+FREE = 0.9
+"""The share of a device's memory that can be used."""
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Memory:
+    """GiB of one device in the two phases of a step; sampling gets what the other phase holds back too."""
+
+    learning: float
+    sampling: float
+
+
+def memory(experiment: Experiment, devices: int) -> Memory:
+    """What training takes on each of ``devices``, weights and optimizer sharded over them.
+
+    Where adapters learn, the frozen weights take the forward pass's dtype, and are the reference policy too.
+    """
+    policy = architecture(experiment.policy)
+    stages = [stage for stage in parts(experiment.stages) if isinstance(stage, Training)]
+    tokens = max((stage.micro_batch_tokens for stage in stages), default=0)
+    reference = any(isinstance(stage, GRPO) and stage.beta > 0 for stage in stages)
+    held = policy.parameters * (TRAINED + SAMPLER * reference) / devices
+    if experiment.policy.lora is not None:
+        frozen = FROZEN[experiment.policy.dtype] * policy.parameters
+        held = (frozen + TRAINED * policy.adapters) / devices
+    activations = ACTIVATIONS * tokens * policy.hidden * policy.layers
+    longest = max((stage.max_tokens for stage in stages if isinstance(stage, GRPO)), default=0)
+    sequences = max((stage.completions_per_step for stage in stages if isinstance(stage, GRPO)), default=0)
+    keys = policy.cache * longest * min(sequences / devices, 64)
+    return Memory((held + activations) / GIB, (held + policy.parameters * SAMPLER + keys) / GIB)
+
+
+def seconds(part: Work, device: Device, devices: int) -> float:
+    """How long ``devices`` devices take for one part."""
+    learning = part.learning_flops / (LEARNING * device.flops * devices)
+    return learning + sampling_seconds(part, architecture(part.policy), device, devices)
+
+
+def sampling_seconds(part: Work, model: Architecture, device: Device, devices: int) -> float:
+    """Token by token: memory is read, or products are done, whichever takes longer."""
+    if not part.sampled:
+        return 0.0
+    weights = SAMPLER * model.parameters
+    context = part.prompt + part.length / 2
+    room = FREE * device.memory * GIB - weights
+    if room <= 0:
+        return math.inf
+    at_once = max(1.0, min(part.batch / devices, room / (model.cache * (part.prompt + part.length))))
+    reading = (weights + at_once * model.cache * context) / device.bandwidth
+    products = 2 * model.shape.parameters * at_once / device.flops
+    steps = part.sampled / devices / at_once
+    return steps * max(max(reading, products) / SAMPLING, least_step(part.policy, model))
+
+
+def least_step(policy: Policy, model: Architecture) -> float:
+    """Seconds that a decoding step takes at least, however small the model."""
+    return OPERATIONS * SENDING * model.layers if policy.engine.kind == "transformers" else SCHEDULING

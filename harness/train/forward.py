@@ -1,0 +1,353 @@
+"""Completion tokens through the model: their log-probabilities, with the prompt run once per group.
+
+The last hidden states come from the model's backbone; ``logprobs.score_tokens`` projects them. Either
+prompt and completion run as one row, right-padded and without any mask (``_Rows``), or the prompts of a
+block run first and its completions attend to their keys and values (``_Shared``). In the second case
+gradients gather at those keys and values over all micro-batches, and then pass through the prompts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from evals.base.errors import UsageError, first_line
+from harness.models import trial
+from harness.models.policy import Policy
+from harness.models.sharding import inside, is_sharded
+from harness.train.batching import Block, Row
+from harness.train.logprobs import TokenScores, score_tokens
+
+TRIAL_TOKENS = 36
+"""Tokens of the text that each way is tried on."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One micro-batch: (B, T) log-probabilities, entropies and the mask of real tokens, row by row."""
+
+    rows: tuple[Row, ...]
+    logprobs: torch.Tensor
+    entropy: torch.Tensor
+    mask: torch.Tensor
+
+
+class Scorer:
+    """Scores completions under one model at one sampling temperature."""
+
+    def __init__(self, model: torch.nn.Module, policy: Policy, temperature: float) -> None:
+        """``model`` is the policy's own or a reference with the same architecture.
+
+        Raises:
+            UsageError: the model's logits are not a plain projection of its last hidden states.
+        """
+        self._model = model
+        self._backbone = _backbone_of(model)
+        self._head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+        self._policy = policy
+        self._temperature = temperature
+        with evaluation_mode(model):
+            self.may_share = self._tried()
+
+    def _tried(self) -> bool:
+        """Whether prompts may be shared, having tried rows, and shared prompts, against a plain pass.
+
+        Raises:
+            UsageError: no way of this module gives the model's own log-probabilities.
+        """
+        model, name = self._model, self._policy.name
+        try:
+            _check_plain_head(model, self._backbone, self._head, name)
+            rows = _trial_rows(trial.tokens(self._policy, TRIAL_TOKENS))
+            plain = [
+                trial.plain_logprobs(model, self._policy, row.prompt_ids, row.completion_ids) for row in rows
+            ]
+            off = self._off(rows, plain, shared=False)
+        except (UsageError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # whatever an architecture's own code does not take
+            raise UsageError(f"policy.model: {name} cannot be trained: {first_line(error)}") from error
+        if off > trial.limit(self._policy):
+            raise UsageError(
+                f"policy.model: {name} cannot be trained: its log-probabilities of a text change by "
+                f"{off:.2g} nats a token when others are beside it; training takes causal language models"
+            )
+        # Activations that are computed again would be put into the prompts' cache again.
+        # Several processes must run forward and backward passes in the same order.
+        if not _only_full_attention(model.config) or _checkpointed(model) or is_sharded(model):
+            return False
+        try:
+            return self._off(rows, plain, shared=True) <= trial.limit(self._policy)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # an attention or a cache of its own: its rows are right all the same
+            return False
+
+    def _off(self, rows: tuple[Row, ...], plain: Sequence[torch.Tensor], shared: bool) -> float:
+        """Mean |difference| from the plain pass, in nats, at temperature 1."""
+        wanted, self._temperature = self._temperature, 1.0
+        try:
+            return trial.difference(self.score([Block((rows,), shared)], len(rows)), plain)
+        finally:
+            self._temperature = wanted
+
+    def micro_batches(self, block: Block) -> Iterator[Scores]:
+        """Each micro-batch's scores in turn.
+
+        With gradients enabled, the caller runs backward on what it makes of one before it asks for the
+        next, and exhausts the iterator: the prompts' own backward pass comes last.
+        """
+        longest = max(row.tokens for rows in block.micro_batches for row in rows)
+        if longest > self._policy.positions:
+            raise UsageError(
+                f"a prompt and its completion of {longest} tokens do not fit the {self._policy.positions} "
+                f"positions of {self._policy.name}"
+            )
+        with self._policy.autocast():
+            states = _Shared(self._backbone, block) if block.shared else _Rows(self._backbone)
+        for rows in block.micro_batches:
+            yield self._score(states, rows)
+        states.backward()
+
+    def score(self, blocks: Sequence[Block], count: int) -> list[torch.Tensor]:
+        """Log-probabilities of ``count`` completions by ``Row.index``, (tokens,) each, without gradients."""
+        found: list[torch.Tensor] = [torch.empty(0)] * count
+        with torch.no_grad():
+            for block in blocks:
+                for scores in self.micro_batches(block):
+                    if block.idle:
+                        continue
+                    for row, values in zip(scores.rows, scores.logprobs, strict=True):
+                        found[row.index] = values[: len(row.completion_ids)]
+        return found
+
+    def _score(self, states: _States, rows: tuple[Row, ...]) -> Scores:
+        device = self._policy.device
+        targets, mask = pad([row.completion_ids for row in rows], device)
+
+        def score() -> TokenScores:
+            with self._policy.autocast():
+                hidden = states.hidden(rows, targets, mask)
+                if torch.is_autocast_enabled(device.type):
+                    hidden = hidden.to(torch.get_autocast_dtype(device.type))
+            weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
+            return score_tokens(hidden, weight, targets[mask], self._temperature)
+
+        flat = inside(self._model, score)
+        zeros = torch.zeros(mask.shape, device=device)
+        return Scores(
+            rows,
+            zeros.masked_scatter(mask, flat.logprobs),
+            zeros.masked_scatter(mask, flat.entropy),
+            mask,
+        )
+
+
+class _States(Protocol):
+    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(N, H): the states that predict the N completion tokens of ``rows``, row by row."""
+        ...
+
+    def backward(self) -> None:
+        """Passes on the gradients that have gathered."""
+        ...
+
+
+class _Rows:
+    """Prompt and completion as one row. Padding is on the right, where causal attention never looks."""
+
+    def __init__(self, backbone: Any) -> None:
+        self._backbone = backbone
+
+    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        ids, _ = pad([row.prompt_ids + row.completion_ids for row in rows], targets.device)
+        states = self._backbone(input_ids=ids, use_cache=False).last_hidden_state
+        # The state at a token predicts the next one: a completion's begin one before its first token.
+        place = torch.arange(ids.shape[1], device=ids.device)
+        first = torch.tensor([len(row.prompt_ids) - 1 for row in rows], device=ids.device)[:, None]
+        last = torch.tensor([row.tokens - 1 for row in rows], device=ids.device)[:, None]
+        picked: torch.Tensor = states[(place >= first) & (place < last)]
+        return picked
+
+    def backward(self) -> None:
+        pass
+
+
+class _Shared:
+    """Each group's prompt once; completions attend to its keys and values."""
+
+    def __init__(self, backbone: Any, block: Block) -> None:
+        self._backbone = backbone
+        prompts = block.prompts
+        self._place = {group: place for place, group in enumerate(prompts)}
+        device = backbone.device
+        ids, mask = pad(list(prompts.values()), device)
+        self._lengths = mask.sum(1)
+        cache: Any = DynamicCache()
+        states = backbone(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
+        last = states[torch.arange(len(ids), device=device), self._lengths - 1]
+        self._made = [last, *(t for layer in cache.layers for t in (layer.keys, layer.values))]
+        # Leaves of their own, so that each micro-batch's backward ends here and frees its memory.
+        self._leaves = [t.detach().requires_grad_(t.requires_grad) for t in self._made]
+
+    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        which = torch.tensor([self._place[row.group] for row in rows], device=targets.device)
+        first, *keys_and_values = [leaf.index_select(0, which) for leaf in self._leaves]
+        states = first[:, None]
+        if targets.shape[1] > 1:
+            later = self._backbone(
+                input_ids=targets[:, :-1],
+                attention_mask=self._attention(which, targets.shape[1] - 1),
+                position_ids=self._positions(which, mask[:, :-1]),
+                past_key_values=_filled_cache(keys_and_values),
+                use_cache=True,
+            ).last_hidden_state
+            states = torch.cat([states, later], dim=1)
+        picked: torch.Tensor = states[mask]
+        return picked
+
+    def _positions(self, which: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(B, tokens): places after the row's own prompt; padding stays at the row's last one.
+
+        No place is then higher than that of a real token, which is what some rotary embeddings go by.
+        """
+        return self._lengths[which, None] + (mask.cumsum(1) - 1).clamp(min=0)
+
+    def _attention(self, which: torch.Tensor, tokens: int) -> torch.Tensor:
+        """(B, 1, tokens, prompt + tokens) bool: the row's own prompt without its padding, then causal."""
+        width = self._leaves[1].shape[2]
+        place = torch.arange(width, device=which.device)
+        prompt = (place < self._lengths[which, None])[:, None, None].expand(-1, 1, tokens, -1)
+        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=which.device).tril()
+        return torch.cat([prompt, causal.expand(len(which), 1, -1, -1)], dim=3)
+
+    def backward(self) -> None:
+        pairs = [(made, leaf.grad) for made, leaf in zip(self._made, self._leaves, strict=True)]
+        reached = [(made, grad) for made, grad in pairs if grad is not None]
+        if reached:
+            torch.autograd.backward([made for made, _ in reached], [grad for _, grad in reached])
+
+
+def pad(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids padded on the right with 0, (B, T) int64, and the bool mask of the real ones."""
+    width = max(len(ids) for ids in sequences)
+    ids = torch.zeros(len(sequences), width, dtype=torch.int64)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = torch.tensor(sequence)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    mask = torch.arange(width) < lengths[:, None]
+    return ids.to(device), mask.to(device)
+
+
+@contextmanager
+def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Dropout off: old, new and reference log-probabilities must differ by the weights alone.
+
+    Blocks with gradient checkpointing still count as training, by which they know that they are to do it.
+    """
+    before = model.training
+    model.eval()
+    for block in _checkpointed(model):
+        block.training = True
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def _checkpointed(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """The blocks whose activations are not kept."""
+    return [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+
+
+def _backbone_of(model: torch.nn.Module) -> Any:
+    """What gives the last hidden states. A few architectures call it otherwise than their base class says."""
+    inner = [child for child in model.children() if isinstance(child, PreTrainedModel)]
+    return inner[0] if model.base_model is model and len(inner) == 1 else model.base_model
+
+
+def _trial_rows(ids: Sequence[int]) -> tuple[Row, ...]:
+    """Two completions of one prompt and one of a shorter, of three lengths."""
+    third = max(1, len(ids) // 3)
+    prompt, rest = tuple(ids[:third]), tuple(ids[third:])
+    return (
+        Row(0, 0, prompt, rest[:third]),
+        Row(1, 0, prompt, rest),
+        Row(2, 1, prompt[: max(1, third // 2)], rest[: max(1, third // 2)]),
+    )
+
+
+def _filled_cache(keys_and_values: Sequence[torch.Tensor]) -> Cache:
+    layers: list[Any] = []
+    for keys, values in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
+        layer = DynamicLayer()  # type: ignore[no-untyped-call]
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        layers.append(layer)
+    return Cache(layers=layers)
+
+
+def _only_full_attention(config: Any) -> bool:
+    """Whether keys and values are all that a prompt leaves behind, and masks are taken as given."""
+    config = config.get_text_config()
+    layer_types = getattr(config, "layer_types", None) or ["full_attention"]
+    return (
+        config._attn_implementation == "sdpa"
+        and not config.is_encoder_decoder
+        and set(layer_types) == {"full_attention"}
+        and not (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True))
+    )
+
+
+def _check_plain_head(model: torch.nn.Module, backbone: Any, head: Any, name: str) -> None:
+    """Refuses a model whose logits are more than a projection of the last hidden states.
+
+    The head's output is replaced by logits as large as they may ever become, so that a soft cap shows even
+    where this model's own are still small; what goes into the head must be what the backbone returns.
+    """
+    weight = getattr(head, "weight", None)
+    reason = "has no vocabulary projection"
+    if isinstance(weight, torch.Tensor) and weight.ndim == 2:
+        reason = "has a bias in its vocabulary projection" if getattr(head, "bias", None) is not None else ""
+    ids = torch.arange(8, device=next(model.parameters()).device)[None]
+    told: dict[str, torch.Tensor] = {}
+
+    def replace(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> Any:
+        told["hidden"], told["logits"] = inputs[0], output
+        ramp = torch.linspace(-1e3, 1e3, output.numel(), device=output.device)
+        told["replaced"] = ramp.view_as(output).to(output.dtype)
+        return told["replaced"]
+
+    with torch.no_grad():
+        if not reason:
+            plain = inside(model, lambda: _projected(backbone, head, ids))
+            handle = head.register_forward_hook(replace)
+            try:
+                logits = model(input_ids=ids, use_cache=False).logits
+            finally:
+                handle.remove()
+            if not told:
+                reason = "does not call its vocabulary projection"
+            elif not _close(told["hidden"], plain[0]) or not _close(told["logits"], plain[1]):
+                reason = "changes its hidden states before the vocabulary projection (by a scale or a layer)"
+            elif not _close(logits, told["replaced"]):
+                reason = "changes its logits after the vocabulary projection (by a scale or soft cap)"
+    if reason:
+        raise UsageError(f"policy.model: {name} {reason}, which training does not support")
+
+
+def _projected(backbone: Any, head: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The last hidden states and their logits, by the head's weight alone."""
+    hidden = backbone(input_ids=ids, use_cache=False).last_hidden_state
+    return hidden, hidden @ head.weight.T.to(hidden.dtype)
+
+
+def _close(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    same_shape = found.shape == wanted.shape
+    return same_shape and torch.allclose(found.float(), wanted.float(), rtol=1e-2, atol=1e-2)

@@ -1,0 +1,203 @@
+"""The GRPO stage: draw, score, weigh, update.
+
+Where this departs from the textbook (DeepSeek-R1, eq. 1-3): the standard deviation has TRL's epsilon;
+the KL estimate is bounded for tokens that the policy has all but given up (``loss.kl_estimates``);
+completions without a gradient are left out of the backward pass, which does not change it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from evals import templates
+from evals.base.errors import JobError
+from harness.config import GRPO
+from harness.engines.registry import RolloutEngine
+from harness.models import sharding
+from harness.models.flops import shape_of
+from harness.models.policy import Policy, weights_hash
+from harness.rewards import make_mix
+from harness.train.grpo.advantages import advantage_of, advantages
+from harness.train.grpo.metrics import batch_metrics, sample_rows
+from harness.train.grpo.monitors import DRIFT_LIMIT, Guards
+from harness.train.grpo.prefetch import Ahead
+from harness.train.grpo.reference import make_reference
+from harness.train.grpo.rollout import Batch, Graders, Sampler
+from harness.train.grpo.update import Updater, sequences
+from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
+from harness.train.micro_batch import MicroBatch
+from harness.train.run_dir import Run
+from harness.train.stream import Stream, render_all
+
+DRIFT_STOP = {torch.float32: 0.05, torch.bfloat16: 0.5}
+"""Mean |trainer - sampler| log-probability, by the forward pass's dtype, above which another policy is
+sampled, whatever is said of its weights: rounding explains a fiftieth of it in float32 and two fifths in
+bfloat16 (see ``harness.models.trial``)."""
+
+
+def train_grpo(
+    run: Run,
+    stage: GRPO,
+    policy: Policy,
+    engine: RolloutEngine,
+    questions: Questions,
+    *,
+    dev_questions: Questions = (),
+    first_step: int = 0,
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+    should_stop: Callable[[], str | None] | None = None,
+) -> Outcome:
+    """Trains ``policy`` in place; arguments and resumption are ``run_stage``'s.
+
+    Args:
+        questions: what prompts are drawn from.
+
+    Raises:
+        UsageError: an unknown reward, a prompt too long for the model, a model that cannot be trained.
+        TaskError: the prompt template does not exist or does not fit.
+        JobError: training diverged, memory or disk ran out, or the engine does not follow the policy.
+    """
+
+    def make(graders: Graders) -> Learner:
+        return GrpoLearner(run, stage, policy, engine, graders, questions, first_step)
+
+    return run_stage(
+        run,
+        stage,
+        policy,
+        engine,
+        make,
+        dev_questions=dev_questions,
+        first_step=first_step,
+        on_step=on_step,
+        should_stop=should_stop,
+    )
+
+
+class GrpoLearner(Learner):
+    """A step samples groups of completions, scores them and learns their advantages."""
+
+    syncs = True
+
+    def __init__(
+        self,
+        run: Run,
+        stage: GRPO,
+        policy: Policy,
+        engine: RolloutEngine,
+        graders: Graders,
+        questions: Questions,
+        first_step: int,
+    ) -> None:
+        self._run = run
+        self._stage = stage
+        self._policy = policy
+        self._engine = engine
+        self._first_step = first_step
+        template = run.experiment.policy.template
+        prompts = render_all(questions, template, policy)
+        seed = run.experiment.seed
+        self.stream = Stream(prompts, seed)
+        self._sampler = Sampler(
+            engine,
+            graders,
+            make_mix(stage.rewards, run.folder / f"judge-requests-{stage.name}.json"),
+            stage=stage,
+            stream=self.stream,
+            seed=seed,
+            first_step=first_step,
+            stop=templates.stops(template, policy.tokenizer),
+        )
+        self._ahead = Ahead(self._sampler, stage, prompts) if stage.rollout_ahead else None
+        self.overlaps = self._ahead is not None
+        self.reference = make_reference(policy, stage.reference) if stage.beta > 0 else None
+        self.micro_batch = MicroBatch(stage.micro_batch_tokens, run.micro_batch(stage.name))
+        self._updater = Updater(policy, stage, self.reference, self.micro_batch)
+        self.optimizer = self._updater.optimizer
+        self._advantage = advantage_of(stage)
+        self._shape = shape_of(policy.model)
+        self._guards = Guards()
+
+    def step(self, step: int, spent: float) -> Step:
+        """A batch drawn, learned and sent to the engine, whose sampling is checked."""
+        stage, model = self._stage, self._policy.model
+        of_stage = step - self._first_step
+        batch = self._ahead.take(step) if self._ahead else self._sampler.draw(step)
+        drawn = time.perf_counter()
+        rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
+        lengths = torch.tensor([[attempt.tokens for attempt in r.attempts] for r in batch.rollouts])
+        values = advantages(rewards, stage, lengths, self._advantage)
+        if self._ahead is not None and of_stage < stage.steps:
+            self._ahead.start(step + 1)
+        metrics = batch_metrics(batch, stage)
+        started = time.perf_counter()
+        metrics["seconds/reward"] += started - drawn
+        if self._ahead is None:
+            self._engine.release()
+        failed = self._run.folder / f"failed-step-{step}.json"
+        metrics["flops/rollout"] = self._rollout_flops(batch)
+        batch_of_rows = sequences(batch.rollouts, values, stage)
+        metrics |= self._updater.update(batch_of_rows, of_stage, failed, spent)
+        if self.reference is not None:
+            self.reference.follow(model, of_stage)
+        waited = 0.0
+        if self._ahead is None:
+            self._engine.resume()
+        else:
+            waited = self._ahead.wait()
+            metrics["seconds/rollout"] += waited
+        self._engine.sync(sharding.gathered(self._policy).model)
+        self._check_engine(metrics)
+        metrics["seconds/update"] = time.perf_counter() - started - waited
+        self._guards.watch(step, metrics)
+        return Step(metrics, partial(sample_rows, batch, values, step))
+
+    def _rollout_flops(self, batch: Batch) -> float:
+        """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
+        return sum(
+            self._shape.forward(
+                len(rollout.group.prompt_ids), [len(c.token_ids) for c in rollout.group.completions]
+            )
+            for rollout in batch.sampled
+        )
+
+    def _check_engine(self, metrics: dict[str, float]) -> None:
+        """Ends a run whose engine samples another policy.
+
+        An engine's hash tells what it was sent, and log-probabilities what it computes with; both count.
+
+        Raises:
+            JobError: the weights differ, or the log-probabilities by more than rounding explains.
+        """
+        drift = metrics.get("drift", 0.0)
+        if drift <= DRIFT_LIMIT:
+            return
+        said = (
+            f"the {self._engine.name} engine does not sample the policy in training: log-probabilities "
+            f"differ by {drift:.3g} nats a token"
+        )
+        if self._engine.weights_hash != weights_hash(self._policy.model):
+            raise JobError(f"{said} and so do the weights after a sync")
+        if self._ahead is not None:
+            return  # drawn by the policy of an earlier step: an update explains what rounding does not
+        limit = DRIFT_STOP.get(self._policy.dtype, DRIFT_STOP[torch.bfloat16])
+        if not drift <= limit:
+            raise JobError(f"{said}, where rounding explains less than {limit:g}; take another engine")
+
+    def state(self) -> dict[str, Any]:
+        return {"ahead": None if self._ahead is None else self._ahead.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if self.reference is not None:
+            self.reference.restore(state.get("reference"))
+        if self._ahead is not None:
+            self._ahead.restore(state["ahead"])
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()

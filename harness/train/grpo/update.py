@@ -1,0 +1,246 @@
+"""One training step's update: the batch through the loss, into optimiser steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from evals.base import io
+from evals.base.errors import JobError
+from harness.config import GRPO
+from harness.models import dist, sharding
+from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
+from harness.models.policy import Policy
+from harness.train.batching import Row, level, my_rows, plan
+from harness.train.forward import Scorer, Scores, evaluation_mode
+from harness.train.grpo.loss import Denominators, TokenTerms, grpo_loss, loss_of
+from harness.train.grpo.metrics import TokenMeans
+from harness.train.grpo.reference import Reference
+from harness.train.grpo.rollout import Rollout
+from harness.train.micro_batch import MicroBatch
+from harness.train.optimizer import learning_rate_at, make_optimizer
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A step's completions by index: rows, and what is known of each before the update.
+
+    ``advantages`` is (N,); ``sampler`` holds the sampling engine's log-probabilities, (tokens,) each;
+    ``counts`` says which completions are in the loss (``mask_truncated`` leaves some out).
+    """
+
+    rows: tuple[Row, ...]
+    advantages: torch.Tensor
+    sampler: tuple[torch.Tensor, ...]
+    counts: tuple[bool, ...]
+
+    def tokens(self, rows: Sequence[Row]) -> int:
+        """Completion tokens of ``rows`` that are in the loss."""
+        return sum(len(row.completion_ids) for row in rows if self.counts[row.index])
+
+
+def sequences(rollouts: Sequence[Rollout], advantages: torch.Tensor, stage: GRPO) -> Sequences:
+    """The rollouts' completions, group after group, with their (groups, group_size) advantages."""
+    rows: list[Row] = []
+    sampler, counts = [], []
+    for number, rollout in enumerate(rollouts):
+        for completion in rollout.group.completions:
+            rows.append(Row(len(rows), number, rollout.group.prompt_ids, completion.token_ids))
+            sampler.append(torch.tensor(completion.logprobs))
+            counts.append(not (stage.mask_truncated and completion.finish_reason == "length"))
+    return Sequences(tuple(rows), advantages.flatten().float(), tuple(sampler), tuple(counts))
+
+
+def split(rows: Sequence[Row], minibatches: int) -> list[list[Row]]:
+    """The rows in ``minibatches`` parts of equally many whole groups, in order."""
+    size = (rows[-1].group + 1) // minibatches
+    return [[row for row in rows if row.group // size == part] for part in range(minibatches)]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Log-probabilities by row index under the old and the reference policy; None: not needed."""
+
+    old: list[torch.Tensor] | None
+    reference: list[torch.Tensor] | None
+
+
+class Updater:
+    """Owns the optimiser and the size of the micro-batches."""
+
+    def __init__(
+        self, policy: Policy, stage: GRPO, reference: Reference | None, micro_batch: MicroBatch
+    ) -> None:
+        self.micro_batch = micro_batch
+        self.optimizer = make_optimizer(policy.model, stage)
+        self._policy = policy
+        self._stage = stage
+        self._loss = loss_of(stage)
+        self._shape = shape_of(policy.model)
+        self._scorer = Scorer(policy.model, policy, stage.temperature)
+        self._reference = reference
+        self._reference_scorer = (
+            None if reference is None else Scorer(reference.model, policy, stage.temperature)
+        )
+
+    def update(self, batch: Sequences, step: int, failed: Path, spent: float = 0.0) -> dict[str, float]:
+        """Every epoch and minibatch of the stage's step ``step``; returns its metrics.
+
+        ``spent`` is the part of the run's budget that is gone (see ``learning_rate_at``).
+
+        Raises:
+            JobError: a loss or gradient is not finite (the minibatch is then in the file ``failed``), or
+                memory does not suffice for the smallest micro-batch.
+        """
+        learning_rate = learning_rate_at(self._stage, step, spent)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        means, losses, norms = TokenMeans(), [], []
+        with evaluation_mode(self._policy.model):
+            known = self._known(batch)
+            for _ in range(self._stage.epochs):
+                for minibatch in split(batch.rows, self._stage.minibatches):
+                    work = partial(self._gradients, minibatch, batch, known)
+                    loss, tokens = self.micro_batch.fitting(work)
+                    norm = self._clip()
+                    if not (math.isfinite(loss) and math.isfinite(norm)):
+                        if dist.is_main():
+                            _save(failed, minibatch, batch)
+                        raise JobError(
+                            f"training diverged: loss {loss}, gradient norm {norm}; see {failed} for the "
+                            "minibatch, and lower learning_rate"
+                        )
+                    self.optimizer.step()
+                    for part in dist.gather(tokens.on_cpu()):
+                        means.merge(part)
+                    losses.append(loss)
+                    norms.append(norm)
+            self.optimizer.zero_grad(set_to_none=True)
+        return means.values() | {
+            "loss": sum(losses) / len(losses),
+            "grad_norm": sum(norms) / len(norms),
+            "learning_rate": learning_rate,
+            "flops/update": self._flops(batch),
+        }
+
+    def _flops(self, batch: Sequences) -> float:
+        """Model FLOPs of the update: gradients each epoch, old and reference log-probabilities once."""
+        rows = self._needed(batch.rows, batch)
+        groups: dict[int, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.group, []).append(row)
+        once = sum(
+            self._shape.forward(len(group[0].prompt_ids), [len(row.completion_ids) for row in group])
+            for group in groups.values()
+        )
+        moves = self._stage.epochs * self._stage.minibatches > 1
+        backward = BACKWARD if self._policy.lora is None else FROZEN_BACKWARD
+        passes = self._stage.epochs * (1 + backward) + moves + (self._reference is not None)
+        return once * passes
+
+    def _known(self, batch: Sequences) -> _Known:
+        rows = self._needed(batch.rows, batch)
+        mine = [row for part in split(batch.rows, self._stage.minibatches) for row in self._mine(part, batch)]
+        moves = self._stage.epochs * self._stage.minibatches > 1
+
+        def score(scorer: Scorer) -> list[torch.Tensor]:
+            return self.micro_batch.fitting(
+                lambda: scorer.score(
+                    level(plan(mine, self.micro_batch.tokens, scorer.may_share), rows), len(batch.rows)
+                )
+            )
+
+        return _Known(
+            old=score(self._scorer) if rows and moves else None,
+            reference=self._under_reference(score) if rows else None,
+        )
+
+    def _under_reference(self, score: Callable[[Scorer], list[torch.Tensor]]) -> list[torch.Tensor] | None:
+        if self._reference is None or self._reference_scorer is None:
+            return None
+        with self._reference.applied():
+            return score(self._reference_scorer)
+
+    def _needed(self, rows: Sequence[Row], batch: Sequences) -> list[Row]:
+        """The rows with a gradient: without KL and entropy terms, an advantage of 0 leaves nothing."""
+        every = self._stage.beta > 0 or self._stage.entropy_bonus > 0
+        return [
+            row
+            for row in rows
+            if batch.counts[row.index] and (every or float(batch.advantages[row.index]) != 0)
+        ]
+
+    def _mine(self, minibatch: Sequence[Row], batch: Sequences) -> list[Row]:
+        """The rows with a gradient that this process has to learn from."""
+        return my_rows(self._needed(minibatch, batch))
+
+    def _gradients(
+        self, minibatch: Sequence[Row], batch: Sequences, known: _Known
+    ) -> tuple[float, TokenMeans]:
+        """The loss of one minibatch and its tokens' metrics; its gradients are left in the parameters."""
+        self.optimizer.zero_grad(set_to_none=True)
+        whole = Denominators(
+            sequences=len(minibatch),
+            tokens=batch.tokens(minibatch),
+            mean_tokens=batch.tokens(batch.rows) / self._stage.minibatches,
+        )
+        loss, means = torch.zeros((), device=self._policy.device), TokenMeans()
+        rows = self._needed(minibatch, batch)
+        mine = plan(self._mine(minibatch, batch), self.micro_batch.tokens, self._scorer.may_share)
+        for block in level(mine, rows):
+            for scores in self._scorer.micro_batches(block):
+                if block.idle:
+                    (scores.logprobs.sum() * 0).backward()  # type: ignore[no-untyped-call]
+                    continue
+                terms = _terms(scores, batch, known)
+                share = grpo_loss(terms, self._stage, whole, self._loss)
+                share.value.backward()  # type: ignore[no-untyped-call]
+                loss += share.value.detach()
+                means.add_loss(share, terms)
+        return sum(dist.gather(float(loss))), means
+
+    def _clip(self) -> float:
+        """Clips the gradients to ``max_grad_norm`` and returns their norm before that."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for parameter in parameters:
+            # Nothing reached it (no completion had an advantage): the optimiser's momentum still moves on.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self._stage.max_grad_norm)
+        return float(sharding.whole(norm))
+
+
+def _terms(scores: Scores, batch: Sequences, known: _Known) -> TokenTerms:
+    def padded(values: Sequence[torch.Tensor]) -> torch.Tensor:
+        mine = [values[row.index] for row in scores.rows]
+        return pad_sequence(mine, batch_first=True).to(scores.mask.device)
+
+    indices = torch.tensor([row.index for row in scores.rows])
+    return TokenTerms(
+        logprobs=scores.logprobs,
+        mask=scores.mask,
+        advantages=batch.advantages[indices].to(scores.mask.device),
+        old=None if known.old is None else padded(known.old),
+        reference=None if known.reference is None else padded(known.reference),
+        sampler=padded(batch.sampler),
+        entropy=scores.entropy,
+    )
+
+
+def _save(path: Path, minibatch: Sequence[Row], batch: Sequences) -> None:
+    rows = [
+        {
+            "prompt_ids": row.prompt_ids,
+            "completion_ids": row.completion_ids,
+            "advantage": float(batch.advantages[row.index]),
+            "sampler_logprobs": batch.sampler[row.index].tolist(),
+        }
+        for row in minibatch
+    ]
+    io.write_json(path, rows)

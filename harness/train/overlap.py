@@ -1,0 +1,68 @@
+"""Questions that are in two of training, dev set and benchmarks: who learned them knows the answers.
+
+They are found by their text, for splits and data sets number their questions as they like. Spaces, capitals,
+Unicode variants and punctuation at the ends of words do not make a question another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from evals.task import Question, Task
+
+PUNCTUATION = re.compile(r"[.,;:!?\"'“”‘’]+(?=\s|$)|(?<!\S)[\"'“‘]+")
+
+
+@dataclass(frozen=True)
+class Named:
+    """Questions by their texts, what they are for, and the key that names them."""
+
+    role: Literal["training", "dev", "benchmark"]
+    key: str
+    texts: Iterable[str]
+    """Gone through more than once."""
+
+
+def overlaps(sets: Sequence[Named]) -> Iterator[str]:
+    """A sentence for each two sets of different roles that have a question in common."""
+    known = [{_key(text) for text in each.texts} for each in sets]
+    for (one, first), (other, second) in combinations(zip(sets, known, strict=True), 2):
+        common = set() if one.role == other.role else first & second
+        if common:
+            example = next(text for text in other.texts if _key(text) in common)
+            yield (
+                f"{other.key}: {len(common)} of its {len(second)} questions are in {one.key} too, "
+                f"{_short(example)!r} for one"
+            )
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts of questions, read as often as they are gone through."""
+
+    questions: Iterable[tuple[Task, Question]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (question.text for _, question in self.questions)
+
+
+def normalised(text: str) -> str:
+    """The text as it is compared."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(PUNCTUATION.sub(" ", plain).split())
+
+
+def _key(text: str) -> bytes:
+    """Eight bytes for the text: those of a million questions fit into memory."""
+    return hashlib.blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _short(text: str, width: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[:width]}…"

@@ -1,0 +1,162 @@
+"""Supervised fine-tuning: the policy learns responses token by token, all else is only read.
+
+A step's loss is the mean negative log-likelihood over all learned tokens of its batch, ends of turns and of
+sequences included. Responses run through the same scorer as GRPO's update: rows of like length together, a
+token budget for each pass, no logits of the whole vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from rich.text import Text
+
+from evals.base.errors import JobError
+from evals.templates import Template
+from harness.config import SFT, Pretrain, tasks_of
+from harness.engines.registry import RolloutEngine
+from harness.models import dist, sharding
+from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
+from harness.models.policy import Policy
+from harness.train.batching import Row, level, my_rows, plan
+from harness.train.forward import Scorer, evaluation_mode, pad
+from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
+from harness.train.micro_batch import MicroBatch
+from harness.train.optimizer import learning_rate_at, make_optimizer
+from harness.train.run_dir import Run
+from harness.train.sft.data import load_examples, load_texts
+from harness.train.sft.encoding import Limit, Tokens, encode, pack
+from harness.train.sft.preview import counts, preview
+from harness.train.stream import Stream
+
+
+def train_sft(
+    run: Run,
+    stage: SFT,
+    policy: Policy,
+    engine: RolloutEngine | None,
+    *,
+    dev_questions: Questions = (),
+    first_step: int = 0,
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+    should_stop: Callable[[], str | None] | None = None,
+    show: Callable[[Text], None] | None = None,
+) -> Outcome:
+    """Trains ``policy`` in place; arguments and resumption are ``run_stage``'s.
+
+    ``engine`` samples the dev evaluations and gets the weights whenever it is to sample, and after the last
+    step. ``show`` gets the first example with its learned part marked.
+
+    Raises:
+        UsageError: data that cannot be used, a model that cannot be trained.
+        JobError: training diverged, memory or disk ran out.
+    """
+    return run_stage(
+        run,
+        stage,
+        policy,
+        engine,
+        lambda graders: SftLearner(run, stage, policy, first_step, show),
+        dev_questions=dev_questions,
+        first_step=first_step,
+        on_step=on_step,
+        should_stop=should_stop,
+    )
+
+
+class SftLearner(Learner):
+    """A step learns the responses of one batch of examples."""
+
+    def __init__(
+        self,
+        run: Run,
+        stage: SFT,
+        policy: Policy,
+        first_step: int,
+        show: Callable[[Text], None] | None = None,
+    ) -> None:
+        self._stage = stage
+        self._first_step = first_step
+        learned = _learned(stage, policy, run.experiment.policy.template, run)
+        if show is not None and not isinstance(stage, Pretrain):
+            show(Text(f"{stage.name}: {len(learned)} examples; the first one, of {counts(learned[0])}:"))
+            show(preview(learned[0], policy.tokenizer))
+        self.stream = Stream(learned, run.experiment.seed)
+        self.micro_batch = MicroBatch(stage.micro_batch_tokens, run.micro_batch(stage.name))
+        self._updater = SftUpdater(policy, stage, self.micro_batch)
+        self.optimizer = self._updater.optimizer
+
+    def step(self, step: int, spent: float) -> Step:
+        """One optimiser step on the next batch."""
+        started = time.perf_counter()
+        batch = self.stream.take(self._stage.batch_size)
+        metrics = self._updater.update(batch, step - self._first_step, spent)
+        metrics["seconds/update"] = time.perf_counter() - started
+        return Step(metrics)
+
+
+class SftUpdater:
+    """Owns the optimiser and the size of the micro-batches."""
+
+    def __init__(self, policy: Policy, stage: SFT, micro_batch: MicroBatch) -> None:
+        self.micro_batch = micro_batch
+        self.optimizer = make_optimizer(policy.model, stage)
+        self._policy = policy
+        self._stage = stage
+        self._shape = shape_of(policy.model)
+        self._scorer = Scorer(policy.model, policy, temperature=1.0)
+
+    def update(self, batch: Sequence[Tokens], step: int, spent: float = 0.0) -> dict[str, float]:
+        """One optimiser step on the stage's step ``step``; returns its metrics.
+
+        ``spent`` is the part of the run's budget that is gone (see ``learning_rate_at``).
+
+        Raises:
+            JobError: the loss or a gradient is not finite, or memory does not suffice.
+        """
+        learning_rate = learning_rate_at(self._stage, step, spent)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        rows = [Row(i, i, example.prompt, example.rest) for i, example in enumerate(batch)]
+        with evaluation_mode(self._policy.model):
+            loss = self.micro_batch.fitting(lambda: self._gradients(rows, batch))
+            parameters = [p for p in self._policy.model.parameters() if p.requires_grad]
+            clipped = torch.nn.utils.clip_grad_norm_(parameters, self._stage.max_grad_norm)
+            norm = float(sharding.whole(clipped))
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise JobError(f"training diverged: loss {loss}, gradient norm {norm}; lower learning_rate")
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        return {
+            "loss": loss,
+            "grad_norm": norm,
+            "learning_rate": learning_rate,
+            "tokens": float(sum(sum(example.learned) for example in batch)),
+            "flops/update": (1 + (BACKWARD if self._policy.lora is None else FROZEN_BACKWARD))
+            * sum(self._shape.forward(len(row.prompt_ids), [len(row.completion_ids)]) for row in rows),
+        }
+
+    def _gradients(self, rows: Sequence[Row], batch: Sequence[Tokens]) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        tokens = sum(sum(example.learned) for example in batch)
+        total = torch.zeros((), device=self._policy.device)
+        for block in level(plan(my_rows(rows), self.micro_batch.tokens, may_share=False), rows):
+            for scores in self._scorer.micro_batches(block):
+                learned, _ = pad([batch[row.index].learned for row in scores.rows], scores.logprobs.device)
+                loss = -(scores.logprobs * learned).sum() / tokens * (not block.idle)
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+        return sum(dist.gather(float(total)))
+
+
+def _learned(stage: SFT, policy: Policy, template: str | Template, run: Run) -> list[Tokens]:
+    """What the stage learns from, in tokens."""
+    seed, tasks = run.experiment.seed, tasks_of(run.experiment.tasks)
+    if isinstance(stage, Pretrain):
+        return pack(load_texts(stage, policy, template, seed), policy, stage.sequence_length)
+    limit = Limit(min(stage.max_length or policy.positions, policy.positions), stage.too_long)
+    return encode(load_examples(stage, policy, template, run.folder / "data", seed, tasks), policy, limit)

@@ -1,0 +1,327 @@
+"""Evaluations in pictures: differences, what more samples buy, question by question."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from evals.stats.compare import Comparison
+from evals.stats.ranking import Place
+from reports.cells import signed
+from reports.comparisons import Comparisons
+from reports.figures.svg import (
+    BLUE,
+    INK,
+    MARKS,
+    MODELS,
+    MUTED,
+    ORANGE,
+    RULE,
+    SERIES_MARKS,
+    Entry,
+    Figure,
+    Panel,
+    label,
+    slug,
+)
+from reports.study import Evaluation, Study
+from reports.tables import powers
+
+
+def ranking(ranks: Mapping[str, Sequence[Place]]) -> Figure | None:
+    """Models by pass@1 with their intervals, a panel per benchmark; neighbouring groups differ in colour."""
+    panels = []
+    for benchmark, places in ranks.items():
+        first = [place for place in places if place.group == 1]
+        alt = (
+            f"{len(places)} models by pass@1 on {benchmark}, from {100 * places[0].estimate.value:.1f}% to "
+            f"{100 * places[-1].estimate.value:.1f}%; {len(first)} in the first of {places[-1].group} groups."
+        )
+        size = (9.2, 0.9 + 0.2 * len(places))
+        panels.append(
+            Panel(
+                f"ranking-{slug(benchmark)}", benchmark, alt, partial(_draw_ranking, benchmark, places), size
+            )
+        )
+    if not panels:
+        return None
+    return Figure(
+        "ranking",
+        "Ranking",
+        "pass@1 with its 95% interval over questions. The models of a group cannot be told apart from its "
+        "first. Pairs are compared question by question, so intervals of different groups may overlap.",
+        tuple(panels),
+        (Entry("group 1, 3, 5 …", BLUE, "dot"), Entry("group 2, 4, 6 …", ORANGE, "dot")),
+        wide=True,
+    )
+
+
+def _draw_ranking(benchmark: str, places: Sequence[Place], canvas: Canvas) -> None:
+    axes = canvas.add_subplot()
+    axes.set_title(label(benchmark))
+    for row, place in enumerate(places):
+        colour = BLUE if place.group % 2 else ORANGE
+        axes.plot([100 * bound for bound in place.estimate.ci95], [row, row], color=colour, lw=1.6, zorder=3)
+        axes.plot([100 * place.estimate.value], [row], "o", color=colour, ms=5, zorder=4)
+        if row and place.group != places[row - 1].group:
+            axes.axhline(row - 0.5, color=RULE, lw=0.8, zorder=1)
+    axes.set_yticks(range(len(places)), [label(place.name) for place in places])
+    axes.tick_params(axis="y", labelsize=8, labelcolor=INK)
+    axes.set_ylim(len(places) - 0.4, -0.6)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("pass@1 (%)")
+    axes.grid(visible=False)
+    axes.xaxis.grid(visible=True)
+    axes.spines["left"].set_visible(False)
+
+
+def forest(comparisons: Comparisons) -> Figure | None:
+    """Paired differences with their intervals around zero; of a crowd only what is not ranked."""
+    found = [
+        one
+        for one in comparisons.differences
+        if not (comparisons.crowded and one.benchmark in comparisons.ranks)
+    ]
+    if not found:
+        return None
+    alt = "; ".join(
+        f"{_label(one, found)}: {signed(one.difference.value)} points "
+        f"({signed(one.difference.low)} to {signed(one.difference.high)})"
+        for one in found
+    )
+    panel = Panel("forest", "Differences", alt, partial(_draw_forest, found), (9.2, 1.0 + 0.42 * len(found)))
+    several = any(len(one.per_seed) > 1 for one in found)
+    legend = [Entry("significant at 5% (Holm)", BLUE, "dot"), Entry("not significant", MUTED, "dot")]
+    legend += [Entry("one training seed", ORANGE, "square")] if several else []
+    against = f" against {found[0].a}" if _one_reference(found) else ", pair by pair"
+    return Figure(
+        "forest",
+        f"pass@1{against}",
+        "Paired by question; the bar is the 95% interval for new questions (and new training seeds, "
+        "where a model has several).",
+        (panel,),
+        tuple(legend),
+        wide=True,
+    )
+
+
+def _draw_forest(found: Sequence[Comparison], canvas: Canvas) -> None:
+    axes = canvas.add_subplot()
+    axes.axvline(0, color=MUTED, lw=1.0, zorder=1)
+    for row, one in enumerate(found):
+        colour = BLUE if one.significant else MUTED
+        axes.plot(
+            [100 * one.difference.low, 100 * one.difference.high], [row, row], color=colour, lw=2.2, zorder=3
+        )
+        axes.plot([100 * one.difference.value], [row], "o", color=colour, ms=8, zorder=5)
+        if len(one.per_seed) > 1:
+            seeds = [100 * value for value in one.per_seed]
+            axes.plot(seeds, [row + 0.2] * len(seeds), "s", color=ORANGE, ms=4, zorder=4)
+    axes.set_yticks(range(len(found)), [label(_label(one, found)) for one in found])
+    axes.tick_params(axis="y", labelsize=9, labelcolor=INK)
+    axes.set_ylim(len(found) - 0.4, -0.6)
+    source = f" from {found[0].a}" if _one_reference(found) else ""
+    axes.set_xlabel(f"difference in pass@1{source} (percentage points)")
+    axes.grid(visible=False)
+    axes.xaxis.grid(visible=True)
+    axes.spines["left"].set_visible(False)
+
+
+def _one_reference(found: Sequence[Comparison]) -> bool:
+    return len({one.a for one in found}) == 1
+
+
+def _label(one: Comparison, found: Sequence[Comparison]) -> str:
+    """What tells a row of the forest apart from the others."""
+    if not _one_reference(found):
+        return f"{one.benchmark} · {one.b} − {one.a}"
+    return f"{one.benchmark} · {one.b}" if len({other.b for other in found}) > 1 else one.benchmark
+
+
+def at_k(study: Study) -> Figure | None:
+    """pass@k and cons@k against the number of samples, a panel per benchmark."""
+    colours = _colours(study)
+    panels = []
+    for benchmark in study.benchmarks():
+        shown = [e for e in study.evaluations if e.benchmark == benchmark and e.model in colours]
+        if any(len(e.scores.get("pass@k") or {}) > 1 or len(e.scores.get("cons@k") or {}) > 1 for e in shown):
+            ends = "; ".join(f"{e.model} has pass@1 {100 * e.value:.1f}%" for e in shown)
+            alt = f"pass@k and cons@k on {benchmark} against k: {ends}."
+            panels.append(
+                Panel(
+                    f"at-k-{slug(benchmark)}", benchmark, alt, partial(_draw_at_k, benchmark, shown, colours)
+                )
+            )
+    if not panels:
+        return None
+    legend = [Entry(model, colour) for model, colour in colours.items()]
+    legend += [
+        Entry("pass@k: any of k correct", MUTED, "dash"),
+        Entry("cons@k: majority of k", MUTED, "line"),
+    ]
+    return Figure(
+        "at-k",
+        "What more samples buy",
+        "Bands are 95% intervals of cons@k where scores.json has them." + _shown_of(colours, study),
+        tuple(panels),
+        tuple(legend),
+    )
+
+
+def _colours(study: Study) -> dict[str, str]:
+    """Colours by model, in order of appearance; of more models than colours those with the highest pass@1."""
+    models = study.models()
+    if len(models) > len(MODELS):
+        values: dict[str, list[float]] = {}
+        for evaluation in study.evaluations:
+            values.setdefault(evaluation.model, []).append(evaluation.value)
+        best = sorted(models, key=lambda model: -sum(values[model]) / len(values[model]))[: len(MODELS)]
+        models = [model for model in models if model in best]
+    return dict(zip(models, MODELS, strict=False))
+
+
+def _shown_of(colours: Mapping[str, str], study: Study) -> str:
+    """What a figure that has no colour for every model says of that."""
+    several = len(study.models())
+    return f" The best {len(colours)} of {several} models." if several > len(colours) else ""
+
+
+def _draw_at_k(
+    benchmark: str, shown: Sequence[Evaluation], colours: Mapping[str, str], canvas: Canvas
+) -> None:
+    axes = canvas.add_subplot()
+    axes.set_title(label(benchmark))
+    ks: set[int] = set()
+    for evaluation in shown:
+        colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
+        for metric, style in (("pass@k", "--"), ("cons@k", "-")):
+            points = sorted((int(k), _estimate(v)) for k, v in (evaluation.scores.get(metric) or {}).items())
+            if not points:
+                continue
+            x = [k for k, _ in points]
+            ks |= set(x)
+            y = [100 * value for _, (value, _, _) in points]
+            every = x if len(x) < 12 else []  # a mark per point only where they stay apart
+            axes.plot(x, y, style, color=colour, lw=1.5, zorder=4)
+            axes.plot(every, y[: len(every)], marker, color=colour, ms=3.5, zorder=4)
+            bounded = [(k, 100 * low, 100 * high) for k, (_, low, high) in points if not math.isnan(low)]
+            if metric == "cons@k" and bounded:
+                at, low, high = zip(*bounded, strict=True)
+                axes.fill_between(at, low, high, color=colour, alpha=0.13, lw=0, zorder=2)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(powers(ks), [str(k) for k in powers(ks)])
+    axes.minorticks_off()
+    axes.set_ylim(0, 103)
+    axes.set_xlabel("k (samples per question, log scale)")
+    axes.set_ylabel("questions (%)")
+
+
+def _estimate(entry: Any) -> tuple[float, float, float]:
+    """(value, low, high) of a number or a {"value", "ci95"}; NaN where there is none."""
+    if not isinstance(entry, Mapping):
+        return (math.nan if entry is None else float(entry)), math.nan, math.nan
+    low, high = entry.get("ci95") or (math.nan, math.nan)
+    return float(entry.get("value", math.nan)), float(low), float(high)
+
+
+def cost(study: Study) -> Figure | None:
+    """pass@1 against the length of a response, a panel per benchmark: up and to the left is better."""
+    colours = _colours(study)
+    panels = []
+    for benchmark in study.benchmarks():
+        shown = [e for e in study.evaluations if e.benchmark == benchmark and e.model in colours]
+        shown = [e for e in shown if (e.scores.get("tokens") or {}).get("mean")]
+        if len(shown) > 1:
+            points = "; ".join(f"{e.model} {e.scores['tokens']['mean']:.0f} tokens" for e in shown)
+            alt = f"pass@1 on {benchmark} against the mean length of a response: {points}."
+            draw = partial(_draw_cost, benchmark, shown, colours)
+            panels.append(Panel(f"cost-{slug(benchmark)}", benchmark, alt, draw))
+    if not panels:
+        return None
+    legend = [Entry(model, colour, SERIES_MARKS[i]) for i, (model, colour) in enumerate(colours.items())]
+    return Figure(
+        "cost",
+        "Accuracy against length",
+        "Each model's pass@1, with its 95% interval, against the mean number of tokens that it writes."
+        + _shown_of(colours, study),
+        tuple(panels),
+        tuple(legend),
+    )
+
+
+def _draw_cost(
+    benchmark: str, shown: Sequence[Evaluation], colours: Mapping[str, str], canvas: Canvas
+) -> None:
+    axes = canvas.add_subplot()
+    axes.set_title(label(benchmark))
+    for evaluation in shown:
+        colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
+        value, low, high = (100 * share for share in _estimate(evaluation.scores.get("pass@1")))
+        reach = None if math.isnan(low) else [[value - low], [high - value]]
+        tokens = evaluation.scores["tokens"]["mean"]
+        axes.errorbar(tokens, value, yerr=reach, fmt=marker, color=colour, ms=6, elinewidth=1.2)
+    axes.margins(x=0.25)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("tokens per response (mean)")
+    axes.set_ylabel("pass@1 (%)")
+
+
+def heat_maps(study: Study) -> Figure | None:
+    """Question by model, sorted by difficulty, a panel per benchmark."""
+    panels = []
+    for benchmark in study.benchmarks():
+        shown = [e for e in study.evaluations if e.benchmark == benchmark and e.questions]
+        if not shown:
+            continue
+        table = rates(shown)
+        never = int((table.max() == 0).sum())
+        alt = (
+            f"Share of correct samples for each of {len(table.columns)} questions of {benchmark} and "
+            f"{len(shown)} models, hardest first; {never} questions are never answered rightly."
+        )
+        size = (9.2, 0.95 + 0.3 * len(shown))
+        panels.append(
+            Panel(f"heat-{slug(benchmark)}", benchmark, alt, partial(_draw_heat, benchmark, table), size)
+        )
+    if not panels:
+        return None
+    return Figure(
+        "heat",
+        "Question by question",
+        "Each column is a question, the hardest on the left; the colour is the share of correct samples.",
+        tuple(panels),
+        wide=True,
+    )
+
+
+def rates(shown: Sequence[Evaluation]) -> pd.DataFrame:
+    """A row per model, a column per question: the share of correct samples; hardest question first."""
+    table = pd.DataFrame({e.model: {key: q.rate for key, q in e.questions.items()} for e in shown}).T
+    means = table.mean().to_dict()
+    return table[sorted(table.columns, key=lambda question: (means[question], str(question)))]
+
+
+def _draw_heat(benchmark: str, table: pd.DataFrame, canvas: Canvas) -> None:
+    axes = canvas.add_subplot()
+    axes.set_title(label(benchmark))
+    span = (0.5, len(table.columns) + 0.5, len(table) - 0.5, -0.5)
+    shares = 100 * table.to_numpy()
+    image = axes.imshow(
+        shares, aspect="auto", cmap="cividis", vmin=0, vmax=100, interpolation="none", extent=span
+    )
+    axes.set_yticks(range(len(table)), [label(str(name)) for name in table.index])
+    axes.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlabel("question, from hardest to easiest")
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    bar = canvas.colorbar(image, ax=axes, pad=0.015, aspect=8, format=PercentFormatter(100, decimals=0))
+    bar.outline.set_visible(False)
+    bar.set_ticks([0, 50, 100])

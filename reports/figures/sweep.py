@@ -1,0 +1,406 @@
+"""A sweep in pictures: how far each trial went, what each setting did, which ones mattered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from harness.sweep.attempts import LAST_STEPS
+from harness.sweep.summary import Trial
+from reports.figures.svg import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    MUTED,
+    RULE,
+    SKY,
+    VERMILION,
+    Entry,
+    Figure,
+    Panel,
+    label,
+    plain,
+    slug,
+)
+from reports.measures import choice, is_share, objective, recorded, setting_names, short
+from reports.study import Sweep
+
+STATES = {
+    "complete": (BLUE, "o", "ran to the end", "dot"),
+    "pruned": (VERMILION, "X", "pruned", "cross"),
+    "failed": (INK, "s", "failed", "square"),
+    "running": (GREEN, "^", "running", "dot"),
+}
+
+
+def _state_legend(sweep: Sweep) -> tuple[Entry, ...]:
+    present = {trial.state for trial in sweep.rows()}
+    return tuple(Entry(text, colour, mark) for s, (colour, _, text, mark) in STATES.items() if s in present)
+
+
+def timeline(sweep: Sweep) -> Figure | None:
+    """A bar per trial: how far it went, what dev said on the way, how it ended."""
+    rows = sweep.shown()
+    if not rows:
+        return None
+    pruned = [f"trial {t.number} at step {_reach(sweep, t)}" for t in rows if t.state == "pruned"]
+    alt = f"{len(rows)} trials by how many steps each ran; pruned: {', '.join(pruned) or 'none'}."
+    height = 0.9 + 0.26 * len(rows)
+    left_out = (
+        f" Of {len(sweep.rows())} trials the best {len(rows)}." if len(rows) < len(sweep.rows()) else ""
+    )
+    panel = Panel(f"timeline-{sweep.key}", "Trials", alt, partial(_draw_timeline, sweep), (9.2, height))
+    return Figure(
+        f"timeline-{sweep.key}",
+        "How far each trial went",
+        f"Ticks are dev evaluations; the figure at the end is the last {sweep.objective}.{left_out}",
+        (panel,),
+        _state_legend(sweep),
+        wide=True,
+    )
+
+
+def _reach(sweep: Sweep, trial: Trial) -> int:
+    """The last step that a trial logged or reported; of a pruned one the step at which it was judged.
+
+    What it trained while the decision waited for others does not count.
+    """
+    reported = [point.step for point in trial.history]
+    if trial.state == "pruned" and reported:
+        return max(reported)
+    frame = sweep.trials.get(trial.number)
+    logged = 0 if frame is None or frame.empty else int(frame["step"].max())
+    return max([logged, *reported])
+
+
+def _draw_timeline(sweep: Sweep, canvas: Canvas) -> None:
+    axes = canvas.add_subplot()
+    rows = sweep.shown()
+    winner = sweep.chosen
+    longest = max((_reach(sweep, trial) for trial in rows), default=1) or 1
+    for row, trial in enumerate(rows):
+        colour, marker, _, _ = STATES[trial.state]
+        reach = _reach(sweep, trial)
+        bold = trial.number == winner
+        axes.plot([0, reach], [row, row], color=colour if bold else FAINT, lw=3.2 if bold else 1.6, zorder=2)
+        steps = [point.step for point in trial.history]
+        axes.plot(steps, [row] * len(steps), "|", color=MUTED, ms=5, zorder=3)
+        axes.plot([reach], [row], marker, color=colour, ms=7, zorder=4)
+        value = trial.value
+        if value is not None:
+            axes.annotate(
+                objective(sweep, value) + (", chosen" if bold else ""), (reach, row), (9, 0),
+                textcoords="offset points", va="center", fontsize=8, color=INK if bold else MUTED,
+            )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [f"trial {trial.number}" for trial in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, longest * 1.12)
+    axes.set_xlabel("training step")
+    axes.grid(visible=False)
+    axes.xaxis.grid(visible=True)
+    axes.spines["left"].set_visible(False)
+
+
+def slices(sweep: Sweep) -> Figure | None:
+    """The objective against each setting, a panel per setting; log axes where the space is log."""
+    rows = [trial for trial in sweep.rows() if trial.value is not None]
+    panels = [
+        Panel(
+            f"slice-{sweep.key}-{slug(short(name))}",
+            short(name),
+            f"{sweep.objective} of {len(rows)} trials against {short(name)}.",
+            partial(_draw_slice, sweep, name, rows),
+            (3.7, 2.5),
+        )
+        for name in _tried(sweep, rows)
+    ]
+    if not rows or not panels:
+        return None
+    return Figure(
+        f"slices-{sweep.key}",
+        "What each setting did",
+        f"Last {sweep.objective} of each trial against one setting at a time, with 95% intervals from the "
+        "evaluation's own standard error; the other settings vary too. A pruned trial shows where it stood.",
+        tuple(panels),
+        _state_legend(sweep),
+    )
+
+
+def _draw_slice(sweep: Sweep, name: str, rows: Sequence[Trial], canvas: Canvas) -> None:
+    axes = canvas.add_subplot()
+    axes.set_title(short(name))
+    space = sweep.space.get(name)
+    values = [_value(trial, name) for trial in rows]
+    choices, log = _choices(space, values), _is_log(space, values)
+    winner = sweep.chosen
+    scale = 100 if is_share(sweep.objective) else 1
+    for trial in rows:
+        raw = _value(trial, name)
+        if raw is None or trial.value is None:
+            continue
+        x = choices.index(raw) if choices else raw
+        colour, marker, _, _ = STATES[trial.state]
+        bold = trial.number == winner
+        reach = None if trial.stderr is None else 1.96 * scale * trial.stderr
+        axes.errorbar(
+            x, scale * trial.value, yerr=reach, fmt=marker, color=colour, ms=8 if bold else 5,
+            elinewidth=0.9,
+            markeredgecolor=INK if bold else colour, markeredgewidth=1.4 if bold else 0.5,
+            zorder=4 if bold else 3,
+        )  # fmt: skip
+    if choices:
+        axes.set_xticks(range(len(choices)), [label(choice(entry)) for entry in choices])
+        axes.tick_params(axis="x", labelsize=8 if max(len(choice(entry)) for entry in choices) < 12 else 6.5)
+        axes.set_xlim(-0.5, len(choices) - 0.5)
+    elif log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=5))
+        axes.xaxis.set_major_formatter(FuncFormatter(plain))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(short(name) + (" (log scale)" if log and not choices else ""))
+    axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
+
+
+def _choices(space: object, values: Sequence[Any]) -> list[Any]:
+    """The choices of a categorical setting in order, as trials record them; [] for a number on an axis.
+
+    Trials of an earlier space may have chosen what is no choice any more: that follows behind.
+    """
+    used = sorted({value for value in values if value is not None}, key=str)
+    if isinstance(space, Mapping):
+        listed = space.get("choices") or list(space.get("presets") or {})
+    else:
+        listed = space if isinstance(space, list) else []
+    if listed or any(isinstance(value, str | bool) for value in used):
+        labels = [recorded(entry) for entry in listed]
+        return [*labels, *(value for value in used if value not in labels)]
+    return []
+
+
+def _is_log(space: object, values: Sequence[Any]) -> bool:
+    """Whether the axis is logarithmic: as the space says, unless an earlier space's trial was at 0."""
+    wanted = isinstance(space, Mapping) and bool(space.get("log"))
+    return wanted and all(value > 0 for value in values if value is not None)
+
+
+def _tried(sweep: Sweep, rows: Sequence[Trial]) -> list[str]:
+    """The settings that one of these trials has at least."""
+    return [name for name in setting_names(sweep) if any(_value(trial, name) is not None for trial in rows)]
+
+
+def _value(trial: Trial, name: str) -> Any:
+    return trial.params.get(name)
+
+
+def parallel(sweep: Sweep) -> Figure | None:
+    """Parallel coordinates: a line per trial across its settings to the objective."""
+    rows = [trial for trial in sweep.rows() if trial.value is not None]
+    names = _tried(sweep, rows)
+    if len(rows) < 2 or not names:
+        return None
+    panel = Panel(
+        f"parallel-{sweep.key}",
+        "Parallel coordinates",
+        f"A line per trial across {', '.join(short(name) for name in names)} to {sweep.objective}.",
+        partial(_draw_parallel, sweep, rows, names),
+        (9.2, 3.6),
+    )
+    winner = sweep.chosen
+    legend = [Entry("ran to the end", SKY), Entry("pruned", FAINT, "dash")]
+    legend += [] if winner is None else [Entry(f"trial {winner}, chosen", BLUE)]
+    return Figure(
+        f"parallel-{sweep.key}",
+        "Parallel coordinates",
+        "Each axis runs from the least to the greatest value tried, on a log scale where the search is.",
+        (panel,),
+        tuple(legend),
+        wide=True,
+    )
+
+
+def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], canvas: Canvas) -> None:
+    axes = canvas.add_subplot()
+    columns = []
+    for name in names:
+        columns.append(_unit_axis([_value(trial, name) for trial in rows], sweep.space.get(name)))
+    columns.append(_unit_axis([trial.value for trial in rows], None))
+    winner = sweep.chosen
+    for index, trial in enumerate(rows):
+        heights = [heights[index] for heights, _ in columns]
+        bold, pruned = trial.number == winner, trial.state != "complete"
+        colour, width = (BLUE, 2.6) if bold else (FAINT, 1.1) if pruned else (SKY, 1.3)
+        style, order = ("--", 2) if pruned else ("-", 5 if bold else 3)
+        axes.plot(range(len(columns)), heights, color=colour, lw=width, ls=style, zorder=order)
+    for x, (_, ticks) in enumerate(columns):
+        axes.axvline(x, color=RULE, lw=1.0, zorder=1)
+        for height, text in ticks:
+            end = height in (
+                0.0,
+                1.0,
+            )  # beside the lines rather than on them: above, below, or above to the right
+            axes.annotate(
+                objective(sweep, float(text)) if x == len(columns) - 1 else label(text),
+                (x, height),
+                (0, 8 if height == 1.0 else -8) if end else (4, 5),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=MUTED,
+                va="center",
+                ha="center" if end else "left",
+            )
+    axes.set_xticks(range(len(columns)), [*(short(name) for name in names), sweep.objective])
+    axes.tick_params(axis="x", labelsize=9, labelcolor=INK, length=0)
+    axes.set_yticks([])
+    axes.set_ylim(-0.12, 1.1)
+    axes.set_xlim(-0.35, len(columns) - 0.65)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _unit_axis(values: Sequence[Any], space: object) -> tuple[list[float], list[tuple[float, str]]]:
+    """Values mapped to [0, 1], and ticks (height, text); NaN where a trial does not have the setting."""
+    choices = _choices(space, values)
+    if choices:
+        top = max(1, len(choices) - 1)
+        heights = [math.nan if value is None else choices.index(value) / top for value in values]
+        return heights, [(index / top, choice(entry)) for index, entry in enumerate(choices)]
+    log = _is_log(space, values)
+    numbers = np.array([math.nan if value is None else float(value) for value in values])
+    scaled = np.log(numbers) if log else numbers
+    low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
+    spread = (scaled - low) / (high - low) if high > low else np.full_like(scaled, 0.5)
+    ends = [(0.0, low), (1.0, high)] if high > low else [(0.5, low)]
+    return spread.tolist(), [(height, f"{math.exp(end) if log else end:.3g}") for height, end in ends]
+
+
+def pareto(sweep: Sweep) -> list[Figure]:
+    """The objective against each further one, with the trials that no other beats.
+
+    A sweep of one objective shows it against the length of a completion.
+    """
+    others = sweep.other_objectives or {"length": "minimize"}
+    return [figure for name, way in others.items() if (figure := _pareto(sweep, name, way == "minimize"))]
+
+
+def _pareto(sweep: Sweep, metric: str, less_is_better: bool) -> Figure | None:
+    points = {}
+    for trial in sweep.rows():
+        cost = _final(sweep, trial, metric)
+        usable = trial.state == "complete" and trial.feasible
+        if usable and trial.value is not None and cost is not None:
+            points[trial.number] = (cost, trial.value)
+    if len(points) < 2:
+        return None
+    sign = 1 if less_is_better else -1
+    costs = {number: (sign * cost, value) for number, (cost, value) in points.items()}
+    best = {costs[n] for n in undominated(costs, maximize=sweep.summary.direction != "minimize")}
+    front = sorted((n for n in points if costs[n] in best), key=lambda n: costs[n])  # equals of the best, too
+    what, unit = ("tokens per completion", "tokens") if metric == "length" else (metric, metric)
+    told = "; ".join(
+        f"trial {number} {objective(sweep, points[number][1])} at {points[number][0]:.4g} {unit}"
+        for number in front
+    )
+    key = f"pareto-{sweep.key}" + ("" if metric == "length" else f"-{slug(metric)}")
+    panel = Panel(
+        key,
+        f"{sweep.objective} and {what}",
+        f"{sweep.objective} of {len(points)} finished trials against {what}; not beaten: {told}.",
+        partial(_draw_pareto, sweep, points, front, what),
+        (9.2, 3.2),
+    )
+    up = "down" if sweep.summary.direction == "minimize" else "up"
+    side = "left" if less_is_better else "right"
+    within = " within the constraints" if sweep.summary.constraints else ""
+    at_end = "at the last evaluation" if metric.startswith("dev/") else f"over the last {LAST_STEPS} steps"
+    return Figure(
+        key,
+        "Better, or shorter" if metric == "length" else f"{sweep.objective} against {metric}",
+        f"Finished trials{within}, {what} {at_end}. The line joins those that no other "
+        f"trial beats: none is as good in both and better in one. {up.title()} and to the {side} is better.",
+        (panel,),
+        (Entry("not beaten", BLUE, "dot"), Entry("beaten", FAINT, "dot")),
+        wide=True,
+    )
+
+
+def undominated(points: Mapping[int, tuple[float, float]], maximize: bool = True) -> list[int]:
+    """The keys of (cost, value) that no other point beats or equals in both, by rising cost."""
+    sign = 1 if maximize else -1
+    front: list[int] = []
+    best = -math.inf
+    for key, (_, value) in sorted(points.items(), key=lambda item: (item[1][0], -sign * item[1][1])):
+        if sign * value > best:
+            front.append(key)
+            best = sign * value
+    return front
+
+
+def _final(sweep: Sweep, trial: Trial, metric: str) -> float | None:
+    """A metric at the end of a trial: as the sweep judged it, or from what the trial logged."""
+    judged = trial.metrics.get(metric)
+    if judged is not None:
+        return float(judged)
+    frame = sweep.trials.get(trial.number)
+    if frame is None or metric not in frame:
+        return None
+    last = frame[metric].dropna().tail(1 if metric.startswith("dev/") else LAST_STEPS)
+    return None if last.empty else float(last.mean())
+
+
+def _draw_pareto(
+    sweep: Sweep,
+    points: Mapping[int, tuple[float, float]],
+    front: Sequence[int],
+    what: str,
+    canvas: Canvas,
+) -> None:
+    axes = canvas.add_subplot()
+    scale = 100 if is_share(sweep.objective) else 1
+    on = [points[number] for number in front]
+    axes.plot([x for x, _ in on], [scale * y for _, y in on], color=BLUE, lw=1.2, zorder=2)
+    for number, (x, y) in points.items():
+        colour = BLUE if number in front else FAINT
+        axes.plot([x], [scale * y], "o", color=colour, ms=7, zorder=3)
+        axes.annotate(
+            str(number), (x, scale * y), (6, 5), textcoords="offset points", fontsize=8, color=MUTED
+        )
+    axes.margins(0.06, 0.14)
+    axes.set_xlabel(f"{what} (mean)")
+    axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
+
+
+def importances(sweep: Sweep) -> Figure | None:
+    """How much each setting explains of the objective, where the summary says so."""
+    shares = sweep.summary.importances
+    if not shares:
+        return None
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    alt = "; ".join(f"{short(name)} {share:.2f}" for name, share in reversed(ordered))
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.add_subplot()
+        axes.barh(
+            [short(name) for name, _ in ordered], [share for _, share in ordered], color=BLUE, height=0.55
+        )
+        axes.set_xlabel("importance (share of the explained variance)")
+        axes.grid(visible=False)
+
+    panel = Panel(
+        f"importances-{sweep.key}", "Importances", f"Importance of each setting: {alt}.", draw,
+        (9.2, 0.9 + 0.3 * len(ordered)),
+    )  # fmt: skip
+    return Figure(
+        f"importances-{sweep.key}",
+        "Which settings mattered",
+        "PED-ANOVA over the trials; with few trials these shares are rough.",
+        (panel,),
+        wide=True,
+    )

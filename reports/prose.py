@@ -1,0 +1,320 @@
+"""The report in plain sentences: what differs, what does not, and what a reader should beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+
+from evals.base.text import printable
+from evals.stats.compare import Comparison
+from evals.stats.ranking import Place
+from reports.cells import percent, plain, signed
+from reports.comparisons import Comparisons
+from reports.measures import is_share, objective, objective_gap, on_dev
+from reports.study import Evaluation, Study, Sweep, some
+
+SUBJECTS = {"winner": "The winner", "unconfirmed": "The best trial, which was not confirmed,"}
+"""What a headline calls a sweep's models."""
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that limits what the figures mean; ``grave`` ones can change a conclusion."""
+
+    text: str
+    grave: bool = False
+
+
+def headline(study: Study, comparisons: Comparisons) -> str:
+    """One sentence: the finding."""
+    found = comparisons.differences
+    if not found:
+        if any(sweep.rows() and sweep.winner is None for sweep in study.sweeps):
+            return "The sweep chose no winner."
+        if study.evaluations or study.suites:
+            return "What was measured, with its uncertainty."
+        return (
+            "Training so far; nothing has been evaluated yet."
+            if study.runs or study.sweeps
+            else "Nothing yet."
+        )
+    if study.arms:
+        return _headline_of_arms(found, study.untrained())
+    if comparisons.crowded and comparisons.ranks:
+        return " ".join(_in_front(benchmark, places) for benchmark, places in comparisons.ranks.items())
+    better = [one for one in found if one.significant and one.difference.value > 0]
+    worse = [one for one in found if one.significant and one.difference.value < 0]
+    models = list(dict.fromkeys(one.b for one in found))
+    subject = SUBJECTS.get(models[0], models[0]) if len(models) == 1 else _several(study)
+    verb = "is" if len(models) == 1 else "are"
+    base = f"the {found[0].a}" if found[0].a == "base" else found[0].a
+    if better and not worse:
+        where = _where(better, found)
+        return f"{subject} {verb} better than {base} {where}."
+    if worse and not better:
+        return f"{subject} {verb} worse than {base} {_where(worse, found)}."
+    if better and worse:
+        return (
+            f"{subject} {verb} better than {base} {_where(better, found)}, and worse {_where(worse, found)}."
+        )
+    return f"No difference from {base} could be shown."
+
+
+def _several(study: Study) -> str:
+    """What the models besides the first are: trained here, or measured only."""
+    return "Trained models" if study.sweeps or study.runs else "The other models"
+
+
+def _in_front(benchmark: str, places: Sequence[Place]) -> str:
+    """Which models are first on a benchmark."""
+    first = [place.name for place in places if place.group == 1]
+    if len(first) == len(places):
+        return f"On {benchmark} no test tells the best of {len(places)} models apart from any other."
+    if len(first) == 1:
+        return f"On {benchmark} {first[0]} is ahead of all {len(places) - 1} others."
+    others = f"{len(first) - 1} of the {len(places) - 1} others"
+    return f"On {benchmark} {first[0]} comes first, but cannot be told apart from {others}."
+
+
+def _headline_of_arms(found: Sequence[Comparison], untrained: Set[str]) -> str:
+    """Which arm is better than which other; those that are not trained come second."""
+    between = [one for one in found if not {one.a, one.b} & untrained]
+    clear = [one for one in between if one.significant]
+    if clear:
+        return f"{len(clear)} of {len(between)} differences between trained arms are significant."
+    gained = [one for one in found if one.a in untrained and one.b not in untrained]
+    better = sum(one.significant and one.difference.value > 0 for one in gained)
+    trained = f"Training is better than none in {better} of {len(gained)} comparisons" if gained else ""
+    between_arms = "no difference between trained arms could be shown"
+    return f"{trained}; {between_arms}." if trained else f"{between_arms.capitalize()}."
+
+
+def _where(found: list[Comparison], of: tuple[Comparison, ...]) -> str:
+    if len({one.b for one in of}) > 1:
+        return f"in {len(found)} of {len(of)} comparisons"
+    if len(found) == len(of):
+        return f"on {found[0].benchmark}" if len(of) == 1 else f"on all {len(of)} benchmarks"
+    return f"on {some([one.benchmark for one in found])}"
+
+
+def summary(study: Study, comparisons: Comparisons) -> list[str]:
+    """The findings, a sentence or two each."""
+    if study.arms:
+        return list(_arms(comparisons))
+    if comparisons.crowded:
+        told = list(_crowd(comparisons))
+    else:
+        told = [_difference(one) for one in comparisons.differences]
+    for sweep in study.sweeps:
+        told.extend(_sweep(sweep))
+    for run in study.runs:
+        if not run.metrics.empty:
+            told.append(
+                f"{run.label} logged {int(run.metrics['step'].max())} training steps and is {run.state}."
+            )
+    return told
+
+
+def _arms(comparisons: Comparisons) -> Iterator[str]:
+    """The differences that are significant, a sentence each, and one on all others."""
+    unclear: dict[str, list[str]] = {}
+    for one in comparisons.differences:
+        if one.significant:
+            yield _difference(one)
+        else:
+            unclear.setdefault(f"{one.b} and {one.a}", []).append(one.benchmark)
+    if unclear:
+        pairs = "; ".join(f"{pair} on {some(benchmarks)}" for pair, benchmarks in unclear.items())
+        yield f"No significant difference: {pairs}."
+
+
+def _crowd(comparisons: Comparisons) -> Iterator[str]:
+    """What many differences amount to: the groups of a ranking, or counts where there is none."""
+    for benchmark, places in comparisons.ranks.items():
+        groups: dict[int, list[Place]] = {}
+        for place in places:
+            groups.setdefault(place.group, []).append(place)
+        told = "; ".join(
+            f"{some([place.name for place in group])} ({_range(group)})" for group in groups.values()
+        )
+        what = "group" if len(groups) == 1 else "groups"
+        yield (
+            f"{benchmark}: {len(places)} models in {len(groups)} {what}, each of models that cannot be told "
+            f"apart from its first: {told}."
+        )
+    for (first, benchmark), found in _by_baseline(comparisons.differences).items():
+        better = sum(one.significant and one.difference.value > 0 for one in found)
+        worse = sum(one.significant and one.difference.value < 0 for one in found)
+        yield (
+            f"{benchmark}: against {first}, {better} of {len(found)} are significantly better, {worse} "
+            f"significantly worse, {len(found) - better - worse} not significantly different."
+        )
+
+
+def _range(group: Sequence[Place]) -> str:
+    best, worst = group[0].estimate.value, group[-1].estimate.value
+    high, low = f"{100 * best:.1f}", f"{100 * worst:.1f}"
+    return f"{high}%" if high == low else f"{high} to {low}%"
+
+
+def _by_baseline(differences: Sequence[Comparison]) -> dict[tuple[str, str], list[Comparison]]:
+    found: dict[tuple[str, str], list[Comparison]] = {}
+    for one in differences:
+        found.setdefault((one.a, one.benchmark), []).append(one)
+    return found
+
+
+def _difference(one: Comparison) -> str:
+    seeds = f", over {len(one.per_seed)} training seeds" if len(one.per_seed) > 1 else ""
+    found = one.difference
+    told = "significant" if one.significant else "not significant: they cannot be told apart"
+    return (
+        f"{one.benchmark}: {one.b} answers {percent(one.value_b).text}% correctly{seeds}, "
+        f"{one.a} {percent(one.value_a).text}%; {signed(found.value)} points "
+        f"(95% interval {signed(found.low)} to {signed(found.high)}, {one.questions} questions), {told}."
+    )
+
+
+def _sweep(sweep: Sweep) -> Iterator[str]:
+    rows = sweep.rows()
+    if not rows:
+        return
+    states = [str(trial.state) for trial in rows]
+    names = (
+        ("complete", "ran to the end"),
+        ("pruned", "were pruned"),
+        ("failed", "failed"),
+        ("running", "still run"),
+    )
+    parts = [f"{states.count(state)} {text}" for state, text in names if state in states]
+    spent = sum(trial.seconds for trial in rows)
+    took = f" They took {_duration(spent)} in all, pruned and failed ones included." if spent else ""
+    yield f"The sweep tried {len(rows)} settings: {some(parts)}.{took}"
+    chosen = sweep.candidate
+    if chosen is None:
+        if sweep.state != "running":
+            yield "No trial came to its end, so there is no winner."
+        return
+    at = chosen.selection.value
+    fresh = [run.value for run in chosen.confirmation if run.value is not None]
+    if at is not None and fresh:
+        mean = sum(fresh) / len(fresh)
+        seeds = "a fresh seed" if len(fresh) == 1 else f"{len(fresh)} fresh seeds"
+        seeds += f" for {sweep.confirm_steps} steps" if sweep.confirm_steps else ""
+        yield (
+            f"Trial {chosen.trial} was chosen at {objective(sweep, at)}{on_dev(sweep)}; trained "
+            f"again with {seeds} its settings reach {objective(sweep, mean)}, {_gap(sweep, mean - at)}."
+        )
+    gain = sweep.summary.selection.improvement
+    if gain:
+        low, high = (objective_gap(sweep, bound).removesuffix(" points") for bound in gain.ci95)
+        over = "over" if is_share(sweep.objective) else "against"
+        text = f"{objective_gap(sweep, gain.value)} {over} the base policy (95% interval {low} to {high})"
+        yield f"Confirmed: {text}." if sweep.winner else f"No winner: the fresh seeds come to {text}."
+    elif sweep.winner is None:
+        yield "No winner is declared."
+
+
+def _duration(seconds: float) -> str:
+    """ "48 seconds", "12 minutes", "3.4 hours"."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _gap(sweep: Sweep, gap: float) -> str:
+    size = f"{100 * abs(gap):.1f} points" if is_share(sweep.objective) else plain(abs(gap))
+    return "the same" if size in ("0.0 points", "0") else f"{size} {'lower' if gap < 0 else 'higher'}"
+
+
+def warnings(study: Study, comparisons: Comparisons) -> list[Warning]:
+    """What limits the figures, gravest first."""
+    found = [Warning(problem, True) for problem in study.problems]
+    found += [Warning(refusal, True) for refusal in comparisons.refused]
+    found += [warning for key, text in SHARES.items() for warning in _shares(study, key, text)]
+    for evaluation in study.evaluations:
+        found.extend(_evaluation(evaluation))
+    found.extend(_isolation(study))
+    found.extend(_not_kept(study))
+    found.extend(_missing(study))
+    return sorted(found, key=lambda one: not one.grave)
+
+
+SHARES = {
+    "truncated": "Responses cut by the length limit",
+    "unparsed": "Responses without an answer that could be read",
+    "grader_errors": "Responses that made the grader fail, counted as not correct",
+    "duplicates": "Responses that repeat another one to the same question",
+}
+FULL_ISOLATION = "bubblewrap+seccomp"
+GRAVE = 0.05
+"""From this share of responses on, a warning can change a conclusion."""
+
+
+def _shares(study: Study, key: str, text: str) -> Iterator[Warning]:
+    """One warning for all evaluations with such responses, naming the worst."""
+    shares = [(float(e.scores.get(key) or 0.0), f"{e.model} on {e.benchmark}") for e in study.evaluations]
+    shares = [one for one in shares if one[0] > 0]
+    if shares:
+        worst, where = max(shares)
+        others = f"; {len(shares) - 1} other evaluations have some too" if len(shares) > 2 else ""
+        grave = worst >= GRAVE and key != "duplicates"  # a short answer is easily given twice
+        yield Warning(f"{text}: {100 * worst:.1f}% for {where}{others}.", grave)
+
+
+def _isolation(study: Study) -> Iterator[Warning]:
+    """The ways in which model-written programs were contained, where that is weaker than a sandbox."""
+    levels: dict[str, list[str]] = {}
+    for evaluation in study.evaluations:
+        level = str(evaluation.scores.get("isolation") or "")
+        if level not in ("", "none needed", FULL_ISOLATION):
+            levels.setdefault(level, []).append(evaluation.benchmark)
+    for level, benchmarks in levels.items():
+        names = some(list(dict.fromkeys(benchmarks)))
+        ran = (
+            "no program was run, for want of isolation" if level == "none" else f"programs ran under {level}"
+        )
+        yield Warning(f"{names}: {ran}; full isolation is {FULL_ISOLATION}.", level == "none")
+
+
+def _evaluation(evaluation: Evaluation) -> Iterator[Warning]:
+    where = f"{evaluation.model} on {evaluation.benchmark}"
+    scores = evaluation.scores
+    if scores.get("missing"):
+        bounds = (scores.get("pass@1") or {}).get("bounds") or []
+        within = (
+            f"; pass@1 lies between {percent(bounds[0]).text}% and {percent(bounds[1]).text}%"
+            if bounds
+            else ""
+        )
+        yield Warning(f"{where}: {len(scores['missing'])} questions have no sample{within}.", True)
+    per_question = scores.get("samples_per_question") or {}
+    if per_question.get("min") != per_question.get("max"):
+        text = f"between {per_question['min']} and {per_question['max']} samples a question"
+        yield Warning(f"{where}: {text}.", True)
+    for text in scores.get("warnings") or []:
+        yield Warning(f"{where}: {printable(str(text))}")
+
+
+def _not_kept(study: Study) -> Iterator[Warning]:
+    """The evaluations of which the samples are not there, a warning for each benchmark."""
+    for benchmark in study.benchmarks():
+        models = [e.model for e in study.evaluations if e.benchmark == benchmark and e.samples is None]
+        if models:
+            yield Warning(f"{some(models)} on {benchmark}: the samples were not kept, so none can be shown.")
+
+
+def _missing(study: Study) -> Iterator[Warning]:
+    """Questions that one model answered and another did not, and benchmarks that a model was not given."""
+    for benchmark in study.benchmarks():
+        shown = [e for e in study.evaluations if e.benchmark == benchmark]
+        everything = {question for e in shown for question in e.questions}
+        for one in shown:
+            missing = len(everything) - len(one.questions)
+            if one.questions and missing:
+                yield Warning(
+                    f"{one.model} on {benchmark}: {missing} questions are missing that others have.", True
+                )
+        absent = [model for model in study.models() if model not in {e.model for e in shown}]
+        if absent:
+            yield Warning(f"{benchmark}: not measured for {some(absent)}.")

@@ -1,0 +1,114 @@
+"""The report's sections with their tables and figures: what the page shows and what is exported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from evals.base.errors import first_line
+from reports import costs, tables, trials
+from reports.cells import Table
+from reports.comparisons import Comparisons
+from reports.figures import arms, evals, training
+from reports.figures import sweep as sweep_figures
+from reports.figures.svg import Figure
+from reports.samples import passages
+from reports.study import Study, Sweep
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section: ``id`` is its anchor, ``items`` what it shows, in order."""
+
+    id: str
+    title: str
+    items: tuple[Table | Figure, ...]
+
+
+Make = Callable[[], Table | Figure | list[Figure] | None]
+
+
+def parts(study: Study, compared: Comparisons, problems: list[str] | None = None) -> list[Part]:
+    """The sections that the study has anything to show in.
+
+    Whatever is on disk was written by earlier versions, other programs, half-finished runs: a table or figure
+    that fails costs itself and a sentence in ``problems``, never the others.
+    """
+    problems = [] if problems is None else problems
+    makers: list[tuple[str, str, list[Make]]] = [
+        (
+            "results",
+            "Results",
+            [
+                partial(tables.ranking, compared.ranks),
+                partial(evals.ranking, compared.ranks),
+                partial(tables.results, study),
+                partial(evals.at_k, study),
+                partial(tables.at_k, study),
+                partial(evals.cost, study),
+                partial(tables.suites, study),
+            ],
+        ),
+        (
+            "comparisons",
+            "Comparisons",
+            [
+                partial(evals.forest, compared),
+                partial(tables.differences, compared),
+                partial(tables.flips, compared, max(1, min(5, 40 // max(1, len(compared.differences))))),
+            ],
+        ),
+    ]
+    for number, sweep in enumerate(study.sweeps, start=1):
+        several = len(study.sweeps) > 1
+        mark, name = (f"-{number}", f": {sweep.name}") if several else ("", "")
+        makers.append((f"training{mark}", f"Training{name}", [partial(training.learning, sweep)]))
+        makers.append((f"sweep{mark}", f"Sweep{name}", _sweep(sweep)))
+    makers += [
+        (
+            "runs",
+            "Training runs",
+            [partial(arms.figure, study), partial(training.runs, study), partial(passages.table, study)],
+        ),
+        ("questions", "Questions", [partial(evals.heat_maps, study)]),
+        ("cost", "Cost", [partial(costs.table, study)]),
+    ]
+    found = [
+        Part(key, title, tuple(item for make in makes for item in _made(make, title, problems)))
+        for key, title, makes in makers
+    ]
+    return [part for part in found if part.items]
+
+
+def _sweep(sweep: Sweep) -> list[Make]:
+    return [
+        partial(sweep_figures.timeline, sweep),
+        partial(sweep_figures.slices, sweep),
+        partial(sweep_figures.importances, sweep),
+        partial(sweep_figures.parallel, sweep),
+        partial(sweep_figures.pareto, sweep),
+        partial(trials.selection, sweep),
+        partial(trials.trials, sweep),
+    ]
+
+
+def _made(make: Make, section: str, problems: list[str]) -> list[Table | Figure]:
+    """What ``make`` makes that has something to show; nothing, and a problem told, where it fails."""
+    try:
+        made = make()
+    except Exception as error:
+        name = getattr(getattr(make, "func", make), "__name__", "item").replace("_", " ")
+        problems.append(failure(f"{section}, {name}", error))
+        return []
+    items = made if isinstance(made, list) else [made]
+    return [item for item in items if item is not None and (isinstance(item, Figure) or item.rows)]
+
+
+def failure(what: str, error: Exception) -> str:
+    """The sentence on a part of a page that could not be made."""
+    log.debug("%s", what, exc_info=error)
+    return f"{what}: could not be made from these folders ({type(error).__name__}: {first_line(error)})."

@@ -1,0 +1,72 @@
+"""Tables [tasks.NAME]: read, written down with a run, refused in a sentence."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.base.errors import UsageError
+from harness import config
+
+
+def experiment(**tasks: Any) -> config.Experiment:
+    raw = {"name": "x", "policy": {"model": "tiny"}, "data": {"train": "mine:train"}, "tasks": tasks}
+    return config.validate(raw, "x.toml")
+
+
+def test_a_table_is_written_down_and_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("q,answer\n" + "".join(f"What is {i}?,{i}\n" for i in range(5)))
+    made = experiment(
+        mine={
+            "source": str(tmp_path / "a.csv"),
+            "columns": {"question": "q"},
+            "grader": "exact",
+            "splits": {"train": "[:3]", "test": "[3:]"},
+        }
+    )
+    again = config.validate(tomllib.loads(config.dump_toml(made)), "again")
+    assert again == made
+    task, found = config.tasks_of(again.tasks).load_spec("mine:train[1:]")
+    assert (task.grader, [each.gold for each in found]) == ("exact", ["1", "2"])
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "told"),
+    [
+        ("gsm8k", {"source": "a.csv"}, "there is a task of that name already"),
+        ("a b", {"source": "a.csv"}, "may have letters"),
+        ("mine", {}, "tasks.mine.source: name a file"),
+        ("mine", {"source": "gsm8k"}, "'gsm8k' is not a source"),
+        ("mine", {"splits": {"train": "[:8]"}}, "tasks.mine.splits.train"),
+        ("mine", {"source": "a.csv", "grader": "maths"}, "did you mean 'math'"),
+        ("mine", {"source": "a.csv", "columns": {"qestion": "q"}}, "qestion is not what a column may hold"),
+        ("mine", {"source": "a.csv", "colums": {}}, "colums"),
+    ],
+)
+def test_what_is_wrong_is_told(name: str, table: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        experiment(**{name: table})
+    assert told in str(error.value)
+
+
+def test_a_file_of_tables_need_not_be_an_experiment(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text('[tasks.mine]\nsource = "a.csv"\n')
+    assert list(config.read_tasks(path).own) == ["mine"]
+    path.write_text("[eval]\n")
+    with pytest.raises(UsageError, match=r"has no table \[tasks.NAME\]"):
+        config.read_tasks(path)
+
+
+def test_the_folder_of_a_run_brings_its_own_tables(tmp_path: Path) -> None:
+    assert not config.read_tasks(None, str(tmp_path)).own
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "experiment.toml").write_text('[tasks.mine]\nsource = "a.csv"\n')
+    assert list(config.read_tasks(None, str(run)).own) == ["mine"]
+    other = tmp_path / "t.toml"
+    other.write_text('[tasks.yours]\nsource = "a.csv"\n')
+    assert list(config.read_tasks(other, str(run)).own) == ["yours"]

@@ -1,0 +1,98 @@
+"""A table judged by recorded samples alone, and the estimate of what measuring takes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from evals.base.errors import UsageError
+from evals.base.progress import Progress
+from evals.tasks import registry
+from harness.jobs.reproduce import Reproduction, from_recordings
+from reports.papers import feasibility
+
+QUIET = Progress(quiet=True)
+HEADING = "table,model,benchmark,metric,value,source,hub,billions,task,samples,questions\n"
+
+
+def _paper(path: Path, *rows: str) -> Path:
+    path.write_text(HEADING + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def _verdicts(done: Reproduction) -> dict[str, str]:
+    return {cell.published.model: cell.verdict for cell in done.cells}
+
+
+def test_real_recorded_models_agree_with_what_their_labels_say(data_folder: Path, tmp_path: Path) -> None:
+    """Four recorded GSM8K models: the share of solutions labelled correct stands in for a paper's value."""
+    recorded = data_folder / "recorded" / "gsm8k_model_solutions.jsonl"
+    rows = [json.loads(line) for line in recorded.read_text().splitlines()]
+    models = [name for name in rows[0] if name not in ("question", "ground_truth")]
+    values = {m: 100 * sum(bool(row[m]["is_correct"]) for row in rows) / len(rows) for m in models}
+    values[models[0]] += 10  # a published value that nothing explains
+    paper = _paper(
+        tmp_path / "labels.csv",
+        *(f"t1,{m},GSM8K,pass@1,{v:.1f},labels,org/{m},1,gsm8k,1,1319" for m, v in values.items()),
+    )
+    (tmp_path / "recorded").mkdir()
+    with (tmp_path / "recorded" / "gsm8k.jsonl").open("w") as handle:
+        for i, row in enumerate(rows):
+            for m in models:
+                handle.write(json.dumps({"id": i, "response": row[m]["solution"], "model": m}) + "\n")
+    done = from_recordings("t1", [tmp_path / "recorded"], tmp_path / "out", QUIET, [paper])
+    assert done.problems == []
+    assert _verdicts(done) == {m: "differs" if m == models[0] else "agrees" for m in models}
+    assert {path.suffix for path in done.files} == {".md", ".csv", ".tex", ".html"}
+    with (tmp_path / "out" / "t1.csv").open() as handle:
+        written = {row["model"]: float(row["ours"]) for row in csv.DictReader(handle)}
+    for cell in done.cells:
+        assert written[cell.published.model] == cell.ours.value
+        assert cell.ours.value == pytest.approx(
+            values[cell.published.model] / 100 - 0.1 * (cell.published.model == models[0]), abs=0.005
+        )
+
+
+def test_samples_in_a_folder_named_after_the_model_are_graded(data_folder: Path, tmp_path: Path) -> None:
+    questions = [json.loads(line) for line in (data_folder / "aime24.jsonl").read_text().splitlines()]
+    model = tmp_path / "recorded" / "DeepSeek-R1-Distill-Qwen-1.5B" / "aime24"
+    model.mkdir(parents=True)
+    listed = registry.load_spec("aime24")[1]
+    assert len(listed) == len(questions) == 30
+    with (model / "samples.jsonl").open("w") as handle:
+        for number, question in enumerate(listed):
+            for sample in range(4):
+                right = number < 9 and sample != 3  # 9 × 3 of 120: 22.5%
+                answer = question.gold if right else "1000"
+                row = {"id": question.id, "sample": sample, "response": f"so \\boxed{{{answer}}}"}
+                handle.write(json.dumps(row) + "\n")
+    done = from_recordings("table5", [tmp_path / "recorded"], tmp_path / "out", QUIET)
+    cell = next(c for c in done.cells if c.ours.value is not None)
+    assert cell.ours.value == 0.225
+    assert (cell.questions, cell.samples, cell.verdict) == (30, 4, "agrees")
+    assert "the plan takes 64 samples" in cell.why
+
+
+def test_folders_that_hold_nothing_are_said_so_and_the_table_is_made_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = from_recordings("table6", [tmp_path / "empty"], tmp_path / "out", QUIET)
+    assert len(done.problems) == 1
+    assert "holds no evaluation, and no file named aime24.jsonl" in done.problems[0]
+    assert {cell.verdict for cell in done.cells} == {"not run"}
+    assert "holds no evaluation" in (tmp_path / "out" / "table6.html").read_text()
+    with pytest.raises(UsageError, match="no such folder"):
+        from_recordings("table6", [tmp_path / "none"], tmp_path / "out", QUIET)
+
+
+def test_the_estimate_is_plain_arithmetic() -> None:
+    wanted = feasibility.needs(billions=2.0, questions=30, samples=64, max_tokens=32768)
+    assert wanted.tokens == 62_914_560
+    assert wanted.flops == 2 * 2e9 * 62_914_560
+    assert wanted.gib == pytest.approx(4e9 / 2**30)
+    machine = feasibility.Machine(gib=80.0, flops=1e15, device="accelerator")
+    assert feasibility.refusal(wanted, machine) == ""
+    assert "this machine has 3 GiB" in feasibility.refusal(wanted, feasibility.Machine(3.0, 1e15, "x"))
+    assert feasibility.this_machine().flops > 1e8

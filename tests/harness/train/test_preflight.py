@@ -1,0 +1,79 @@
+"""What cannot fit is refused by its key, from the configuration alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.base.errors import UsageError
+from evals.task import Question, Task
+from evals.templates import render
+from harness import config
+from harness.models.policy import Policy, save_policy
+from harness.train.preflight import check_fit
+
+QUESTIONS = [Question(str(i), "how much is " + "one plus " * i + "one?", "1") for i in range(4)]
+TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
+PAIRS = [(TASK, question) for question in QUESTIONS]
+POSITIONS = 256
+
+
+@pytest.fixture
+def folder(tiny_random_policy: Policy, tmp_path: Path) -> Path:
+    """A model without its weights: they are not looked at."""
+    save_policy(tiny_random_policy, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    return tmp_path
+
+
+def experiment(folder: Path, stage: dict[str, Any], **tables: Any) -> config.Experiment:
+    raw = {
+        "name": "x",
+        "policy": {"model": str(folder), "template": "tags", **tables.pop("policy", {})},
+        "data": {"train": "sums"},
+        "stages": [stage],
+        **tables,
+    }
+    return config.validate(raw, "x.toml")
+
+
+def test_the_longest_prompt_and_completion_must_have_positions(
+    folder: Path, tiny_random_policy: Policy
+) -> None:
+    text = render(QUESTIONS[-1], TASK, "tags", tiny_random_policy.tokenizer)
+    longest = len(tiny_random_policy.tokenizer(text).input_ids)
+    check_fit(experiment(folder, {"max_tokens": POSITIONS - longest}), PAIRS, [])
+    fits = POSITIONS - longest
+    words = rf"grpo\.max_tokens: {fits + 1} .* of {longest} tokens, .*at most {fits} fit"
+    with pytest.raises(UsageError, match=words):
+        check_fit(experiment(folder, {"max_tokens": POSITIONS - longest + 1}), PAIRS[:1], PAIRS)
+
+
+def test_stages_that_sample_dev_questions_alone_are_held_to_them(folder: Path) -> None:
+    stage = {"kind": "sft", "data": "tiny-traces", "max_tokens": POSITIONS}
+    check_fit(experiment(folder, stage), PAIRS, [])
+    with pytest.raises(UsageError, match=r"sft\.max_tokens"):
+        check_fit(experiment(folder, stage), [], PAIRS)
+
+
+def test_an_evaluation_needs_room_for_prompts(folder: Path) -> None:
+    tables = {"eval": {"benchmarks": ["tiny-math"], "max_tokens": POSITIONS}}
+    with pytest.raises(UsageError, match=r"eval\.max_tokens: 256"):
+        check_fit(experiment(folder, {"max_tokens": 8}, **tables), PAIRS, [])
+    tables = {"eval": {"benchmarks": ["tiny-math"]}}  # what the protocol allows ends where positions do
+    check_fit(experiment(folder, {"max_tokens": 8}, **tables), PAIRS, [])
+
+
+def test_adapters_are_checked_against_the_architecture(folder: Path) -> None:
+    tables = {"policy": {"lora": {"targets": ["wq"]}}}
+    with pytest.raises(UsageError, match=r"policy\.lora\.targets: .*'wq'.*q_proj"):
+        check_fit(experiment(folder, {"max_tokens": 8}, **tables), PAIRS, [])
+    check_fit(experiment(folder, {"max_tokens": 8}, policy={"lora": {"rank": 4}}), PAIRS, [])
+
+
+def test_a_damaged_configuration_is_named(folder: Path) -> None:
+    (folder / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match=str(folder)):
+        check_fit(experiment(folder, {"max_tokens": 8}), PAIRS, [])

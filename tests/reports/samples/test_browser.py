@@ -1,0 +1,255 @@
+"""The page in headless Chromium: silent console, no request, and everything that can be clicked works."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
+
+from evals.base.progress import Progress
+from evals.scores import Scores
+from evals.stats.compare import compare
+from evals.stats.metrics import QuestionStats, Vote
+from harness.jobs.reproduce import from_recordings
+from reports.compare_page import write_page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser(start_browser: Callable[[], Any]) -> Iterator[Any]:
+    driver = start_browser()
+    driver.execute_cdp_cmd("Network.enable", {})
+    driver.execute_cdp_cmd(
+        "Network.emulateNetworkConditions",
+        {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
+    )
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser: Any, page: Path) -> Any:
+    """The browser with the report freshly opened at desktop width."""
+    browser.set_window_size(1400, 900)
+    browser.get(page.as_uri())
+    return browser
+
+
+@pytest.fixture(scope="module")
+def every_page(page: Path, sweep_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report, the page of a comparison and that of a paper's table with a few cells measured."""
+    folder = tmp_path_factory.mktemp("pages")
+    evals = sweep_folder / "evals"
+    compared = compare([evals / "base", evals / "winner-seed-1", evals / "winner-seed-2"])
+    questions = tuple(QuestionStats(f"q{i}", 64, 20 + i % 5, (Vote("1", 64, True),)) for i in range(30))
+    model = folder / "recorded" / "DeepSeek-R1-Distill-Qwen-1.5B"
+    Scores("aime24", questions, "none needed", protocol={"name": "r1"}).write(model / "aime24")
+    from_recordings("table5", [folder / "recorded"], folder / "table", Progress(quiet=True))
+    return {
+        "report": page,
+        "compare": write_page(compared, folder / "compare.html"),
+        "reproduce": folder / "table" / "table5.html",
+    }
+
+
+def _texts(browser: Any, table: str, column: int) -> list[str]:
+    """The visible texts of a table's column."""
+    script = """
+        const rows = [...document.querySelector(`table[data-key="${arguments[0]}"]`).tBodies[0].rows];
+        return rows.filter((row) => !row.hidden).map((row) => row.cells[arguments[1]].textContent.trim());
+    """
+    texts: list[str] = browser.execute_script(script, table, column)
+    return texts
+
+
+def _visible_samples(browser: Any) -> list[dict[str, str]]:
+    script = """
+        return [...document.querySelectorAll(".sample")].filter((sample) => sample.checkVisibility())
+            .map((sample) => ({verdict: sample.dataset.verdict, text: sample.textContent}));
+    """
+    samples: list[dict[str, str]] = browser.execute_script(script)
+    return samples
+
+
+def _open_everything(browser: Any) -> None:
+    browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+
+
+PAGES = pytest.mark.parametrize("name", ["report", "compare", "reproduce"])
+
+
+@PAGES
+def test_console_is_silent_and_nothing_is_requested(
+    browser: Any, every_page: dict[str, Path], name: str
+) -> None:
+    page = every_page[name]
+    for kind in ("performance", "browser"):
+        browser.get_log(kind)  # what went before
+    browser.get(page.as_uri())
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert [url for url in asked if not url.startswith(("data:", page.as_uri()))] == []
+
+
+def test_no_response_ran(opened: Any) -> None:
+    _open_everything(opened)
+    assert opened.execute_script("return window.hacked") is None
+    assert opened.get_log("browser") == []
+
+
+def test_a_click_on_a_heading_sorts_and_another_turns_it(opened: Any) -> None:
+    headings = opened.find_elements(By.CSS_SELECTOR, "table[data-key='trials'] thead th")
+    rate = [heading.text for heading in headings].index("learning_rate")
+    heading = headings[rate]
+    heading.find_element(By.TAG_NAME, "button").click()
+    falling = [float(text) for text in _texts(opened, "trials", rate)]
+    assert falling == sorted(falling, reverse=True)
+    assert heading.get_attribute("aria-sort") == "descending"
+    heading.find_element(By.TAG_NAME, "button").click()
+    assert [float(text) for text in _texts(opened, "trials", rate)] == sorted(falling)
+    assert heading.get_attribute("aria-sort") == "ascending"
+
+
+def test_filters_of_a_table_add_up(opened: Any) -> None:
+    benchmark, model = opened.find_elements(By.CSS_SELECTOR, "select[data-table='results']")
+    Select(benchmark).select_by_visible_text("tiny-aime")
+    assert set(_texts(opened, "results", 0)) == {"tiny-aime"}
+    assert len(_texts(opened, "results", 0)) == 3
+    Select(model).select_by_visible_text("base")
+    assert _texts(opened, "results", 1) == ["base"]
+    Select(benchmark).select_by_index(0)
+    assert len(_texts(opened, "results", 0)) == 3
+
+
+def test_samples_filter_by_benchmark_verdict_model_and_text(opened: Any) -> None:
+    def choose(name: str, value: str) -> None:
+        Select(opened.find_element(By.CSS_SELECTOR, f"#sample-filters [name={name}]")).select_by_visible_text(
+            value
+        )
+
+    everything = len(_visible_samples(opened))
+    choose("benchmark", "tiny-code")
+    choose("verdict", "wrong")
+    choose("model", "base")
+    some = _visible_samples(opened)
+    assert 0 < len(some) < everything
+    assert {sample["verdict"] for sample in some} == {"wrong"}
+    assert opened.find_element(By.ID, "sample-count").text == f"{len(some)} samples"
+    for name in ("benchmark", "verdict", "model"):
+        choose(name, "all")
+    opened.find_element(By.CSS_SELECTOR, "#sample-filters [name=text]").send_keys("window.HACKED = 1")
+    found = _visible_samples(opened)
+    assert 0 < len(found) < everything
+    assert all("window.hacked = 1" in sample["text"] for sample in found)
+
+
+def test_a_sample_opens_with_its_reasoning_folded(opened: Any) -> None:
+    sample = opened.find_element(By.CSS_SELECTOR, ".sample:has(.think)")
+    reasoning = sample.find_element(By.CSS_SELECTOR, ".think pre")
+    reply = sample.find_element(By.CSS_SELECTOR, ":scope > pre")
+    assert not reply.is_displayed()
+    sample.find_element(By.TAG_NAME, "summary").click()
+    assert reply.is_displayed()
+    assert not reasoning.is_displayed()
+    sample.find_element(By.CSS_SELECTOR, ".think summary").click()
+    assert reasoning.is_displayed()
+
+
+def _prefer(browser: Any, scheme: str) -> None:
+    """What the reader's system prefers: "light", "dark", or "" for nothing."""
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+
+
+def _ground(browser: Any) -> tuple[str, str]:
+    return tuple(
+        browser.execute_script(
+            "const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]"
+        )
+    )
+
+
+def test_both_themes_by_preference_and_by_button(opened: Any) -> None:
+    _prefer(opened, "light")
+    light = _ground(opened)
+    _prefer(opened, "dark")
+    dark = _ground(opened)
+    assert light != dark
+    line = opened.find_element(By.CSS_SELECTOR, '.plot [stroke="#0072b2"]')
+    in_dark = line.value_of_css_property("stroke")
+    opened.find_element(By.ID, "theme").click()
+    assert _ground(opened) == light
+    assert line.value_of_css_property("stroke") != in_dark
+    _prefer(opened, "light")
+    opened.find_element(By.ID, "theme").click()
+    assert _ground(opened) == dark
+    _prefer(opened, "")
+
+
+def _resize(browser: Any, width: int) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+
+
+@PAGES
+def test_no_sideways_scrolling(browser: Any, every_page: dict[str, Path], name: str) -> None:
+    browser.get(every_page[name].as_uri())
+    _open_everything(browser)
+    for width in (390, 768, 1100, 1400):
+        _resize(browser, width)
+        inside, page = browser.execute_script(
+            "return [document.documentElement.clientWidth, document.documentElement.scrollWidth]"
+        )
+        assert width - 20 <= inside <= width  # a scroll bar may take some
+        assert page <= inside
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@PAGES
+def test_pictures_for_people(browser: Any, every_page: dict[str, Path], name: str) -> None:
+    """Desktop, dark and phone, kept where CI keeps its output (else in build/)."""
+    folder = Path(os.environ.get("CI_OUTPUT") or "build") / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = set()
+    for look, width, scheme in (
+        ("desktop", 1400, "light"),
+        ("dark", 1400, "dark"),
+        ("phone", 390, "light"),
+    ):
+        _resize(browser, width)
+        _prefer(browser, scheme)
+        browser.get(every_page[name].as_uri())
+        picture = base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
+        (folder / f"{name}-{look}.png").write_bytes(picture)
+        taken.add(picture)
+    assert len(taken) == 3
+    _prefer(browser, "")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_every_command_can_be_copied_and_every_control_has_a_name(opened: Any) -> None:
+    for control in opened.find_elements(By.CSS_SELECTOR, "select, input, nav button, .copy"):
+        assert control.accessible_name or not control.is_displayed()
+    opened.find_element(By.CSS_SELECTOR, "button.copy").click()
+    opened.implicitly_wait(1)
+    assert opened.find_element(By.XPATH, "//button[text()='Copied']")
+    opened.implicitly_wait(0)
+
+
+def test_it_prints(opened: Any) -> None:
+    pdf = opened.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
+    assert len(pdf["data"]) > 50_000
