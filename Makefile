@@ -7,7 +7,7 @@ VENV := .venv
 TESTS := tests
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-vllm lint format reference docs clean
+.PHONY: quickstart test test-failed test-vllm lint format reference docs clean
 
 quickstart: $(VENV)/.installed
 	@scripts/system_packages.sh bubblewrap
@@ -16,6 +16,10 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@scripts/system_packages.sh bubblewrap
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+# What failed last time, one test at a time
+test-failed: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(TESTS)
 
 # vLLM's CPU build, in an environment of its own (.venv-vllm): made once, some minutes
 test-vllm: .venv-vllm/.installed
