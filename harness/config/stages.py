@@ -45,6 +45,10 @@ class Training(Table):
     """Steps of linear warm-up, then ``schedule``."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """The learning rate after warm-up: constant, or falling to 0 at the stage's last step."""
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    """AdamW with its moments in float32, or in eight bits by blocks (bitsandbytes)."""
+    offload_optimizer: bool = False
+    """Keep the optimiser's moments in the host's memory; they visit the device piece by piece."""
     weight_decay: float = Field(0.0, ge=0.0)
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = Field(1.0, gt=0.0)

@@ -24,7 +24,7 @@ from harness.train.grpo.metrics import TokenMeans
 from harness.train.grpo.reference import Reference
 from harness.train.grpo.rollout import Rollout
 from harness.train.micro_batch import MicroBatch
-from harness.train.optimizer import learning_rate_at, make_optimizer
+from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,10 @@ class Updater:
         self._shape = shape_of(policy.model)
         self.scorer = Scorer(policy.model, policy, stage.temperature)
         self._reference = reference
-        self._reference_scorer = (
-            None if reference is None else Scorer(reference.model, policy, stage.temperature)
-        )
+        self._reference_scorer = None
+        if reference is not None:
+            with reference.applied():
+                self._reference_scorer = Scorer(reference.model, policy, stage.temperature)
 
     def update(self, batch: Sequences, step: int, failed: Path, spent: float = 0.0) -> dict[str, float]:
         """Every epoch and minibatch of the stage's step ``step``; returns its metrics.
@@ -116,7 +117,7 @@ class Updater:
                             f"training diverged: loss {loss}, gradient norm {norm}; see {failed} for the "
                             "minibatch, and lower learning_rate"
                         )
-                    self.optimizer.step()
+                    take_step(self.optimizer, self._stage)
                     for part in dist.gather(tokens.on_cpu()):
                         means.merge(part)
                     losses.append(loss)

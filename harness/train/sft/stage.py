@@ -26,7 +26,7 @@ from harness.train.batching import Row, level, my_rows, plan
 from harness.train.forward import Scorer, evaluation_mode, pad
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
-from harness.train.optimizer import learning_rate_at, make_optimizer
+from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples, load_texts
 from harness.train.sft.encoding import Limit, Tokens, encode, pack
@@ -129,7 +129,7 @@ class SftUpdater:
             norm = float(sharding.whole(clipped))
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise JobError(f"training diverged: loss {loss}, gradient norm {norm}; lower learning_rate")
-            self.optimizer.step()
+            take_step(self.optimizer, self._stage)
             self.optimizer.zero_grad(set_to_none=True)
         return {
             "loss": loss,
