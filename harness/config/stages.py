@@ -26,6 +26,8 @@ StageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_len
 """A stage's name is a part of keys and the name of files: letters, digits, "_" and "-"."""
 
 
+Packing = Literal["auto", "always", "never"]
+
 SURROGATES = ("clip", "cispo")
 """What ``surrogate`` accepted."""
 
@@ -53,6 +55,9 @@ class Training(Table):
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = Field(1.0, gt=0.0)
     """Gradients are clipped to this global norm."""
+    packing: Packing = "auto"
+    """Rows of a micro-batch one behind another, without padding: "auto" on GPUs, where the model allows it.
+    Where prompts that a group shares are run once instead, which leaves out more, that goes first."""
     micro_batch_tokens: int = Field(16384, ge=1)
     """Tokens (prompt, completion and padding) per forward and backward pass."""
     max_tokens: int = Field(1024, ge=1)

@@ -1,7 +1,8 @@
 """Completion tokens through the model: their log-probabilities, with the prompt run once per group.
 
 The last hidden states come from the model's backbone; ``logprobs.score_tokens`` projects them. Either
-prompt and completion run as one row, right-padded and without any mask (``_Rows``), or the prompts of a
+prompt and completion run as one row, right-padded and without any mask (``_Rows``), rows run one behind
+another without padding (``_Packed``), or the prompts of a
 block run first and its completions attend to their keys and values (``_Shared``). In the second case
 gradients gather at those keys and values over all micro-batches, and then pass through the prompts once.
 """
@@ -9,8 +10,9 @@ gradients gather at those keys and values over all micro-batches, and then pass 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
@@ -18,9 +20,11 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from evals.base.errors import UsageError, first_line
+from harness.config.stages import Packing
 from harness.models import head, trial
 from harness.models.policy import Policy
 from harness.models.sharding import inside, is_sharded
+from harness.train import packed
 from harness.train.batching import Block, Row
 from harness.train.logprobs import TokenScores, score_tokens
 
@@ -41,8 +45,12 @@ class Scores:
 class Scorer:
     """Scores completions under one model at one sampling temperature."""
 
-    def __init__(self, model: torch.nn.Module, policy: Policy, temperature: float) -> None:
+    def __init__(
+        self, model: torch.nn.Module, policy: Policy, temperature: float, packing: Packing = "never"
+    ) -> None:
         """``model`` is the policy's own or a reference with the same architecture.
+
+        ``packing``: whether rows may be packed, as ``Training.packing``; ``may_pack`` says what came of it.
 
         Raises:
             UsageError: the model's logits are not a plain projection of its last hidden states.
@@ -53,6 +61,8 @@ class Scorer:
         self._float32_head = head.is_float32(model)
         self._policy = policy
         self._temperature = temperature
+        asked = packing == "always" or (packing == "auto" and policy.device.type == "cuda")
+        self.may_pack = asked and packed.possible(model, policy)
         with evaluation_mode(model):
             self.may_share = self._tried()
 
@@ -79,22 +89,45 @@ class Scorer:
                 f"policy.model: {name} cannot be trained: its log-probabilities of a text change by "
                 f"{off:.2g} nats a token when others are beside it; training takes causal language models"
             )
+        if self.may_pack:
+            self.may_pack = self._right(rows, plain, packed=True) and self._learns(rows)
         # Activations that are computed again would be put into the prompts' cache again.
         # Several processes must run forward and backward passes in the same order.
         if not _only_full_attention(model.config) or _checkpointed(model) or is_sharded(model):
             return False
+        return self._right(rows, plain, shared=True)
+
+    def _right(self, rows: tuple[Row, ...], plain: Sequence[torch.Tensor], **way: bool) -> bool:
+        """Whether a way of ``Block`` gives the model's own log-probabilities."""
         try:
-            return self._off(rows, plain, shared=True) <= trial.limit(self._policy)
+            return self._off(rows, plain, **way) <= trial.limit(self._policy)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # an attention or a cache of its own: its rows are right all the same
             return False
 
-    def _off(self, rows: tuple[Row, ...], plain: Sequence[torch.Tensor], shared: bool) -> float:
+    def _learns(self, rows: tuple[Row, ...]) -> bool:
+        """Whether a backward pass over packed rows runs; a kernel may know the forward pass alone."""
+        if not any(parameter.requires_grad for parameter in self._model.parameters()):
+            return True
+        try:
+            for scores in self.micro_batches(Block((rows,), shared=False, packed=True)):
+                scores.logprobs.sum().backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # whatever a kernel says that does not take this model
+            return False
+        finally:
+            self._model.zero_grad(set_to_none=True)
+        return True
+
+    def _off(
+        self, rows: tuple[Row, ...], plain: Sequence[torch.Tensor], shared: bool = False, packed: bool = False
+    ) -> float:
         """Mean |difference| from the plain pass, in nats, at temperature 1."""
         wanted, self._temperature = self._temperature, 1.0
         try:
-            return trial.difference(self.score([Block((rows,), shared)], len(rows)), plain)
+            return trial.difference(self.score([Block((rows,), shared, packed=packed)], len(rows)), plain)
         finally:
             self._temperature = wanted
 
@@ -110,11 +143,17 @@ class Scorer:
                 f"a prompt and its completion of {longest} tokens do not fit the {self._policy.positions} "
                 f"positions of {self._policy.name}"
             )
-        with self._policy.autocast():
-            states = _Shared(self._backbone, block) if block.shared else _Rows(self._backbone)
-        for rows in block.micro_batches:
-            yield self._score(states, rows)
-        states.backward()
+        with packed.attending(self._model) if block.packed else nullcontext():
+            with self._policy.autocast():
+                states = self._states(block)
+            for rows in block.micro_batches:
+                yield self._score(states, rows)
+            states.backward()
+
+    def _states(self, block: Block) -> _States:
+        if block.packed:
+            return _Packed(self._backbone)
+        return _Shared(self._backbone, block) if block.shared else _Rows(self._backbone)
 
     def score(self, blocks: Sequence[Block], count: int) -> list[torch.Tensor]:
         """Log-probabilities of ``count`` completions by ``Row.index``, (tokens,) each, without gradients."""
@@ -176,6 +215,32 @@ class _Rows:
         first = torch.tensor([len(row.prompt_ids) - 1 for row in rows], device=ids.device)[:, None]
         last = torch.tensor([row.tokens - 1 for row in rows], device=ids.device)[:, None]
         picked: torch.Tensor = states[(place >= first) & (place < last)]
+        return picked
+
+    def backward(self) -> None:
+        pass
+
+
+class _Packed:
+    """Prompt and completion as one row, and the rows of a micro-batch one behind another."""
+
+    def __init__(self, backbone: Any) -> None:
+        self._backbone = backbone
+
+    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        lengths = [row.tokens for row in rows]
+        ids = [token for row in rows for token in (*row.prompt_ids, *row.completion_ids)]
+        states = self._backbone(
+            input_ids=torch.tensor([ids], device=targets.device),
+            use_cache=False,
+            **packed.told(lengths, targets.device),
+        ).last_hidden_state[0]
+        ends = accumulate(lengths)
+        places = [
+            torch.arange(end - len(row.completion_ids) - 1, end - 1)
+            for row, end in zip(rows, ends, strict=True)
+        ]
+        picked: torch.Tensor = states[torch.cat(places).to(targets.device)]
         return picked
 
     def backward(self) -> None:

@@ -108,7 +108,7 @@ class SftUpdater:
         self._policy = policy
         self._stage = stage
         self._shape = shape_of(policy.model)
-        self._scorer = Scorer(policy.model, policy, temperature=1.0)
+        self._scorer = Scorer(policy.model, policy, 1.0, stage.packing)
 
     def update(self, batch: Sequence[Tokens], step: int, spent: float = 0.0) -> dict[str, float]:
         """One optimiser step on the stage's step ``step``; returns its metrics.
@@ -144,7 +144,8 @@ class SftUpdater:
         self.optimizer.zero_grad(set_to_none=True)
         tokens = sum(sum(example.learned) for example in batch)
         total = torch.zeros((), device=self._policy.device)
-        for block in level(plan(my_rows(rows), self.micro_batch.tokens, may_share=False), rows):
+        mine = plan(my_rows(rows), self.micro_batch.tokens, False, self._scorer.may_pack)
+        for block in level(mine, rows):
             for scores in self._scorer.micro_batches(block):
                 learned, _ = pad([batch[row.index].learned for row in scores.rows], scores.logprobs.device)
                 loss = -(scores.logprobs * learned).sum() / tokens * (not block.idle)
