@@ -7,12 +7,45 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
+import torch
+
+from evals.base.errors import JobError
+from harness.engines.registry import RolloutEngine
+from harness.models.policy import Policy, weights_hash
+
 log = logging.getLogger(__name__)
 
 WINDOW = 10
 KL_LIMIT = 1.0
 TRUNCATED_LIMIT = 0.5
 DRIFT_LIMIT = 0.05
+DRIFT_STOP = {torch.float32: 0.05, torch.bfloat16: 0.5}
+"""Mean |trainer - sampler| log-probability, by the forward pass's dtype, above which another policy is
+sampled, whatever is said of its weights: rounding explains a fiftieth of it in float32 and two fifths in
+bfloat16 (see ``harness.models.trial``)."""
+
+
+def check_engine(engine: RolloutEngine, policy: Policy, drift: float, ahead: bool = False) -> None:
+    """Ends a run whose engine samples another policy; ``ahead``: that of an earlier step is expected.
+
+    An engine's hash tells what it was sent, and log-probabilities what it computes with; both count.
+
+    Raises:
+        JobError: the weights differ, or the log-probabilities by more than rounding explains.
+    """
+    if drift <= DRIFT_LIMIT:
+        return
+    said = (
+        f"the {engine.name} engine does not sample the policy in training: log-probabilities "
+        f"differ by {drift:.3g} nats a token"
+    )
+    if engine.weights_hash != weights_hash(policy.model):
+        raise JobError(f"{said} and so do the weights after a sync")
+    if ahead:
+        return  # drawn by the policy of an earlier step: an update explains what rounding does not
+    limit = DRIFT_STOP.get(policy.dtype, DRIFT_STOP[torch.bfloat16])
+    if not drift <= limit:
+        raise JobError(f"{said}, where rounding explains less than {limit:g}; take another engine")
 
 
 class Guards:
