@@ -23,7 +23,7 @@ from harness.config.stages import (
 from harness.config.sweep import Sweep, confirmed_stage
 from harness.config.task_file import read_tasks
 from harness.config.tasks import OwnTask, tasks_of
-from harness.config.terms import Epsilon, Reference, RewardTerm
+from harness.config.terms import Bounds, Epsilon, Reference, RewardTerm, SamplerCorrection
 from harness.config.training import Training
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "SFT",
     "Answers",
     "Arm",
+    "Bounds",
     "Budget",
     "Compare",
     "Data",
@@ -47,6 +48,7 @@ __all__ = [
     "Reference",
     "Reject",
     "RewardTerm",
+    "SamplerCorrection",
     "Server",
     "Stage",
     "Sweep",

@@ -26,10 +26,11 @@ from harness.train.distil.teacher import make_teacher
 from harness.train.distil.update import DistilUpdater, Lesson
 from harness.train.grpo.advantages import advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
-from harness.train.grpo.monitors import Guards, check_engine
+from harness.train.grpo.monitors import Guards, check_drift
 from harness.train.grpo.rollout import Batch, Graders, Sampler
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
+from harness.train.probe import Probe
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples
 from harness.train.sft.encoding import Limit, Tokens, encode
@@ -124,6 +125,7 @@ class DistilLearner(Learner):
         self._recorded = Stream(_recorded(run, stage, policy), seed) if stage.recorded else None
         self.micro_batch = MicroBatch(stage.micro_batch_tokens, run.micro_batch(stage.name))
         self._updater = DistilUpdater(policy, stage, make_teacher(stage, policy), self.micro_batch)
+        self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, None)
         self.optimizer = self._updater.optimizer
         self._shape = shape_of(policy.model)
         self._guards = Guards()
@@ -143,10 +145,14 @@ class DistilLearner(Learner):
         metrics["tokens"] += sum(sum(example.learned) for example in recorded)
         self._engine.resume()
         self._engine.sync(sharding.gathered(self._policy).model)
-        check_engine(self._engine, self._policy, metrics.get("drift", 0.0))
+        metrics |= self._probe.check()
+        check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - metrics["seconds/teacher"]
         self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, values, step))
+
+    def synced(self) -> None:
+        self._probe.check()
 
     def state(self) -> dict[str, Any]:
         return {"recorded": None if self._recorded is None else self._recorded.position}

@@ -66,7 +66,7 @@ class DistilUpdater:
         self._stage = stage
         self._teacher = teacher
         self._shape = shape_of(policy.model)
-        self._scorer = Scorer(policy.model, policy, stage.temperature)
+        self.scorer = Scorer(policy.model, policy, stage.temperature)
         self._seconds = 0.0
 
     def update(self, lesson: Lesson, step: int, spent: float = 0.0) -> dict[str, float]:
@@ -124,8 +124,8 @@ class DistilUpdater:
         self.optimizer.zero_grad(set_to_none=True)
         total, means = torch.zeros((), device=self._policy.device), TokenMeans()
         head = self._compared if self._stage.divergence == "jsd" else None
-        for block in level(plan(mine, self.micro_batch.tokens, self._scorer.may_share), rows):
-            for scores in self._scorer.micro_batches(block, head):
+        for block in level(plan(mine, self.micro_batch.tokens, self.scorer.may_share), rows):
+            for scores in self.scorer.micro_batches(block, head):
                 if block.idle:
                     (scores.logprobs.sum() * 0).backward()  # type: ignore[no-untyped-call]
                     continue

@@ -23,13 +23,14 @@ from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
-from harness.train.grpo.monitors import Guards, check_engine
+from harness.train.grpo.monitors import Guards, check_drift
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Graders, Sampler
 from harness.train.grpo.update import Updater, sequences
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
+from harness.train.probe import Probe
 from harness.train.run_dir import Run
 from harness.train.stream import Stream, render_all
 
@@ -115,7 +116,8 @@ class GrpoLearner(Learner):
         self.optimizer = self._updater.optimizer
         self._advantage = advantage_of(stage)
         self._shape = shape_of(policy.model)
-        self._guards = Guards()
+        self._guards = Guards(stale=self.overlaps)
+        self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, stage.probe_limit)
 
     def step(self, step: int, spent: float) -> Step:
         """A batch drawn, learned and sent to the engine, whose sampling is checked."""
@@ -146,10 +148,15 @@ class GrpoLearner(Learner):
             waited = self._ahead.wait()
             metrics["seconds/rollout"] += waited
         self._engine.sync(sharding.gathered(self._policy).model)
-        check_engine(self._engine, self._policy, metrics.get("drift", 0.0), self._ahead is not None)
+        metrics |= self._probe.check()
+        if self._ahead is None:  # else drawn by the policy of an earlier step, which an update explains
+            check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - waited
         self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, values, step))
+
+    def synced(self) -> None:
+        self._probe.check()
 
     def state(self) -> dict[str, Any]:
         return {"ahead": None if self._ahead is None else self._ahead.state()}
