@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.config import GRPO, Experiment, Policy, Training, parts
+from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, parts
 from harness.models import quantized
 from harness.models.architecture import Architecture, architecture
 from harness.models.devices import Device
@@ -41,6 +41,8 @@ eq. 1, with fused attention)."""
 FREE = 0.9
 """The share of a device's memory that can be used."""
 GIB = 2**30
+SAMPLING_STAGES = (GRPO, OnPolicyDistill)
+"""Stages in which the policy in training is sampled."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,10 @@ def memory(experiment: Experiment, devices: int) -> Memory:
     away = trained * max((MOMENTS[s.optimizer] for s in stages if s.offload_optimizer), default=0.0)
     away += copied * (True in beside)
     activations = ACTIVATIONS * tokens * policy.hidden * policy.layers
-    longest = max((stage.max_tokens for stage in stages if isinstance(stage, GRPO)), default=0)
-    sequences = max((stage.completions_per_step for stage in stages if isinstance(stage, GRPO)), default=0)
+    longest = max((stage.max_tokens for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0)
+    sequences = max(
+        (stage.completions_per_step for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0
+    )
     keys = policy.cache * longest * min(sequences / devices, 64)
     visiting = copied * (True in beside) / devices  # an offloaded reference policy, for its forward pass
     return Memory(

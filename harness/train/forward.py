@@ -1,45 +1,51 @@
 """Completion tokens through the model: their log-probabilities, with the prompt run once per group.
 
 The last hidden states come from the model's backbone; ``logprobs.score_tokens`` projects them. Either
-prompt and completion run as one row, right-padded and without any mask (``_Rows``), rows run one behind
-another without padding (``_Packed``), or the prompts of a
-block run first and its completions attend to their keys and values (``_Shared``). In the second case
-gradients gather at those keys and values over all micro-batches, and then pass through the prompts once.
+prompt and completion run as one row, right-padded and without any mask (``Rows``), or rows run one behind
+another without padding (``Packed``), or the prompts of a block run first and its completions attend to their
+keys and values (``Shared``). In the last case gradients gather at those keys and values over all micro-batches, and then pass through the prompts once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from evals.base.errors import UsageError, first_line
-from harness.config.stages import Packing
+from harness.config.training import Packing
 from harness.models import head, trial
 from harness.models.policy import Policy
 from harness.models.sharding import inside, is_sharded
 from harness.train import packed
 from harness.train.batching import Block, Row
 from harness.train.logprobs import TokenScores, score_tokens
+from harness.train.states import Packed, Rows, Shared, States, pad
 
 TRIAL_TOKENS = 36
 """Tokens of the text that each way is tried on."""
 
 
+Head = Callable[[tuple[Row, ...], torch.Tensor, torch.Tensor, torch.Tensor], TokenScores]
+"""(rows, their hidden states (N, H), the vocabulary projection (V, H), targets (N,)) -> (N,) scores."""
+
+
 @dataclass(frozen=True)
 class Scores:
-    """One micro-batch: (B, T) log-probabilities, entropies and the mask of real tokens, row by row."""
+    """One micro-batch: (B, T) log-probabilities, entropies and the mask of real tokens, row by row.
+
+    ``divergence``, (B, T), is there where the head that scored the micro-batch compares with a teacher.
+    """
 
     rows: tuple[Row, ...]
     logprobs: torch.Tensor
     entropy: torch.Tensor
     mask: torch.Tensor
+    divergence: torch.Tensor | None = None
 
 
 class Scorer:
@@ -131,8 +137,8 @@ class Scorer:
         finally:
             self._temperature = wanted
 
-    def micro_batches(self, block: Block) -> Iterator[Scores]:
-        """Each micro-batch's scores in turn.
+    def micro_batches(self, block: Block, head: Head | None = None) -> Iterator[Scores]:
+        """Each micro-batch's scores in turn; ``head`` makes them in place of ``score_tokens``.
 
         With gradients enabled, the caller runs backward on what it makes of one before it asks for the
         next, and exhausts the iterator: the prompts' own backward pass comes last.
@@ -147,13 +153,13 @@ class Scorer:
             with self._policy.autocast():
                 states = self._states(block)
             for rows in block.micro_batches:
-                yield self._score(states, rows)
+                yield self._score(states, rows, head)
             states.backward()
 
-    def _states(self, block: Block) -> _States:
+    def _states(self, block: Block) -> States:
         if block.packed:
-            return _Packed(self._backbone)
-        return _Shared(self._backbone, block) if block.shared else _Rows(self._backbone)
+            return Packed(self._backbone)
+        return Shared(self._backbone, block) if block.shared else Rows(self._backbone)
 
     def score(self, blocks: Sequence[Block], count: int) -> list[torch.Tensor]:
         """Log-probabilities of ``count`` completions by ``Row.index``, (tokens,) each, without gradients."""
@@ -167,19 +173,39 @@ class Scorer:
                         found[row.index] = values[: len(row.completion_ids)]
         return found
 
-    def _score(self, states: _States, rows: tuple[Row, ...]) -> Scores:
+    def hidden(self, rows: tuple[Row, ...]) -> torch.Tensor:
+        """(N, H): the states that predict the N completion tokens of ``rows``, without gradients."""
+        targets, mask = pad([row.completion_ids for row in rows], self._policy.device)
+        with torch.no_grad():
+            return inside(self._model, lambda: self._hidden(Rows(self._backbone), rows, targets, mask))
+
+    @property
+    def head_weight(self) -> torch.Tensor:
+        """(V, H): the vocabulary projection."""
+        weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
+        return weight
+
+    def _hidden(
+        self, states: States, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        device = self._policy.device
+        with self._policy.autocast():
+            hidden = states.hidden(rows, targets, mask)
+            if self._float32_head:
+                hidden = hidden.float()
+            elif torch.is_autocast_enabled(device.type):
+                hidden = hidden.to(torch.get_autocast_dtype(device.type))
+        return hidden
+
+    def _score(self, states: States, rows: tuple[Row, ...], head: Head | None = None) -> Scores:
         device = self._policy.device
         targets, mask = pad([row.completion_ids for row in rows], device)
 
         def score() -> TokenScores:
-            with self._policy.autocast():
-                hidden = states.hidden(rows, targets, mask)
-                if self._float32_head:
-                    hidden = hidden.float()
-                elif torch.is_autocast_enabled(device.type):
-                    hidden = hidden.to(torch.get_autocast_dtype(device.type))
-            weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
-            return score_tokens(hidden, weight, targets[mask], self._temperature)
+            hidden = self._hidden(states, rows, targets, mask)
+            if head is not None:
+                return head(rows, hidden, self.head_weight, targets[mask])
+            return score_tokens(hidden, self.head_weight, targets[mask], self._temperature)
 
         flat = inside(self._model, score)
         zeros = torch.zeros(mask.shape, device=device)
@@ -188,129 +214,8 @@ class Scorer:
             zeros.masked_scatter(mask, flat.logprobs),
             zeros.masked_scatter(mask, flat.entropy),
             mask,
+            None if flat.divergence is None else zeros.masked_scatter(mask, flat.divergence),
         )
-
-
-class _States(Protocol):
-    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(N, H): the states that predict the N completion tokens of ``rows``, row by row."""
-        ...
-
-    def backward(self) -> None:
-        """Passes on the gradients that have gathered."""
-        ...
-
-
-class _Rows:
-    """Prompt and completion as one row. Padding is on the right, where causal attention never looks."""
-
-    def __init__(self, backbone: Any) -> None:
-        self._backbone = backbone
-
-    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        ids, _ = pad([row.prompt_ids + row.completion_ids for row in rows], targets.device)
-        states = self._backbone(input_ids=ids, use_cache=False).last_hidden_state
-        # The state at a token predicts the next one: a completion's begin one before its first token.
-        place = torch.arange(ids.shape[1], device=ids.device)
-        first = torch.tensor([len(row.prompt_ids) - 1 for row in rows], device=ids.device)[:, None]
-        last = torch.tensor([row.tokens - 1 for row in rows], device=ids.device)[:, None]
-        picked: torch.Tensor = states[(place >= first) & (place < last)]
-        return picked
-
-    def backward(self) -> None:
-        pass
-
-
-class _Packed:
-    """Prompt and completion as one row, and the rows of a micro-batch one behind another."""
-
-    def __init__(self, backbone: Any) -> None:
-        self._backbone = backbone
-
-    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        lengths = [row.tokens for row in rows]
-        ids = [token for row in rows for token in (*row.prompt_ids, *row.completion_ids)]
-        states = self._backbone(
-            input_ids=torch.tensor([ids], device=targets.device),
-            use_cache=False,
-            **packed.told(lengths, targets.device),
-        ).last_hidden_state[0]
-        ends = accumulate(lengths)
-        places = [
-            torch.arange(end - len(row.completion_ids) - 1, end - 1)
-            for row, end in zip(rows, ends, strict=True)
-        ]
-        picked: torch.Tensor = states[torch.cat(places).to(targets.device)]
-        return picked
-
-    def backward(self) -> None:
-        pass
-
-
-class _Shared:
-    """Each group's prompt once; completions attend to its keys and values."""
-
-    def __init__(self, backbone: Any, block: Block) -> None:
-        self._backbone = backbone
-        prompts = block.prompts
-        self._place = {group: place for place, group in enumerate(prompts)}
-        device = backbone.device
-        ids, mask = pad(list(prompts.values()), device)
-        self._lengths = mask.sum(1)
-        cache: Any = DynamicCache()
-        states = backbone(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
-        last = states[torch.arange(len(ids), device=device), self._lengths - 1]
-        self._made = [last, *(t for layer in cache.layers for t in (layer.keys, layer.values))]
-        # Leaves of their own, so that each micro-batch's backward ends here and frees its memory.
-        self._leaves = [t.detach().requires_grad_(t.requires_grad) for t in self._made]
-
-    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        which = torch.tensor([self._place[row.group] for row in rows], device=targets.device)
-        first, *keys_and_values = [leaf.index_select(0, which) for leaf in self._leaves]
-        states = first[:, None]
-        if targets.shape[1] > 1:
-            later = self._backbone(
-                input_ids=targets[:, :-1],
-                attention_mask=self._attention(which, targets.shape[1] - 1),
-                position_ids=self._positions(which, mask[:, :-1]),
-                past_key_values=_filled_cache(keys_and_values),
-                use_cache=True,
-            ).last_hidden_state
-            states = torch.cat([states, later], dim=1)
-        picked: torch.Tensor = states[mask]
-        return picked
-
-    def _positions(self, which: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(B, tokens): places after the row's own prompt; padding stays at the row's last one.
-
-        No place is then higher than that of a real token, which is what some rotary embeddings go by.
-        """
-        return self._lengths[which, None] + (mask.cumsum(1) - 1).clamp(min=0)
-
-    def _attention(self, which: torch.Tensor, tokens: int) -> torch.Tensor:
-        """(B, 1, tokens, prompt + tokens) bool: the row's own prompt without its padding, then causal."""
-        width = self._leaves[1].shape[2]
-        place = torch.arange(width, device=which.device)
-        prompt = (place < self._lengths[which, None])[:, None, None].expand(-1, 1, tokens, -1)
-        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=which.device).tril()
-        return torch.cat([prompt, causal.expand(len(which), 1, -1, -1)], dim=3)
-
-    def backward(self) -> None:
-        pairs = [(made, leaf.grad) for made, leaf in zip(self._made, self._leaves, strict=True)]
-        reached = [(made, grad) for made, grad in pairs if grad is not None]
-        if reached:
-            torch.autograd.backward([made for made, _ in reached], [grad for _, grad in reached])
-
-
-def pad(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids padded on the right with 0, (B, T) int64, and the bool mask of the real ones."""
-    width = max(len(ids) for ids in sequences)
-    ids = torch.zeros(len(sequences), width, dtype=torch.int64)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = torch.tensor(sequence)
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    mask = torch.arange(width) < lengths[:, None]
-    return ids.to(device), mask.to(device)
 
 
 @contextmanager
@@ -349,16 +254,6 @@ def _trial_rows(ids: Sequence[int]) -> tuple[Row, ...]:
         Row(1, 0, prompt, rest),
         Row(2, 1, prompt[: max(1, third // 2)], rest[: max(1, third // 2)]),
     )
-
-
-def _filled_cache(keys_and_values: Sequence[torch.Tensor]) -> Cache:
-    layers: list[Any] = []
-    for keys, values in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
-        layer = DynamicLayer()  # type: ignore[no-untyped-call]
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        layers.append(layer)
-    return Cache(layers=layers)
 
 
 def _only_full_attention(config: Any) -> bool:

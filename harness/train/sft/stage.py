@@ -23,7 +23,7 @@ from harness.models import dist, sharding
 from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
 from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
-from harness.train.forward import Scorer, evaluation_mode, pad
+from harness.train.forward import Scorer, evaluation_mode
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
 from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
@@ -31,6 +31,7 @@ from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples, load_texts
 from harness.train.sft.encoding import Limit, Tokens, encode, pack
 from harness.train.sft.preview import counts, preview
+from harness.train.states import pad
 from harness.train.stream import Stream
 
 
