@@ -3,7 +3,8 @@
 The last hidden states come from the model's backbone; ``logprobs.score_tokens`` projects them. Either
 prompt and completion run as one row, right-padded and without any mask (``Rows``), or rows run one behind
 another without padding (``Packed``), or the prompts of a block run first and its completions attend to their
-keys and values (``Shared``). In the last case gradients gather at those keys and values over all micro-batches, and then pass through the prompts once.
+keys and values (``Shared``). In the last case gradients gather at those keys and values over all
+micro-batches, and then pass through the prompts once.
 """
 
 from __future__ import annotations
