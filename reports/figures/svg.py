@@ -129,6 +129,7 @@ def inline(panel: Panel) -> str:
     root.attrib |= {"class": "plot", "role": role, "aria-labelledby": f"{panel.key}-t {panel.key}-d"}
     for link in root.iter(f"{{{SVG}}}a"):
         address = link.attrib[f"{{{XLINK}}}href"]
+        link.attrib.pop("target", None)  # matplotlib opens a window of its own
         if address in panel.links:
             link.attrib["aria-label"] = panel.links[address]
             ET.SubElement(link, f"{{{SVG}}}title").text = panel.links[address]

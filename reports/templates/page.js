@@ -182,6 +182,25 @@ function activate(part) {
 }
 activate(document);
 
+// Two samples of a question that are ticked stand side by side.
+const boxes = new Map();
+for (const sample of every(".question .sample")) {
+  const label = document.createElement("label");
+  label.className = "mark-pair";
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  label.append(box, " compare");
+  box.addEventListener("change", () => {
+    const question = sample.closest(".question");
+    const ticked = every(".mark-pair input:checked", question);
+    if (ticked.length < 2) return;
+    showPair(ticked.slice(0, 2).map((one) => one.closest("label").nextElementSibling));
+    ticked.forEach((one) => (one.checked = false));
+  });
+  sample.before(label);
+  boxes.set(sample, label);
+}
+
 // Samples: what fits the page's filter and the section's own.
 const filters = document.getElementById("sample-filters");
 const questions = every(".question");
@@ -209,6 +228,7 @@ function narrowSamples() {
           (verdict.value === "truncated" ? sample.dataset.truncated === "yes" : sample.dataset.verdict === verdict.value);
         const show = modelFits && verdictFits && (named || sample.textContent.toLowerCase().includes(needle));
         sample.hidden = !show;
+        boxes.get(sample).hidden = !show;
         open += show;
       }
       part.hidden = open === 0;
@@ -258,7 +278,7 @@ if (location.hash) follow();
 // What a model wrote, as it wrote it: a drawn formula by its source.
 function written(sample) {
   const copy = sample.cloneNode(true);
-  every("math, summary, .answers, .mark-pair", copy).forEach((part) => part.remove());
+  every("math, summary, .answers", copy).forEach((part) => part.remove());
   return every("pre", copy).map((part) => part.textContent).join("\n\n");
 }
 
@@ -315,24 +335,6 @@ function showPair(samples) {
   });
   dialog.querySelector(".pair").replaceChildren(...columns);
   dialog.showModal();
-}
-
-// Two samples of a question that are ticked stand side by side.
-for (const sample of every(".question .sample")) {
-  const label = document.createElement("label");
-  label.className = "mark-pair";
-  const box = document.createElement("input");
-  box.type = "checkbox";
-  label.append(box, " compare");
-  box.addEventListener("change", () => {
-    const question = sample.closest(".question");
-    const ticked = every(".mark-pair input:checked", question);
-    if (ticked.length < 2) return;
-    showPair(ticked.slice(0, 2).map((one) => one.closest(".sample")));
-    ticked.forEach((one) => (one.checked = false));
-  });
-  label.addEventListener("click", (event) => event.stopPropagation());
-  sample.querySelector("summary").append(label);
 }
 
 // j and k go from sample to sample, Enter opens one, the arrows go from question to question.
