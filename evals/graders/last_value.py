@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from evals.graders import phrases
-from evals.graders.statements import JOINT, MATH, SENTENCE_END, inside, unwrap
+from evals.graders.statements import JOINT, MATH, PERCENT, SENTENCE_END, inside, unwrap
 
 LAST_FORMULA, LAST_NUMBER, LAST_WORD = "last formula", "last number", "last word"
 
@@ -44,7 +44,7 @@ _GIVES_UP = re.compile(
     r"|solve|determine|answer|complete|tell|decide"
     r"|know|figure|find|compute|calculate|say|give|help|sure|possible|clear|enough|certain|work"
     r"|conclude|get|reach)"
-    r"|\b(?:cannot|unable to|impossible to|hard to|not able to|failed to) \w+|\bneed more"
+    r"|\b(?:cannot|unable to|impossible to|hard to|not able to|failed to) \w+|\bneed (?:\w+ )?more\b"
     r"|\bnot enough|\bno idea|\bwho knows|\bgiv(?:e|ing) up|\bgave up"
     r"|\b(?:have|has|is|found|got|get) no (?:final |clear )?(?:answer|solution|result)|\bis unknown\b"
     r"|\bdepends on\b"
@@ -59,7 +59,7 @@ _ASKS = re.compile(
 )
 _LABEL = re.compile(
     r"\b(?:step|case|part|problem|question|example|figure|fig\.|equation|eq\.|section|method|option"
-    r"|choice|lemma|theorem|line|row|phase|stage"
+    r"|choice|version|lemma|theorem|line|row|phase|stage"
     r"|round|table|chapter|exercise|q|no\."
     r"|(?:errors?|exception|status|http|errno|exit)(?: (?:code|number|status))?:?)\s?[#(]?$",
     re.IGNORECASE,
@@ -83,16 +83,19 @@ _TERM_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _SCALE = re.compile(
-    r"\s?(?:hundred|thousand|million|billion|trillion|dozen|percent|per cent|%|°|[ap]\.m\.|[ap]m\b"
+    r"\s?(?:hundred|thousand|million|billion|trillion|dozen|percent|per cent|pct|%|°|[ap]\.m\.|[ap]m\b"
     r"|degrees?\b)(?:\s(?:thousand|million|billion))?",
     re.IGNORECASE,
 )
 _TERM_AFTER = re.compile(r"\s[+*/×·÷^−-]\s(?:\d*[a-z]\b|\d+)(?:\^\S+)?", re.IGNORECASE)
 _RAW_LATEX = re.compile(r"\\(?:d?frac|sqrt|pi|binom|log|ln|infty|cdot|times|pm|begin)\b")
+_SIGN_BEFORE = re.compile(r"(?<!\S)[-−]\s?$")
+_LETTER = re.compile(r"([A-Za-z])\.?")  # all that a response says
 _BEFORE_LATEX = re.compile(r"=|\b(?:is|are|equals|gives?|get|obtain|be|becomes)\s")
 # What explains a value that stands before it.
 _EXPLAINS = re.compile(
-    r",?\s+(?:because|since|as (?:she|he|they|it|we|I|there|each|the)|where|when|while|if|given"
+    r",?\s+i\.e\.|,?\s+(?:because|namely|since|as (?:she|he|they|it|we|I|there|each|the)|where|when|while"
+    r"|if|given"
     r"|considering|assuming|counting|who|whom|for (?:all|every|any)"
     r"|which (?!gives?|makes?|is|are|equals?|means?|leaves?|yields?)\w+|which is (?:\S+ ){1,2}(?:more"
     r"|less|fewer|times)|of (?:which|whom)|instead of|rather than|compared (?:to|with))\b"
@@ -132,7 +135,7 @@ _YES_OR_NO = re.compile(r"\W*(yes|no|true|false)\b(?=\W|$)(?! \w)", re.IGNORECAS
 _ALONE = re.compile(r"[^\w\\]*([^\W\d_]{3,20})\W*")
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bnever|\bneither|\bnor|\bexcept|\bwithout|\b(?:more|less|fewer|greater|larger"
-    r"|smaller) than)\s+(?:\w+\s)?[$(]?$",
+    r"|smaller) than)\s+(?:\w+\s)?[$(]?(?:\\(?:boxed|fbox)\s?\{)?$",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,80}?)(?<=\S)\1")
@@ -195,6 +198,8 @@ class Value:
 
 def last_value(said: str) -> Value | None:
     """The last value of ``said``, or None."""
+    if whole := MATH.fullmatch(said.strip()) or _LETTER.fullmatch(said.strip()):
+        return Value(inside(whole), LAST_FORMULA)
     found = closing_sentences(said[-_TAIL:])
     if not found or found[-1].rstrip(" *_").endswith((":", "：")):
         return None
@@ -396,6 +401,8 @@ def _joined(clause: str, formulas: list[re.Match[str]], last: re.Match[str]) -> 
         together.append(formula)
     sign = clause[: together[-1].start()][-1:]
     text = ", ".join(inside(formula) for formula in reversed(together))
+    percent = PERCENT.match(clause, last.end())
+    text = f"{text}\\%" if percent and text[-1:].isdigit() else text
     return sign + text if sign in ("-", "−") and sign else text
 
 
@@ -403,9 +410,15 @@ def _raw_latex(text: str, latex: re.Match[str]) -> str:
     """LaTeX that stands without delimiters: what follows the last equals sign or verb before it."""
     start = max(
         (match.end() for match in _BEFORE_LATEX.finditer(text) if match.end() <= text.rfind("\\") + 1),
-        default=latex.start(),
+        default=_signed(text, latex.start()),
     )
     return text[start:].strip(" .\n\x00*_")
+
+
+def _signed(text: str, start: int) -> int:
+    """``start``, or where the sign before it stands."""
+    sign = _SIGN_BEFORE.search(text, max(0, start - 3), start)
+    return sign.start() if sign else start
 
 
 def _word(sentence: str) -> Value | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from evals.graders import phrases
 from evals.graders.extract import stated as announced
 from evals.graders.last_value import closing_sentences, gives_up
-from evals.graders.letters import LATIN, SEVERAL, Options, mentioned, named, plain, rejected
+from evals.graders.letters import LATIN, PLACE, SEVERAL, Options, by_place, mentioned, named, plain, rejected
 from evals.graders.statements import SENTENCE_END
 
 _ALL = re.compile(r"\s(?:are|all|both)\b", re.IGNORECASE)
@@ -127,7 +127,8 @@ _DENIED = re.compile(
 _NOT_CHOSEN = re.compile(
     r"(?:\b(?:not|never|cannot|nor|nothing|none|nobody|no one|no evidence|no way|hardly|least|less"
     r"|avoid|hesitate to|refuse to|wrong to|mistake to|error to|easy to|tempt\w+ to)"
-    r"|n['’]t|\b(?:one|you|people|students?|someone|they|many|most|some|others?|beginners|who|that|to)"
+    r"|n['’]t|\b(?:one|you|people|students?|someone|they|many|most|some|others?|beginners|who"
+    r"|(?<=[\w,] )that|to)"
     r"(?: (?:might|may|could|would|will|often|wrongly|usually|first|incorrectly"
     r"|mistakenly))*)(?: \w+ly)?\s*$",
     re.IGNORECASE,
@@ -224,7 +225,7 @@ def _chosen(text: str, options: Options, cut: bool) -> Iterator[tuple[int, str, 
                 rest is None
                 or _DENIED.search(text[max(0, match.start() - 60) : start])
                 or _NOT_CHOSEN.search(text[max(0, match.start() - 60) : match.start()])
-                or phrases.supposed(text, match.start(), start)
+                or (match.group()[0] not in ".,;!?" and phrases.supposed(text, match.start(), start))
             ):
                 continue
             letter = named(rest, options) if not barely or _only_a_letter(rest, options) else None
@@ -261,6 +262,10 @@ def _called_right(text: str, options: Options) -> Iterator[tuple[int, str, str]]
                 yield match.end(), SEVERAL, "sentence"
             else:
                 yield match.end(), match["letter"], "sentence"
+    for match in PLACE.finditer(text):
+        place = by_place(match.group(), options)
+        if place and _RIGHT.match(text, match.end()) and not _denied(text, match.start(), match.end()):
+            yield match.end(), place, "sentence"
 
 
 def last_line(said: str, options: Options) -> str | None:
@@ -288,7 +293,12 @@ def _line(line: str, options: Options) -> str | None:
         return letter if letter and len(said) <= 30 else None
     bare = _BARE.fullmatch(said)
     own = options.texts and mentioned(line, options) == letter
-    alone = bare or _LISTED.match(said) or (own and len(said) <= len(options.text(letter)) + 12)
+    alone = (
+        bare
+        or PLACE.fullmatch(said)
+        or _LISTED.match(said)
+        or (own and len(said) <= len(options.text(letter)) + 12)
+    )
     return letter if alone and not _ABOUT.match(said) else None
 
 
@@ -311,7 +321,7 @@ def last_pointed(said: str, options: Options) -> str | None:
         if _joins_another(sentence, found, options):
             return SEVERAL
         if not found and number == len(closing) - 1:
-            found = _ended_with(sentence, options)
+            found = _ended_with(sentence, options) or _only(sentence, options)
         if found and (
             number == len(closing) - 1
             or _CONCLUDES.match(sentence)
@@ -340,6 +350,12 @@ def _ended_with(sentence: str, options: Options) -> set[str]:
         return set()
     letters = {match["letter"] for match in _LETTER.finditer(sentence)} - {"A", "I"}
     return {ending["letter"]} if letters <= {ending["letter"]} else set()
+
+
+def _only(sentence: str, options: Options) -> set[str]:
+    """The letter that is all of a sentence: "It has no mass. C." """
+    said = plain(sentence)
+    return {said} if len(said) == 1 and said in options.letters else set()
 
 
 def _alone(closing: list[str], number: int, found: set[str], options: Options) -> bool:

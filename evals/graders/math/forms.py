@@ -17,7 +17,7 @@ from evals.graders.math.brackets import partner, split
 from evals.graders.math.compound import compound
 from evals.graders.math.form import Form, Interval
 from evals.graders.math.normalize import IN_ONE_SPELLING, canonical, clean, number
-from evals.graders.math.special import special
+from evals.graders.math.special import ratio, special
 from evals.graders.math.units import split_unit
 from evals.graders.math.vectors import components
 
@@ -42,7 +42,7 @@ _CONNECTIVE = re.compile(r"\\(?:lor|vee|land|wedge)(?![A-Za-z])")
 _COMPARED = re.compile(r"[=<>]|\\[lg]e(?![A-Za-z])")
 # Without spaces, as ``canonical`` has it.
 _NO_SOLUTION = re.compile(
-    r"(?:there(?:is|are))?no(?:such)?(?:real|integer|positive|valid)?(?:solutions?|roots?|values?|numbers?)(?:exists?)?"
+    r"(?:there(?:is|are))?no(?:such)?(?:real|integer|positive|valid)?(?:solutions?|roots?|values?|numbers?|(?<=such)[a-z])(?:exists?)?"
 )
 _DIVERGES = re.compile(r"(?:diverges|tends|goes)to\+?(?:infinity|\\infty)")
 _WORD = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])")
@@ -57,6 +57,10 @@ _WITHOUT = re.compile(rf"{_REALS}\s?(?:\\setminus|\\backslash|-|\\smallsetminus)
 _ALL_BUT = re.compile(
     r"(?:\\text\s?\{)?\s?all (?:real numbers?|reals)(?: x)? ?,? ?(?:except|other than|but) ?(?:for )?\}?\s?"
     r"(?:[a-z]\s?=\s?)?([^=<>a-z]{1,40}?)\}?"
+)
+_BOUNDED = re.compile(
+    r"(?:all|any|every) (?:real )?(?:numbers?|values?|reals?)(?: of)?(?: [a-z])?,? (?:that (?:is|are) )?"
+    r"(?P<side>greater|larger|more|less|smaller) than (?P<equal>or equal to )?(?P<bound>[^=<>a-z]{1,40})"
 )
 _NOT_EQUAL = re.compile(r"([A-Za-z])\s?\\ne\s?([^=<>]{1,80})")
 # "f(x) = x + c for any real constant c": what follows explains, and so does a condition after a comma.
@@ -99,7 +103,7 @@ def parse(latex: str) -> Form:
         value, unit = quantity
         return Form("leaf", text, value=str(value), unit=unit)
     text = _unbracketed(_unwrapped(text))
-    short = _QUALIFIER.sub("", text)
+    short = text if "\\begin" in text else _QUALIFIER.sub("", text)
     condition = _CONDITION.search(short)
     if condition and not _RELATION.search(short[: condition.start()]):
         short = short[: condition.start()]
@@ -135,12 +139,19 @@ def _parse(text: str, depth: int) -> Form:
         return Form("leaf", text, value=text)
     if _CONNECTIVE.search(text) and all(_COMPARED.search(part) for part in split(text, _CONNECTIVE)):
         text = _CONNECTIVE.sub(_joined, text)
-    if found := _without(text) or special(text, lambda part: _parse(part, depth - 1)):
+    if (
+        (text[:1] == "]" or text[-1:] == "[")
+        and not _UNION.search(text)
+        and (outward := _outward(text, depth))
+    ):
+        return outward
+    if found := _without(text) or _bounded(text) or special(text, lambda part: _parse(part, depth - 1)):
         return found
     if any(character.isdigit() for character in text):
         text = _WORD.sub(_joined, text)  # "1 or 2"; but "salt and pepper" is one answer
     name, body = _split_name(text)
-    form = _parse_body(body, depth)
+    form = ratio(body, lambda part: _parse(part, depth - 1)) if ":" in name else None
+    form = form or _parse_body(body, depth)
     return replace(form, text=text, name=name or form.name)
 
 
@@ -154,6 +165,8 @@ def _parse_body(text: str, depth: int) -> Form:
     enclosed = _enclosed(text, depth)
     if enclosed:
         return enclosed
+    if "," in text and number(canonical(split_unit(text)[0])) is not None and ", " not in text:
+        return _leaf(text)  # "1,200 ways"
     if ", " in text or number(canonical(text)) is None:  # "1,200" is a number, "1, 200" a list
         parts = [part for part in split(text, COMMA) if part]
         if 1 < len(parts) <= _MOST_ITEMS:
@@ -172,12 +185,31 @@ def _parse_all(parts: Sequence[str], depth: int) -> tuple[Form, ...]:
 
 def _list(text: str, parts: Sequence[str], depth: int) -> Form:
     items = _flat(_parse_all(parts, depth))
+    if groups := _assignments(items):
+        return Form("list", text, items=groups)
+    if all(item.kind == "()" for item in items):  # a solution that is listed twice is still one
+        items = tuple({canonical(item.text): item for item in items}.values())
     if both := _overlap(text, items):
         return both
     if len(items) > 1 and all(item.kind in ORDERED and item.name for item in items):
         # "x < 1 or x > 2": a union of intervals of one variable.
         return Form("union", text, name=items[0].name, items=tuple(replace(i, name="") for i in items))
     return Form("list", text, items=items)
+
+
+def _assignments(items: Sequence[Form]) -> tuple[Form, ...]:
+    """``p=5, q=2, p=7, q=2`` as the points (5,2) and (7,2), in the order of the names; else nothing."""
+    names = [item.name for item in items]
+    size = len(set(names))
+    if size < 2 or len(names) <= size or not all(names) or len(names) % size:
+        return ()
+    groups = [items[start : start + size] for start in range(0, len(items), size)]
+    if any({item.name for item in group} != set(names) for group in groups):
+        return ()
+    return tuple(
+        Form("()", "", items=tuple(replace(item, name="") for item in sorted(group, key=lambda i: i.name)))
+        for group in groups
+    )
 
 
 def _overlap(text: str, items: Sequence[Form]) -> Form | None:
@@ -238,6 +270,8 @@ def _split_name(text: str) -> tuple[str, str]:
         parts = parts[::-1]  # "5 = x"
     if len(parts) == 2 and _NAMES.fullmatch(parts[0]):
         return "", parts[1].strip()  # "(p,q) = (3,2)"
+    if len(parts) == 2 and ":" in parts[0] and all(map(is_name, parts[0].split(":"))):
+        return canonical(parts[0]), parts[1].strip()  # "AB : BC = 2 : 3"
     if not is_name(parts[0]):
         return "", text
     if len(split(text, COMMA)) > 1 and len(parts) > 2:
@@ -262,8 +296,6 @@ def _enclosed(text: str, depth: int) -> Form | None:
         if len(parts) > _MOST_ITEMS:
             return None
         return Form("set", text, items=tuple(dict.fromkeys(_flat(_parse_all(parts, depth)))))
-    if text[:1] == "]" or text[-1:] == "[":
-        return _outward(text, depth)
     if len(text) < 3 or text[0] not in "([" or text[-1] not in ")]" or partner(text, 0) != len(text) - 1:
         return None
     parts = split(text[1:-1], COMMA)
@@ -283,7 +315,18 @@ def _outward(text: str, depth: int) -> Form | None:
     if len(parts) != 2 or not all(parts):
         return None
     kind = _INTERVALS[text[0] == "[", text[-1] == "]"]
-    return Form(kind, text, items=_parse_all(parts, depth))
+    return Form(kind, f"{kind[0]}{parts[0]},{parts[1]}{kind[1]}", items=_parse_all(parts, depth))
+
+
+def _bounded(text: str) -> Form | None:
+    """ "All real numbers greater than or equal to 2"."""
+    if not (match := _BOUNDED.fullmatch(text)):
+        return None
+    bound, closed = match["bound"], bool(match["equal"])
+    above = match["side"] in ("greater", "larger", "more")
+    low, high = (bound, "\\infty") if above else ("-\\infty", bound)
+    kind = _INTERVALS[closed and low == bound, closed and high == bound]
+    return Form(kind, text, items=(_leaf(low), _leaf(high)))
 
 
 def _without(text: str) -> Form | None:
@@ -310,6 +353,8 @@ def _interval(text: str) -> Form | None:
     if len(terms) == 2 and all(terms):
         if is_name(terms[1]) and not is_name(terms[0]):
             terms, signs = terms[::-1], [_FLIPPED[signs[0]]]
+        if terms[0].startswith("-") and is_name(terms[0][1:]):  # -x > -1
+            terms, signs = [terms[0][1:].strip(), _opposite(terms[1])], [_FLIPPED[signs[0]]]
         if absolute := _ABSOLUTE.fullmatch(terms[0]):
             return _around(text, absolute, signs[0], terms[1])
         if not is_name(terms[0]) or is_name(terms[1]):
@@ -326,6 +371,12 @@ def _interval(text: str) -> Form | None:
         return None
     kind = _INTERVALS[closed]
     return Form(kind, text, name=canonical(name), items=tuple(_leaf(end) for end in ends))
+
+
+def _opposite(latex: str) -> str:
+    if number(canonical(latex)) is None:
+        return f"-({latex})"
+    return latex[1:] if latex.startswith("-") else f"-{latex}"
 
 
 def _around(text: str, absolute: re.Match[str], sign: str, radius: str) -> Form:
