@@ -25,9 +25,10 @@ from dataclasses import dataclass
 
 from evals.graders import phrases
 from evals.graders.boxes import Box, last_box
-from evals.graders.last_value import LAST_FORMULA, LAST_NUMBER, LAST_WORD, last_value
+from evals.graders.last_value import last_value
 from evals.graders.reading import Reading, read
 from evals.graders.statements import SENTENCE_END, leading_formulas, statement, trimmed, unwrap
+from evals.graders.whole_value import LAST_FORMULA, LAST_NUMBER, LAST_WORD
 
 FALLBACKS = frozenset((LAST_FORMULA, LAST_NUMBER, LAST_WORD, "bold"))
 """Rules that take what no words announce as the answer."""

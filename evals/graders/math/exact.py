@@ -14,8 +14,9 @@ from functools import lru_cache
 
 from evals.graders.math.counting import arrangements
 from evals.graders.math.form import Form, Truth
-from evals.graders.math.forms import EMPTY, excludes_all, parse, says_both
+from evals.graders.math.forms import excludes_all, parse, says_both
 from evals.graders.math.gold import lettered
+from evals.graders.math.leaves import EMPTY
 from evals.graders.math.meaning import Leaves, same
 from evals.graders.math.normalize import canonical, clean, number
 from evals.graders.math.units import conversion, split_unit

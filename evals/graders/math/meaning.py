@@ -25,7 +25,9 @@ from fractions import Fraction
 
 from evals.graders.math.brackets import split
 from evals.graders.math.form import Form, Truth
-from evals.graders.math.forms import EMPTY, EQUALS, ORDERED, is_name, parse
+from evals.graders.math.forms import EQUALS, parse
+from evals.graders.math.intervals import ORDERED
+from evals.graders.math.leaves import EMPTY, is_name
 from evals.graders.math.normalize import canonical, number
 from evals.graders.math.special import SYMMETRIC
 from evals.graders.math.values import is_formula
