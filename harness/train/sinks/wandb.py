@@ -45,7 +45,7 @@ class WandbSink:
         before = _sent_before(folder)  # while no other launch writes there
         drawn = f"{_fit(f'{about.group}-{about.name}')[:80]}-{secrets.token_hex(4)}"
         self._id = _noted(folder).get("id") or drawn
-        self.sent = before
+        self.sent, self._ended = before, False
         self._note(closed=False)
         online = mode == "online" or (mode == "auto" and wandb.login(prompt=False))
         self._run: Any = wandb.init(
@@ -93,6 +93,9 @@ class WandbSink:
         self._run.log_artifact(artifact)
 
     def close(self) -> None:
+        if self._ended:
+            return  # a second `finish` says nothing of what the first could not upload
+        self._ended = True
         self._run.finish()
         self._note(closed=True)
 
