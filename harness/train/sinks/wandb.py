@@ -129,7 +129,7 @@ def sync(folder: Path) -> int:
 
     if not wandb.login(prompt=False):
         raise JobError("W&B: nobody is logged in; run `wandb login`, or set WANDB_API_KEY")
-    command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, waiting)]
+    command = [sys.executable, "-m", "wandb", "sync", "--yes", "--no-skip-online", *map(str, waiting)]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     if said.returncode:
         lines = (said.stderr or said.stdout).strip().splitlines()
