@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from evals import templates
 from evals.base.errors import UsageError
@@ -17,8 +18,8 @@ from evals.graders.registry import GRADERS
 from evals.task import TaskError
 from evals.templates import Template
 from harness import config
-from harness.config import GRPO, SFT, Evaluate, Experiment, Pretrain, Reject, Training, parts
-from harness.config.kinds import ENGINES, LOSSES
+from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Pretrain, Reject, Training, parts
+from harness.config.kinds import ENGINES, LOSSES, TRACKERS
 from harness.config.names import TINY_TRACES
 from harness.rewards import check_names
 from harness.rewards.registry import JUDGE, single_reward
@@ -60,13 +61,14 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
             _check_nothing_evaluated(stage)
         if isinstance(stage, Reject):
             kept.append(stage.name)
-        judged = isinstance(stage, GRPO) and JUDGE in stage.rewards
+        judged = isinstance(stage, GRPO | OnPolicyDistill) and JUDGE in stage.rewards
         if runs_here and (judged or (isinstance(stage, Reject) and JUDGE in stage.keep)):
             from harness.rewards.judge_cache import named_judge
 
             named_judge()
     _check_template("policy.template", experiment.policy.template)
     _check_engines(experiment)
+    _check_trackers(experiment.tracking)
     if experiment.policy.server:
         raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
     _check_graders(sets.of((*experiment.data.train, *experiment.data.dev)))
@@ -85,7 +87,7 @@ def _check_devices(experiment: Experiment) -> None:
     """A GPU that is asked for and not there: before minutes of pretraining for it."""
     wanted = {"policy": experiment.policy}
     for stage in parts(experiment.stages):
-        if isinstance(stage, Reject) and stage.teacher is not None:
+        if isinstance(stage, Reject | OnPolicyDistill) and stage.teacher is not None:
             wanted[f"{stage.name}.teacher"] = stage.teacher
     for key, settings in wanted.items():
         if settings.device == "cuda":
@@ -133,7 +135,7 @@ def _named(experiment: Experiment, sets: QuestionSets, benchmarks: bool) -> Iter
     for stage in parts(experiment.stages):
         if isinstance(stage, Reject) and stage.data:
             yield Named("training", f"{stage.name}.data ({', '.join(stage.data)})", texts(stage.data))
-        elif isinstance(stage, SFT) and not isinstance(stage, Pretrain) and is_source(stage.data):
+        elif _learns_examples(stage) and is_source(stage.data):
             from harness.train.sft.data import asked_in
 
             yield Named("training", f"{stage.name}.data ({stage.data})", list(asked_in(stage.data)))
@@ -142,8 +144,16 @@ def _named(experiment: Experiment, sets: QuestionSets, benchmarks: bool) -> Iter
         yield Named("benchmark", f"the benchmark {name}", texts([name]))
 
 
+def _learns_examples(stage: object) -> TypeGuard[SFT | OnPolicyDistill]:
+    """Whether it has examples in a file; a "pretrain" stage has texts, which ask nothing."""
+    return isinstance(stage, SFT | OnPolicyDistill) and not isinstance(stage, Pretrain)
+
+
 def _check_stage(
-    stage: GRPO | SFT | Reject | Evaluate, kept: Sequence[str], experiment: Experiment, sets: QuestionSets
+    stage: GRPO | SFT | Reject | OnPolicyDistill | Evaluate,
+    kept: Sequence[str],
+    experiment: Experiment,
+    sets: QuestionSets,
 ) -> None:
     """``kept``: the earlier stages that leave a data set."""
     match stage:
@@ -157,12 +167,12 @@ def _check_stage(
             if stage.data != TINY_TRACES and not is_source(stage.data):
                 raise UsageError(f"{stage.name}.data: {stage.data!r} is neither a file nor {TINY_TRACES}")
         case SFT():
-            known = (*kept, TINY_TRACES)
-            if stage.data not in known and not is_source(stage.data):
-                raise UsageError(
-                    f"{stage.name}.data: {stage.data!r} is not a file, an address of the hub "
-                    f"(hf:OWNER/NAME@REVISION:split), or one of {', '.join(known)}"
-                )
+            _check_data(stage, kept)
+        case OnPolicyDistill():
+            check_names(stage.rewards, some_count=False)
+            if stage.data:
+                _check_data(stage, kept)
+            _check_counted(stage.name, stage.teacher, experiment.budget)
         case Reject():
             for name in stage.keep:
                 _check_rule(stage.name, name)
@@ -170,6 +180,15 @@ def _check_stage(
                 _check_template(f"{stage.name}.teacher.template", stage.teacher.template)
                 _check_counted(stage.name, stage.teacher, experiment.budget)
             _check_ids(stage.name, sets.of(stage.data or experiment.data.train))
+
+
+def _check_data(stage: SFT | OnPolicyDistill, kept: Sequence[str]) -> None:
+    known = (*kept, TINY_TRACES)
+    if stage.data not in known and not is_source(stage.data):
+        raise UsageError(
+            f"{stage.name}.data: {stage.data!r} is not a file, an address of the hub "
+            f"(hf:OWNER/NAME@REVISION:split), or one of {', '.join(known)}"
+        )
 
 
 def _check_template(key: str, template: str | Template) -> None:
@@ -186,6 +205,16 @@ def _check_engines(experiment: Experiment) -> None:
     for key, choice in (("policy.engine", experiment.policy.engine), ("eval.engine", experiment.eval.engine)):
         if choice.kind not in ENGINES.built_in or choice.settings:
             ENGINES.factory(choice.kind, choice.settings, key)
+
+
+def _check_trackers(tracking: config.Tracking) -> None:
+    """Each can be loaded, with the package that a built-in one needs, which has its name."""
+    for choice in tracking.also:
+        TRACKERS.factory(choice.kind, choice.settings, "tracking.also")
+        if choice.kind in TRACKERS.built_in and find_spec(choice.kind) is None:
+            raise UsageError(
+                f'tracking.also: "{choice.kind}" is not installed: pip install "grpo-harness[{choice.kind}]"'
+            )
 
 
 def _check_graders(asked: Asked) -> None:

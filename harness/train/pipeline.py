@@ -13,7 +13,7 @@ from evals.engine import Engine
 from evals.scores import Scores
 from evals.task import folder_of
 from harness import config
-from harness.config import GRPO, SFT, Evaluate, Experiment, Reject, parts
+from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Reject, parts
 from harness.config.names import FINAL
 from harness.engines.registry import RolloutEngine, make_engine
 from harness.engines.served import ServedEngine
@@ -24,6 +24,7 @@ from harness.models.policy import Policy, load_policy
 from harness.train import checkpoint
 from harness.train.budget import Meter
 from harness.train.checks import check_experiment, known_shape, measure, prepare_policy
+from harness.train.distil.stage import train_on_policy_distill
 from harness.train.forward import Scorer
 from harness.train.grpo.stage import train_grpo
 from harness.train.heartbeat import attempt_beating
@@ -34,7 +35,7 @@ from harness.train.rejection import has_kept, sample_and_keep
 from harness.train.run_dir import Follower, Run
 from harness.train.sft.stage import train_sft
 from harness.train.status import State, read_status
-from harness.train.wandb_tracker import Tracker
+from harness.train.tracker import Tracker, columns
 
 
 def run_experiment(
@@ -56,7 +57,9 @@ def run_experiment(
 
 def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequence[str]) -> State:
     sets = check_experiment(experiment)
-    dist.decided(lambda: prepare_policy(experiment.policy, progress))
+    scoring = [stage.teacher for stage in experiment.stages if isinstance(stage, OnPolicyDistill)]
+    for settings in (experiment.policy, *(teacher for teacher in scoring if not teacher.server)):
+        dist.decided(partial(prepare_policy, settings, progress))
     check_fit(experiment, sets.of(experiment.data.train), sets.of(experiment.data.dev))
     run = _open(folder, experiment, argv)
     try:
@@ -87,17 +90,17 @@ def _open(folder: Path, experiment: Experiment, argv: Sequence[str]) -> Run:
 
 
 def _train_and_measure(run: Run, progress: Progress, sets: QuestionSets) -> Outcome:
-    """The stages, then the benchmarks, both told to W&B."""
+    """The stages, then the benchmarks, both told to the sinks."""
     experiment = run.experiment
     confirming = experiment.sweep_of and "confirm" in run.folder.resolve().parts
-    off = experiment.tracking.model_copy(update={"wandb": "off"})
+    off = experiment.tracking.model_copy(update={"wandb": "off", "also": []})
     tracker = Tracker(
         experiment.tracking if dist.is_main() else off,
         run.folder,
         name=_run_name(run),
         group=experiment.sweep_of or experiment.name,
         kind="confirm" if confirming else "trial" if experiment.sweep_of else "train",
-        config=experiment.model_dump(mode="json"),
+        config=columns(experiment),
     )
     try:
         outcome = _train(run, progress, tracker, sets)
@@ -105,7 +108,8 @@ def _train_and_measure(run: Run, progress: Progress, sets: QuestionSets) -> Outc
         tracker.completions()
         if outcome.state == "done":
             for scores in _measure(run, progress, sets):
-                tracker.evaluation(FINAL, scores, run.folder / "evals" / FINAL / folder_of(scores.benchmark))
+                evaluated = run.folder / "evals" / FINAL / folder_of(scores.benchmark)
+                tracker.evaluation(FINAL, scores, evaluated, sets.golds(scores.benchmark))
         tracker.summary({"state": outcome.state, "steps": outcome.step})
     finally:
         tracker.close()
@@ -159,6 +163,9 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
             }
             if isinstance(stage, SFT):
                 outcome = train_sft(run, stage, policy, engine, show=progress.console.print, **common)
+            elif isinstance(stage, OnPolicyDistill):
+                assert engine is not None
+                outcome = train_on_policy_distill(run, stage, policy, engine, asked, **common)
             else:
                 assert engine is not None
                 outcome = train_grpo(run, stage, policy, engine, asked, **common)
@@ -179,7 +186,7 @@ def _sampler(
     measured afterwards needs no engine that can run it here."""
     kind, stages = experiment.policy.engine, parts(experiment.stages)
     if not any(
-        isinstance(stage, GRPO)
+        isinstance(stage, GRPO | OnPolicyDistill)
         or (isinstance(stage, Reject) and stage.teacher is None)
         or (isinstance(stage, SFT) and dev)
         for stage in stages

@@ -11,8 +11,19 @@ from evals.graders.registry import GRADERS
 from evals.task import TaskError
 from evals.tasks.registry import TASKS
 from evals.templates import AUTO, TEMPLATES
-from harness.config import GRPO, Evaluate, Experiment, Policy, Reject, RewardTerm, Stage, parts, tasks_of
-from harness.config.kinds import ADVANTAGES, ENGINES, EXECUTORS, LOSSES, REWARDS
+from harness.config import (
+    GRPO,
+    Evaluate,
+    Experiment,
+    OnPolicyDistill,
+    Policy,
+    Reject,
+    RewardTerm,
+    Stage,
+    parts,
+    tasks_of,
+)
+from harness.config.kinds import ADVANTAGES, ENGINES, EXECUTORS, LOSSES, REWARDS, TRACKERS
 from harness.rewards.registry import function_of
 
 
@@ -34,7 +45,7 @@ def _origin(kind: str, name: str) -> dict[str, str] | None:
 
 registries: dict[str, Registry] = {
     registry.kind: registry
-    for registry in (TASKS, GRADERS, TEMPLATES, REWARDS, LOSSES, ADVANTAGES, ENGINES, EXECUTORS)
+    for registry in (TASKS, GRADERS, TEMPLATES, REWARDS, LOSSES, ADVANTAGES, ENGINES, EXECUTORS, TRACKERS)
 }
 
 
@@ -46,6 +57,7 @@ def _named(experiment: Experiment) -> Iterator[tuple[str, str]]:
     yield from _of_template(experiment.policy)
     if experiment.sweep is not None:
         yield EXECUTORS.kind, experiment.sweep.executor.kind
+    yield from ((TRACKERS.kind, choice.kind) for choice in experiment.tracking.also)
     yield from _of_stages(experiment.stages)
     for arm in experiment.compare.arms.values() if experiment.compare else ():
         yield from _of_stages(arm.stages)
@@ -80,13 +92,19 @@ def _of_stages(stages: list[Stage]) -> Iterator[tuple[str, str]]:
         if isinstance(stage, GRPO):
             yield LOSSES.kind, stage.loss.kind
             yield ADVANTAGES.kind, stage.advantage.kind
-            for name, entry in stage.rewards.items():
-                yield REWARDS.kind, function_of(name, RewardTerm.of(entry))
+            yield from _of_rewards(stage)
+        elif isinstance(stage, OnPolicyDistill):
+            yield from _of_rewards(stage)
         elif isinstance(stage, Reject):
             yield from ((REWARDS.kind, name) for name in stage.keep)
             if stage.teacher is not None:
                 yield ENGINES.kind, stage.teacher.engine.kind
                 yield from _of_template(stage.teacher)
+
+
+def _of_rewards(stage: GRPO | OnPolicyDistill) -> Iterator[tuple[str, str]]:
+    for name, entry in stage.rewards.items():
+        yield REWARDS.kind, function_of(name, RewardTerm.of(entry))
 
 
 def _of_template(policy: Policy) -> Iterator[tuple[str, str]]:
