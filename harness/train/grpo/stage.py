@@ -17,8 +17,7 @@ import torch
 from evals import templates
 from evals.base.errors import JobError
 from harness.config import GRPO
-from harness.engines.registry import RolloutEngine
-from harness.models import sharding
+from harness.engines.registry import RolloutEngine, send
 from harness.models.flops import shape_of
 from harness.models.policy import Policy
 from harness.rewards import make_mix
@@ -153,7 +152,7 @@ class GrpoLearner(Learner):
         else:
             waited = self._ahead.wait()
             metrics["seconds/rollout"] += waited
-        self._engine.sync(sharding.gathered(self._policy).model)
+        send(self._engine, self._policy)
         metrics |= self._probe.check()
         self._check_drift(metrics)
         metrics["seconds/update"] = time.perf_counter() - started - waited
