@@ -33,7 +33,19 @@ def pieces(model: PreTrainedModel, tied: Tied = no_copies) -> Iterator[tuple[str
     Where files have the weights in other pieces than the model (experts that it stacks), those of a block
     are whole at a time.
     """
-    yield from _in_files(model, tied, lambda tensor: tensor, lora.merged)
+    yield from _outside_inference(_in_files(model, tied, lambda tensor: tensor, lora.merged))
+
+
+def _outside_inference(
+    tensors: Iterator[tuple[str, torch.Tensor]],
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """vLLM asks for weights in inference mode, in which shards cannot be put together."""
+    while True:
+        with torch.inference_mode(False), torch.no_grad():
+            pair = next(tensors, None)
+        if pair is None:
+            return
+        yield pair
 
 
 def described(model: PreTrainedModel, tied: Tied = no_copies) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ import torch
 
 from harness.config import GRPO
 from harness.models import dist
+from harness.models.flops import Shape
 from harness.rewards import Attempt, Score
 from harness.rewards.language import language
 from harness.train.grpo.loss import Loss, TokenTerms
@@ -119,6 +120,14 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
     if stage.refill_rounds:
         found["dropped"] = float(len(batch.dropped))
     return {name: value for name, value in found.items() if value is not None}
+
+
+def rollout_flops(batch: Batch, shape: Shape) -> float:
+    """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
+    return sum(
+        shape.forward(len(rollout.group.prompt_ids), [len(c.token_ids) for c in rollout.group.completions])
+        for rollout in batch.sampled
+    )
 
 
 def _languages(attempts: Sequence[Attempt], scores: Sequence[Score]) -> list[float | None]:
