@@ -15,7 +15,7 @@ CHECKSUM_CHUNK = 2**20
 def tensors_hash(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     """The digest of named tensors in any order; one of them at a time is looked at."""
     lines = []
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode, in which shards cannot be put together
         for name, tensor in tensors:
             lines.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_checksum(tensor)}\n")
     digest = hashlib.blake2b(digest_size=16)
