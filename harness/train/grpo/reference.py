@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -41,7 +40,7 @@ def make_reference(policy: Policy, settings: Settings) -> Reference:
     """The policy as it is now, frozen."""
     if policy.lora is not None:
         return AdapterReference(policy.model, settings)
-    return ModelReference(sharding.gathered(policy).model, settings)
+    return ModelReference(policy.model, settings)
 
 
 class ModelReference:
@@ -50,13 +49,14 @@ class ModelReference:
     def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
         self._settings = settings
         self.refreshes = 0
-        self.model: torch.nn.Module = sharding.shard_model(copy.deepcopy(model).eval().requires_grad_(False))
+        self.model: torch.nn.Module = sharding.shard_copy(model).eval().requires_grad_(False)
         self._device = next(model.parameters()).device
         self._rest()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        self.model.to(self._device)
+        if self._settings.offload:
+            self.model.to(self._device)
         try:
             yield
         finally:
