@@ -113,7 +113,7 @@ def _architecture(settings: str) -> Architecture:
 
 
 def _linear(model: PreTrainedModel) -> int:
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     layers = (module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D))
     return sum(layer.weight.numel() for layer in layers if layer is not head)
 

@@ -52,7 +52,7 @@ def config_of(dtype: torch.dtype) -> Any:
     """transformers' ``BitsAndBytesConfig`` for NF4 with products in ``dtype``."""
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

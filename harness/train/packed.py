@@ -59,7 +59,7 @@ def attention(
     grouped = query.shape[1] != key.shape[1]
     mixed = [
         F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped)
-        for q, k, v in zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
+        for q, k, v in zip(*(torch.split(tensor, lengths, 2) for tensor in (query, key, value)), strict=True)
     ]
     return torch.cat([row.transpose(1, 2) for row in mixed], dim=1), None
 
@@ -76,9 +76,11 @@ def _varlen(
 
     # Rotary embeddings leave queries and keys in float32 under autocast, which does not know this kernel.
     dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else query.dtype
-    tokens = [tensor[0].transpose(0, 1).to(dtype).contiguous() for tensor in (query, key, value)]
+    q, k, v = (tensor[0].transpose(0, 1).to(dtype).contiguous() for tensor in (query, key, value))
     mixed = varlen_attn(
-        *tokens,
+        q,
+        k,
+        v,
         begins,
         begins,
         longest,
