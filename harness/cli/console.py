@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from harness.cli.plugins import Listed
     from harness.jobs.compare import Result as ArmsResult
     from reports.papers.verdicts import Reproduced
+    from reports.view import places
+    from reports.view.standing import Standing
 
 HEADINGS = ("benchmark", "n × k", "pass@1 [95%]", "cons@k [95%]", "unparsed", "cut")
 """Of the result tables; "cut" is the share of responses that the length limit ended."""
@@ -136,11 +138,12 @@ def _four_decimals(value: float | None) -> str:
 def audit_table(audit: Audit) -> None:
     """One line for each response on which two graders disagree, and how many were compared."""
     table = plain_table(None)
-    for heading in ("id", "sample", "gold", "answer", "graded", audit.against):
+    for heading in ("id", "sample", "gold", "answer", "graded", audit.against, "why"):
         table.add_column(heading, overflow="fold")
     for row in audit.rows:
         answers = (row.first.answer or "–", row.first.status, row.second.status)
-        table.add_row(*map(escape, (row.id, str(row.sample), row.gold, *answers)))
+        why = "; ".join(dict.fromkeys(filter(None, (row.first.detail, row.second.detail))))
+        table.add_row(*map(escape, (row.id, str(row.sample), row.gold, *answers, why)))
     console = Terminal()
     if audit.rows:
         console.print(table)
@@ -201,8 +204,8 @@ def crowd_table(comparisons: Sequence[Comparison], ranks: Mapping[str, Sequence[
         console.print(table)
     if ranks:
         console.print(
-            "Ranks are those that the tests leave open, all pairs tested together; the models of a group "
-            "cannot be told apart from its first.",
+            "Ranks are those that the tests leave open, all pairs tested together; no model of a group "
+            "differs significantly from the group's first.",
             markup=False,
         )
     baseline = comparisons[0].a
@@ -226,7 +229,7 @@ def arms_table(result: ArmsResult) -> None:
     benchmarks = list(result.rows[0].pass_at_1)
     console = Terminal()
     figures = plain_table("pass@1, in %")
-    costs = plain_table("what training took, a seed")
+    costs = plain_table("what training took, per seed")
     for table in (figures, costs):
         table.add_column("arm", no_wrap=True)
     for heading in ("seeds", *benchmarks):
@@ -348,6 +351,23 @@ def doctor_table(checks: Sequence[Check]) -> None:
         mark = "[green]✓[/green]" if check.ok else "[yellow]–[/yellow]"
         table.add_row(mark, check.name, escape(check.found), escape(check.advice))
     Terminal().print(table)
+
+
+def standings_table(found: Sequence[tuple[places.Place, Standing]]) -> None:
+    """One line per run, sweep, comparison or evaluation."""
+    from reports.view.standing import ago, duration
+
+    table = plain_table(None)
+    for heading in ("folder", "what", "state", "progress", "best", "cost", "last seen", "left"):
+        table.add_column(heading, overflow="fold")
+    for place, one in found:
+        cells = (str(place.folder), one.kind, one.state, one.progress, one.best, one.cost)
+        table.add_row(*map(escape, cells), ago(one.seen), duration(one.left))
+    console = Terminal()
+    console.print(table)
+    for place, one in found:
+        if one.reason:
+            console.print(f"{place.folder}: {one.reason}", markup=False, soft_wrap=True)
 
 
 def plugins_table(plugins: Sequence[Listed]) -> None:
