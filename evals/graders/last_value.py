@@ -57,7 +57,8 @@ _EXPLAINS = re.compile(
     r"|if|given"
     r"|considering|assuming|counting|who|whom|for (?:all|every|any)"
     r"|which (?!gives?|makes?|is|are|equals?|means?|leaves?|yields?)\w+|which is (?:\S+ ){1,2}(?:more"
-    r"|less|fewer|times)|of (?:which|whom)|instead of|rather than|compared (?:to|with))\b"
+    r"|less|fewer|times)|of (?:which|whom)|instead of|rather than|compared (?:to|with)"
+    r"|(?:after|before) [a-z]+ing)\b"
     r"|\s[–—]\s(?=\d[\d.,]*\s?(?:plus|minus|times|[+×*/·]))"
     r"|\s+by (?:adding|subtracting|multiplying|dividing|counting|summing|taking)\b|,\s+as\b"
     r"|\s+\((?=[^()]{1,80}[+*×÷=])|\s+\((?=[^()]{0,200}[^\W\d_]{3,})|\s+[-–—]{1,3}\s+(?:that"
@@ -69,7 +70,7 @@ _FOLLOWS = re.compile(
     re.IGNORECASE,
 )
 _YES_OR_NO = re.compile(r"\W*(yes|no|true|false)\b(?=\W|$)(?! \w)", re.IGNORECASE)
-_ALONE = re.compile(r"[^\w\\]*([^\W\d_]{3,20})\W*")
+_ALONE = re.compile(r"[^\w\\]*([^\W\d_]{3,20}(?:-[a-z]{3,6})?)\W*")
 _BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,80}?)(?<=\S)\1")
 _LEAD = re.compile(r"[A-Za-z ]{2,30}[:=]\s*")  # "**Total: 72**"
 _VALUE_LIKE = re.compile(

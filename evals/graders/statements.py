@@ -36,7 +36,7 @@ CLAUSE = re.compile(
     r"|we|he|she|they|not)"
     r"|for (?:all|every|each|any)|depending|with(?! (?:a )?remainder))\b"
     r"|,?\s+(?:porque|weil|perché|parce que|потому|так как|omdat|eftersom|ponieważ|çünkü|vì|karena)\b"
-    r"|\s*(?:，|；|（|因为|因為)"
+    r"|\s*(?:，|；|（|因为|因為)|(?<=[a-z])\s+in\s+(?=\d+\s[a-z]{3})"
 )
 _WORD_CLAUSE = re.compile(
     r",\s+(?:the|an?|one|his|her|who|which|whose|where|when|because|since|as|so|not|but|and|while|with|having)\b"
@@ -65,7 +65,9 @@ _MEANT = re.compile(
 _REASON_FIRST = re.compile(
     r"(?:since|because|as|if|when|given|after)\b[^,.;\n]{1,120},\s+(?=\S)", re.IGNORECASE
 )
-_QUOTED = re.compile(r"==(.+)==|\"(.+)\"|'(.+)'|“(.+)”|\[([-−]?\$?[\d.,/]+)\]|「(.+)」|【(.+)】")
+_QUOTED = re.compile(
+    r"==(.+)==|<([-−]?[\d.,/]+)>|\"(.+)\"|'(.+)'|“(.+)”|\[([-−]?\$?[\d.,/]+)\]|「(.+)」|【(.+)】"
+)
 _ORNAMENT = re.compile("[\\s\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+$")  # 72 🎉
 # "The largest $n$ is 34", "the area of $ABC$ is $34$": the value of a whole sentence.
 _IS_VALUE = re.compile(r".*\b(?:is|are|equals)\s+(?=[-−–]?\s?(?:\$|\\|[\d(\[{√π]))", re.DOTALL)

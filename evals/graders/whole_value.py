@@ -69,6 +69,9 @@ _DURING = re.compile(
     rf"|next|past|his|her|their|a|{_TIMES}))*\s$",
     re.IGNORECASE,
 )
+# "42 marbles remain in the 3 boxes"
+_IN_THE = re.compile(r"\b(?:in|into|among|across|between) (?:all )?(?:the|these|those|all) $", re.IGNORECASE)
+_NOUN_LAST = re.compile(r"\s[a-z]{3,}\W*$")
 _TIME_AFTER = re.compile(rf"(?:\s|-){_TIMES}\b|\W*$", re.IGNORECASE)
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bnever|\bneither|\bnor|\bexcept|\bwithout|\b(?:more|less|fewer|greater|larger"
@@ -129,6 +132,8 @@ def _last_number(text: str, numbers: list[re.Match[str]]) -> Value | None:
 
 def _during(before: str, after: str) -> bool:
     """Whether a number only says for how long: "he read 91 pages over the 2 days"."""
+    if _IN_THE.search(before[-60:]) and _NOUN_LAST.match(after):
+        return True
     return _DURING.search(before[-60:]) is not None and _TIME_AFTER.match(after) is not None
 
 

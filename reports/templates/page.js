@@ -252,7 +252,7 @@ function narrowPage() {
 }
 
 if (filters) {
-  filters.addEventListener("input", narrowSamples);
+  for (const kind of ["input", "change"]) filters.addEventListener(kind, narrowSamples);
   filters.addEventListener("submit", (event) => event.preventDefault());
 }
 document.getElementById("scope")?.addEventListener("change", narrowPage);

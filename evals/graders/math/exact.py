@@ -42,6 +42,7 @@ _WEEKDAY = re.compile(
     r"(?:on)?(?:an?)?(mon|tue|tues|wed|weds|wednes|thu|thur|thurs|fri|sat|satur|sun)(?:days?)?"
 )
 _ARTICLE = re.compile(r"(?:it(?: i|['’])s )?(?:(?:an?|the) )?(?=[a-z]{3})")
+_NAMES_JOINED = re.compile(r"\s?,?\s?\band\b\s?|\s?,\s?")
 _YES_NO = re.compile(r"(yes|no)\b, (?!.*\b(?:yes|no|not|but|however)\b).+", re.DOTALL)
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "sun", "mon", "tue", "wed", "thu", "fri", "sat"))
 
@@ -119,7 +120,7 @@ def is_no_value(text: str) -> bool:
 
 
 _TWO_SIGNS = re.compile(r"(?:^|[(\[{=,])[+-]\s?[+-]")
-_SUBSCRIBED = re.compile(r"\d(?:_|'|\s?\\ldots| \d)")
+_SUBSCRIBED = re.compile(r"\d(?:_|'|\s?\\ldots)|(?<!_)(?<!_\d)\d \d")
 _COMMA_DECIMAL = re.compile(r"([+-]?\d{1,30}|[+-]?\d{1,3}(?:\.\d{3})+)(?:,|\{,\})(\d{1,30})")
 _LAKHS = re.compile(r"[+-]?\d{1,2}(?:,\d\d)+,\d{3}")
 _COMMA_GOLD = re.compile(r"-?(?:0,\d{1,30}|\d{1,9}(?:\{,\}|,)(?:\d\d|\d{4,30}))")
@@ -266,6 +267,10 @@ def _same_saying(gold: str, answer: str) -> bool:
         return reply[1] == first
     if " and " in first and " and " in second:
         return sorted(first.split(" and ")) == sorted(second.split(" and "))
+    if "," in first or "," in second:
+        names = [sorted(_NAMES_JOINED.split(text)) for text in (first, second)]
+        if names[0] == names[1]:
+            return True
     return _ARTICLE.sub("", first, count=1) == _ARTICLE.sub("", second, count=1)
 
 

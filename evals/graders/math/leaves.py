@@ -11,7 +11,7 @@ from evals.graders.math.units import split_unit
 EMPTY = r"\emptyset"
 _NAME = re.compile(
     r"(?:\\?[A-Za-z]+|\\text\{[^{}]*\}|\\(?:angle|overline|vec|hat|mathbf)\s?\{?[A-Za-z]+\}?)"
-    r"(?:_\{?\w+\}?)?'{0,3}(?:\s?\([^()=]*\))?"
+    r"(?:_\{?\w+\}?)?'{0,3}(?:(?:\^\{-1\})?\s?\([^()=]*\))?"
 )
 _CONSTANTS = frozenset(("\\pi", "\\infty", "e", "i"))
 # Without spaces, as ``canonical`` has it.

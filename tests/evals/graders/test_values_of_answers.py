@@ -41,6 +41,7 @@ KINDS = [
     "matrix",
     "mixed-forms",
     "mixed-number",
+    "near-misses",
     "notation-abuse",
     "percent",
     "plus-minus",

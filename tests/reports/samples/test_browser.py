@@ -74,7 +74,7 @@ def _texts(browser: Any, table: str, column: int) -> list[str]:
 
 def _visible_samples(browser: Any) -> list[dict[str, str]]:
     script = """
-        return [...document.querySelectorAll(".sample")].filter((sample) => sample.checkVisibility())
+        return [...document.querySelectorAll("#samples .sample")].filter((sample) => sample.checkVisibility())
             .map((sample) => ({verdict: sample.dataset.verdict, text: sample.textContent}));
     """
     samples: list[dict[str, str]] = browser.execute_script(script)
@@ -174,7 +174,7 @@ def test_samples_filter_by_benchmark_verdict_model_and_text(opened: Any) -> None
 
 
 def test_a_sample_opens_with_its_reasoning_folded(opened: Any) -> None:
-    sample = opened.find_element(By.CSS_SELECTOR, ".sample:has(.think)")
+    sample = opened.find_element(By.CSS_SELECTOR, "#samples .sample:has(.think)")
     reasoning = sample.find_element(By.CSS_SELECTOR, ".think pre")
     reply = sample.find_element(By.CSS_SELECTOR, ".reply")
     assert not reply.is_displayed()
