@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from harness.cli.plugins import Listed
     from harness.jobs.compare import Result as ArmsResult
     from reports.papers.verdicts import Reproduced
-    from reports.view import places
-    from reports.view.standing import Standing
 
 HEADINGS = ("benchmark", "n × k", "pass@1 [95%]", "cons@k [95%]", "unparsed", "cut")
 """Of the result tables; "cut" is the share of responses that the length limit ended."""
@@ -351,23 +349,6 @@ def doctor_table(checks: Sequence[Check]) -> None:
         mark = "[green]✓[/green]" if check.ok else "[yellow]–[/yellow]"
         table.add_row(mark, check.name, escape(check.found), escape(check.advice))
     Terminal().print(table)
-
-
-def standings_table(found: Sequence[tuple[places.Place, Standing]]) -> None:
-    """One line per run, sweep, comparison or evaluation."""
-    from reports.view.standing import ago, duration
-
-    table = plain_table(None)
-    for heading in ("folder", "what", "state", "progress", "best", "cost", "last seen", "left"):
-        table.add_column(heading, overflow="fold")
-    for place, one in found:
-        cells = (str(place.folder), one.kind, one.state, one.progress, one.best, one.cost)
-        table.add_row(*map(escape, cells), ago(one.seen), duration(one.left))
-    console = Terminal()
-    console.print(table)
-    for place, one in found:
-        if one.reason:
-            console.print(f"{place.folder}: {one.reason}", markup=False, soft_wrap=True)
 
 
 def plugins_table(plugins: Sequence[Listed]) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from evals.base.errors import UsageError
+from evals.base.terminal import Terminal
 from harness.cli.app import MEASURE, Json, app, print_json
+
+if TYPE_CHECKING:
+    from reports.view.places import Place
+    from reports.view.standing import Standing
 
 
 @app.command(rich_help_panel=MEASURE)
@@ -26,7 +33,6 @@ def status(
 
     Example: harness status runs --running
     """
-    from harness.cli import console
     from reports.view.places import find
     from reports.view.standing import standing
 
@@ -40,4 +46,22 @@ def status(
     if as_json:
         print_json([{"folder": str(place.folder), **asdict(one)} for place, one in found])
     else:
-        console.standings_table(found)
+        _table(found)
+
+
+def _table(found: Sequence[tuple[Place, Standing]]) -> None:
+    """One line per run, sweep, comparison or evaluation."""
+    from harness.cli import console
+    from reports.view.standing import ago, duration
+
+    table = console.plain_table(None)
+    for heading in ("folder", "what", "state", "progress", "best", "cost", "last seen", "left"):
+        table.add_column(heading, overflow="fold")
+    for place, one in found:
+        cells = (str(place.folder), one.kind, one.state, one.progress, one.best, one.cost)
+        table.add_row(*map(escape, cells), ago(one.seen), duration(one.left))
+    terminal = Terminal()
+    terminal.print(table)
+    for place, one in found:
+        if one.reason:
+            terminal.print(f"{place.folder}: {one.reason}", markup=False, soft_wrap=True)
