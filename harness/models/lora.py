@@ -229,7 +229,7 @@ def merge_from(folder: Path, model: torch.nn.Module) -> None:
     try:
         peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except Exception as error:  # peft and torch let many classes through for weights of another model
-        raise UsageError(f"{folder}: is no adapter of its base: {first_line(error)}") from error
+        raise UsageError(f"{folder}: is not an adapter of its base: {first_line(error)}") from error
 
 
 def load(model: torch.nn.Module, folder: Path) -> None:
