@@ -27,10 +27,11 @@ from harness.train.grpo.metrics import batch_metrics, sample_rows
 from harness.train.grpo.monitors import DRIFT_LIMIT, Guards
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.reference import make_reference
-from harness.train.grpo.rollout import Batch, Graders, Sampler
+from harness.train.grpo.rollout import Batch, Sampler
 from harness.train.grpo.update import Updater, sequences
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Stream, render_all
 
@@ -129,9 +130,9 @@ class GrpoLearner(Learner):
         of_stage = step - self._first_step
         batch = self._ahead.take(step) if self._ahead else self._sampler.draw(step)
         drawn = time.perf_counter()
-        rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
-        lengths = torch.tensor([[attempt.tokens for attempt in r.attempts] for r in batch.rollouts])
-        values = advantages(rewards, stage, lengths, self._advantage)
+        rewards = torch.tensor([group.rewards for group in batch.groups], dtype=torch.float64)
+        lengths = torch.tensor([[rollout.tokens for rollout in g.rollouts] for g in batch.groups])
+        batch = batch.weighed(advantages(rewards, stage, lengths, self._advantage))
         if self._ahead is not None and of_stage < stage.steps:
             self._ahead.start(step + 1)
         metrics = batch_metrics(batch, stage)
@@ -141,8 +142,7 @@ class GrpoLearner(Learner):
             self._engine.release()
         failed = self._run.folder / f"failed-step-{step}.json"
         metrics["flops/rollout"] = self._rollout_flops(batch)
-        batch_of_rows = sequences(batch.rollouts, values, stage)
-        metrics |= self._updater.update(batch_of_rows, of_stage, failed, spent)
+        metrics |= self._updater.update(sequences(batch.groups, stage), of_stage, failed, spent)
         if self.reference is not None:
             self.reference.follow(model, of_stage)
         waited = 0.0
@@ -155,15 +155,15 @@ class GrpoLearner(Learner):
         self._check_engine(metrics)
         metrics["seconds/update"] = time.perf_counter() - started - waited
         self._guards.watch(step, metrics)
-        return Step(metrics, partial(sample_rows, batch, values, step))
+        return Step(metrics, partial(sample_rows, batch, step))
 
     def _rollout_flops(self, batch: Batch) -> float:
         """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
         return sum(
             self._shape.forward(
-                len(rollout.group.prompt_ids), [len(c.token_ids) for c in rollout.group.completions]
+                len(group.prompt_ids), [len(rollout.completion.token_ids) for rollout in group.rollouts]
             )
-            for rollout in batch.sampled
+            for group in batch.sampled
         )
 
     def _check_engine(self, metrics: dict[str, float]) -> None:
