@@ -23,13 +23,14 @@ from harness.config.stages import (
 from harness.config.sweep import Sweep, confirmed_stage
 from harness.config.task_file import read_tasks
 from harness.config.tasks import OwnTask, tasks_of
-from harness.config.terms import Epsilon, Reference, RewardTerm
+from harness.config.terms import Bounds, Epsilon, Reference, RewardTerm, SamplerCorrection
 
 __all__ = [
     "GRPO",
     "SFT",
     "Answers",
     "Arm",
+    "Bounds",
     "Budget",
     "Compare",
     "Data",
@@ -45,6 +46,7 @@ __all__ = [
     "Reference",
     "Reject",
     "RewardTerm",
+    "SamplerCorrection",
     "Server",
     "Stage",
     "Sweep",

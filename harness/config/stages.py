@@ -11,7 +11,16 @@ from harness.config.choice import AdvantageChoice, Choice, LossChoice, Named
 from harness.config.model import Policy, check_teacher
 from harness.config.sampling import Drawing, refuse_truncation
 from harness.config.table import Table
-from harness.config.terms import Epsilon, Reference, RewardEntry, RewardTerm, with_files
+from harness.config.terms import (
+    Bounds,
+    CorrectionEntry,
+    Epsilon,
+    EpsilonEntry,
+    Reference,
+    RewardEntry,
+    RewardTerm,
+    with_files,
+)
 
 StageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
 """A stage's name is a part of keys and the name of files: letters, digits, "_" and "-"."""
@@ -69,7 +78,7 @@ class GRPO(Training):
     """Completions sampled per step, held fixed when ``group_size`` varies."""
     group_size: int = Field(8, ge=2)
     """Completions per prompt (G)."""
-    epsilon: Epsilon = Epsilon()
+    epsilon: EpsilonEntry = Epsilon()
     """The clip range; a number sets both sides."""
     beta: float = Field(0.0, ge=0.0)
     """The weight of the KL penalty; 0 needs no reference policy."""
@@ -96,8 +105,14 @@ class GRPO(Training):
     an earlier name of this key."""
     delta: float | None = Field(None, gt=1.0)
     """The dual clip: a bound on the ratio where the advantage is negative; off by default."""
-    sampler_correction: float | None = Field(None, gt=0.0)
-    """Truncated importance sampling: token losses are weighted by min(trainer / sampler ratio, this)."""
+    sampler_correction: CorrectionEntry | None = None
+    """Weigh losses by the ratio of trainer's to sampler's probabilities, within bounds. A number c is
+    truncated importance sampling, min(ratio, c) by token; a table says level, bounds and what is outside."""
+    sampler_mask: Bounds | None = None
+    """Leave out completions whose geometric mean of trainer / sampler ratios lies outside of these bounds."""
+    probe_limit: float | None = Field(None, gt=0.0)
+    """The mean difference of trainer's and sampler's log-probabilities of a fixed text, in nats a token, at
+    which the run stops after a sync. By default what rounding explains: 0.001 in float32, 0.2 in bfloat16."""
     rollout_ahead: Literal[0, 1] = 0
     """1: while a step is learned, the next one's completions are sampled, by the policy from before it."""
     entropy_bonus: float = Field(0.0, ge=0.0)
@@ -146,13 +161,6 @@ class GRPO(Training):
         return with_files(rewards)
 
     _whole_distribution = model_validator(mode="before")(refuse_truncation)
-
-    @field_validator("epsilon", mode="before", json_schema_input_type=float | Epsilon)
-    @classmethod
-    def _one_epsilon(cls, value: object) -> object:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return {"low": value, "high": value}
-        return value
 
     @model_validator(mode="after")
     def _runs(self) -> GRPO:

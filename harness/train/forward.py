@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from evals.base.errors import UsageError, first_line
-from harness.models import trial
+from harness.models import head, trial
 from harness.models.policy import Policy
 from harness.models.sharding import inside, is_sharded
 from harness.train.batching import Block, Row
@@ -50,6 +50,7 @@ class Scorer:
         self._model = model
         self._backbone = _backbone_of(model)
         self._head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+        self._float32_head = head.is_float32(model)
         self._policy = policy
         self._temperature = temperature
         with evaluation_mode(model):
@@ -134,7 +135,9 @@ class Scorer:
         def score() -> TokenScores:
             with self._policy.autocast():
                 hidden = states.hidden(rows, targets, mask)
-                if torch.is_autocast_enabled(device.type):
+                if self._float32_head:
+                    hidden = hidden.float()
+                elif torch.is_autocast_enabled(device.type):
                     hidden = hidden.to(torch.get_autocast_dtype(device.type))
             weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
             return score_tokens(hidden, weight, targets[mask], self._temperature)

@@ -40,7 +40,7 @@ class TokenMeans:
         self._highest[name] = torch.maximum(self._highest[name], seen) if name in self._highest else seen
 
     def add_loss(self, loss: Loss, terms: TokenTerms) -> None:
-        """KL, entropy, ratios, clipping and drift of one micro-batch.
+        """KL, entropy, ratios, clipping, correction and drift of one micro-batch.
 
         ``drift`` is how far the log-probabilities of the policy that was to be sampled are from those that
         the sampling engine reported, in absolute value.
@@ -51,6 +51,11 @@ class TokenMeans:
             self.add("entropy", terms.entropy, terms.mask)
         self.add("clip_fraction", loss.clipped.float(), terms.mask)
         self.highest("ratio/max", loss.ratio, terms.mask)
+        applied = loss.correction.applied()
+        if applied is not None:
+            self.add("correction", applied, terms.mask)
+        if loss.correction.kept is not None:
+            self.add("correction/masked", (~loss.correction.kept).float(), terms.mask)
         if terms.sampler is not None:
             sampled = terms.logprobs if terms.old is None else terms.old
             drift = (sampled.detach() - terms.sampler).abs()

@@ -23,7 +23,9 @@ class Guards:
     ``TRUNCATED_LIMIT`` of the completions hit the limit, and they have grown by half since the first step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stale: bool = False) -> None:
+        """``stale``: samples are drawn by an earlier policy, which explains the drift."""
+        self._stale = stale
         self._rewards: deque[float] = deque(maxlen=WINDOW)
         self._best = 0.0
         self._first_length: float | None = None
@@ -35,11 +37,12 @@ class Guards:
         if kl > KL_LIMIT:
             self._warn("kl", f"step {step}: KL {kl:.3g} nats per token: raise beta or lower learning_rate")
         drift = row.get("drift", 0.0)
-        if drift > DRIFT_LIMIT:
+        if drift > DRIFT_LIMIT and not self._stale:
             self._warn(
                 "drift",
                 f"step {step}: the sampling engine's log-probabilities are {drift:.3g} nats per token from "
-                "the policy's: what is learned is biased; float32 or another engine may agree better",
+                "the policy's: what is learned is biased; float32 (of the head alone: policy.head_dtype) or "
+                "another engine may agree better, and sampler_correction weighs for it",
             )
         self._watch_reward(step, row)
         length = row["length"]

@@ -20,25 +20,26 @@ from harness.config import GRPO
 from harness.engines.registry import RolloutEngine
 from harness.models import sharding
 from harness.models.flops import shape_of
-from harness.models.policy import Policy, weights_hash
+from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
 from harness.train.grpo.metrics import batch_metrics, sample_rows
-from harness.train.grpo.monitors import DRIFT_LIMIT, Guards
+from harness.train.grpo.monitors import Guards
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Batch, Sampler
 from harness.train.grpo.update import Updater, sequences
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
+from harness.train.probe import Probe
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Stream, render_all
 
 DRIFT_STOP = {torch.float32: 0.05, torch.bfloat16: 0.5}
-"""Mean |trainer - sampler| log-probability, by the forward pass's dtype, above which another policy is
-sampled, whatever is said of its weights: rounding explains a fiftieth of it in float32 and two fifths in
-bfloat16 (see ``harness.models.trial``)."""
+"""Mean |trainer - sampler| log-probability over a step's tokens, by the forward pass's dtype, above which
+they were drawn from another distribution, whatever the probe finds on its few: rounding explains a fiftieth
+of it in float32 and two fifths in bfloat16 (see ``harness.models.trial``)."""
 
 
 def train_grpo(
@@ -122,7 +123,8 @@ class GrpoLearner(Learner):
         self.optimizer = self._updater.optimizer
         self._advantage = advantage_of(stage)
         self._shape = shape_of(policy.model)
-        self._guards = Guards()
+        self._guards = Guards(stale=self.overlaps)
+        self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, stage.probe_limit)
 
     def step(self, step: int, spent: float) -> Step:
         """A batch drawn, learned and sent to the engine, whose sampling is checked."""
@@ -152,7 +154,8 @@ class GrpoLearner(Learner):
             waited = self._ahead.wait()
             metrics["seconds/rollout"] += waited
         self._engine.sync(sharding.gathered(self._policy).model)
-        self._check_engine(metrics)
+        metrics |= self._probe.check()
+        self._check_drift(metrics)
         metrics["seconds/update"] = time.perf_counter() - started - waited
         self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, step))
@@ -166,28 +169,25 @@ class GrpoLearner(Learner):
             for group in batch.sampled
         )
 
-    def _check_engine(self, metrics: dict[str, float]) -> None:
-        """Ends a run whose engine samples another policy.
-
-        An engine's hash tells what it was sent, and log-probabilities what it computes with; both count.
+    def _check_drift(self, metrics: dict[str, float]) -> None:
+        """Ends a run whose completions another distribution drew, which the probe may be too short to show.
 
         Raises:
-            JobError: the weights differ, or the log-probabilities by more than rounding explains.
+            JobError: log-probabilities differ by more than rounding explains.
         """
-        drift = metrics.get("drift", 0.0)
-        if drift <= DRIFT_LIMIT:
-            return
-        said = (
-            f"the {self._engine.name} engine does not sample the policy in training: log-probabilities "
-            f"differ by {drift:.3g} nats a token"
-        )
-        if self._engine.weights_hash != weights_hash(self._policy.model):
-            raise JobError(f"{said} and so do the weights after a sync")
         if self._ahead is not None:
             return  # drawn by the policy of an earlier step: an update explains what rounding does not
+        drift = metrics.get("drift", 0.0)
         limit = DRIFT_STOP.get(self._policy.dtype, DRIFT_STOP[torch.bfloat16])
         if not drift <= limit:
-            raise JobError(f"{said}, where rounding explains less than {limit:g}; take another engine")
+            raise JobError(
+                f"the {self._engine.name} engine does not sample the policy in training: log-probabilities "
+                f"differ by {drift:.3g} nats a token, where rounding explains less than {limit:g}; take "
+                "another engine"
+            )
+
+    def synced(self) -> None:
+        self._probe.check()
 
     def state(self) -> dict[str, Any]:
         return {"ahead": None if self._ahead is None else self._ahead.state()}
