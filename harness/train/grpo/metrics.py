@@ -12,6 +12,7 @@ import torch
 from evals.rollout import Rollout
 from harness.config import GRPO
 from harness.models import dist
+from harness.models.flops import Shape
 from harness.rewards.language import language
 from harness.train.grpo.loss import Loss, TokenTerms
 from harness.train.grpo.reflection import evolution_metrics, reflects
@@ -118,6 +119,14 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
     if stage.refill_rounds:
         found["dropped"] = float(len(batch.dropped))
     return {name: value for name, value in found.items() if value is not None}
+
+
+def rollout_flops(batch: Batch, shape: Shape) -> float:
+    """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
+    return sum(
+        shape.forward(len(group.prompt_ids), [len(one.completion.token_ids) for one in group.rollouts])
+        for group in batch.sampled
+    )
 
 
 def _languages(rollouts: Sequence[Rollout]) -> list[float | None]:

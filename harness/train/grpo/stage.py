@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from evals import templates
-from evals.base.errors import JobError
 from harness.config import GRPO
 from harness.engines.registry import RolloutEngine
 from harness.models import sharding
@@ -23,11 +22,11 @@ from harness.models.flops import shape_of
 from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
-from harness.train.grpo.metrics import batch_metrics, sample_rows
-from harness.train.grpo.monitors import Guards
+from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
+from harness.train.grpo.monitors import Guards, check_drift
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.reference import make_reference
-from harness.train.grpo.rollout import Batch, Sampler
+from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.update import Updater, sequences
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
@@ -35,11 +34,6 @@ from harness.train.probe import Probe
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Stream, render_all
-
-DRIFT_STOP = {torch.float32: 0.05, torch.bfloat16: 0.5}
-"""Mean |trainer - sampler| log-probability over a step's tokens, by the forward pass's dtype, above which
-they were drawn from another distribution, whatever the probe finds on its few: rounding explains a fiftieth
-of it in float32 and two fifths in bfloat16 (see ``harness.models.trial``)."""
 
 
 def train_grpo(
@@ -143,7 +137,7 @@ class GrpoLearner(Learner):
         if self._ahead is None:
             self._engine.release()
         failed = self._run.folder / f"failed-step-{step}.json"
-        metrics["flops/rollout"] = self._rollout_flops(batch)
+        metrics["flops/rollout"] = rollout_flops(batch, self._shape)
         metrics |= self._updater.update(sequences(batch.groups, stage), of_stage, failed, spent)
         if self.reference is not None:
             self.reference.follow(model, of_stage)
@@ -155,36 +149,11 @@ class GrpoLearner(Learner):
             metrics["seconds/rollout"] += waited
         self._engine.sync(sharding.gathered(self._policy).model)
         metrics |= self._probe.check()
-        self._check_drift(metrics)
+        if self._ahead is None:  # else drawn by the policy of an earlier step, which an update explains
+            check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - waited
         self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, step))
-
-    def _rollout_flops(self, batch: Batch) -> float:
-        """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
-        return sum(
-            self._shape.forward(
-                len(group.prompt_ids), [len(rollout.completion.token_ids) for rollout in group.rollouts]
-            )
-            for group in batch.sampled
-        )
-
-    def _check_drift(self, metrics: dict[str, float]) -> None:
-        """Ends a run whose completions another distribution drew, which the probe may be too short to show.
-
-        Raises:
-            JobError: log-probabilities differ by more than rounding explains.
-        """
-        if self._ahead is not None:
-            return  # drawn by the policy of an earlier step: an update explains what rounding does not
-        drift = metrics.get("drift", 0.0)
-        limit = DRIFT_STOP.get(self._policy.dtype, DRIFT_STOP[torch.bfloat16])
-        if not drift <= limit:
-            raise JobError(
-                f"the {self._engine.name} engine does not sample the policy in training: log-probabilities "
-                f"differ by {drift:.3g} nats a token, where rounding explains less than {limit:g}; take "
-                "another engine"
-            )
 
     def synced(self) -> None:
         self._probe.check()
