@@ -35,7 +35,7 @@ from harness.train.rejection import has_kept, sample_and_keep
 from harness.train.run_dir import Follower, Run
 from harness.train.sft.stage import train_sft
 from harness.train.status import State, read_status
-from harness.train.wandb_tracker import Tracker
+from harness.train.tracker import Tracker, columns
 
 
 def run_experiment(
@@ -90,17 +90,17 @@ def _open(folder: Path, experiment: Experiment, argv: Sequence[str]) -> Run:
 
 
 def _train_and_measure(run: Run, progress: Progress, sets: QuestionSets) -> Outcome:
-    """The stages, then the benchmarks, both told to W&B."""
+    """The stages, then the benchmarks, both told to the sinks."""
     experiment = run.experiment
     confirming = experiment.sweep_of and "confirm" in run.folder.resolve().parts
-    off = experiment.tracking.model_copy(update={"wandb": "off"})
+    off = experiment.tracking.model_copy(update={"wandb": "off", "also": []})
     tracker = Tracker(
         experiment.tracking if dist.is_main() else off,
         run.folder,
         name=_run_name(run),
         group=experiment.sweep_of or experiment.name,
         kind="confirm" if confirming else "trial" if experiment.sweep_of else "train",
-        config=experiment.model_dump(mode="json"),
+        config=columns(experiment),
     )
     try:
         outcome = _train(run, progress, tracker, sets)
@@ -108,7 +108,8 @@ def _train_and_measure(run: Run, progress: Progress, sets: QuestionSets) -> Outc
         tracker.completions()
         if outcome.state == "done":
             for scores in _measure(run, progress, sets):
-                tracker.evaluation(FINAL, scores, run.folder / "evals" / FINAL / folder_of(scores.benchmark))
+                evaluated = run.folder / "evals" / FINAL / folder_of(scores.benchmark)
+                tracker.evaluation(FINAL, scores, evaluated, sets.golds(scores.benchmark))
         tracker.summary({"state": outcome.state, "steps": outcome.step})
     finally:
         tracker.close()

@@ -27,6 +27,8 @@ shift; exec "$@"
 """
 WAITING = "passive"
 """What a thread does that has nothing to do: it gives its core to the trials and graders beside it."""
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+"""Before the command: the process ends when the one that started it does, however that ended."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

@@ -28,14 +28,12 @@ from ray.exceptions import RayActorError
 
 from evals.base.errors import JobError, first_line
 from evals.base.secrets import mask
-from harness.sweep.executors.local import LocalExecutor
+from harness.sweep.executors.local import WITH_PARENT, LocalExecutor
 from harness.sweep.executors.registry import Exit, Launch
 from harness.sweep.executors.sync import Carrier
 
 log = logging.getLogger(__name__)
 NAMESPACE = "grpo-harness"
-WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
-"""Before the command: the process ends when the actor does, however that ended."""
 CARRY_SECONDS = 3.0
 """Between two looks at what is to be carried."""
 EXPERIMENT, START, RUN, STOP, FENCE = "experiment.toml", "start", "run", "stop", "fence"
