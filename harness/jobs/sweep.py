@@ -21,6 +21,7 @@ from harness.sweep.runner import run_sweep
 from harness.sweep.summary import Summary
 from harness.sweep.tabulate import best_trials, trials_table
 from harness.sweep.timeleft import TimeLeft
+from harness.sweep.winner import write_winner
 from harness.train import checkpoint
 from harness.train.benchmarks import known_tasks
 from harness.train.checks import measure, prepare_policy
@@ -105,6 +106,7 @@ def sweep_and_measure(
 
     try:
         summary = _search(experiment, folder, progress, storage, accept_space_change, listen)
+        write_winner(experiment, folder, summary)
         scores = _measure(experiment, folder, summary, progress, sets)
         from reports.page import build_report
 

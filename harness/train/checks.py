@@ -207,6 +207,32 @@ def _check_engines(experiment: Experiment) -> None:
             ENGINES.factory(choice.kind, choice.settings, key)
 
 
+def check_shared(experiment: Experiment) -> None:
+    """Refuses what a run of several processes cannot do: vLLM samples in all of them together, and one of
+    them alone measures and asks a teacher.
+
+    Raises:
+        UsageError: names the key.
+    """
+    rejects = [stage for stage in parts(experiment.stages) if isinstance(stage, Reject)]
+    alone = {
+        f"{stage.name}.teacher.engine": stage.teacher.engine
+        for stage in rejects
+        if stage.teacher is not None and not stage.teacher.server
+    }
+    if _measured(experiment):
+        alone["eval.engine"] = experiment.eval.engine
+    policy = experiment.policy
+    if policy.servers is None and policy.engine.settings.get("tensor_parallel", 1) != 1:
+        alone |= {f"{stage.name}: policy.engine": policy.engine for stage in rejects if stage.teacher is None}
+    for key, choice in alone.items():
+        if choice.kind == "vllm":
+            raise UsageError(
+                f'{key}: with several processes one of them does this alone, which "vllm" cannot here; take '
+                '"transformers", let a server do it, or measure with harness eval afterwards'
+            )
+
+
 def _check_trackers(tracking: config.Tracking) -> None:
     """Each can be loaded, with the package that a built-in one needs, which has its name."""
     for choice in tracking.also:

@@ -27,7 +27,8 @@ from submitit.helpers import clean_env
 
 from evals.base import io
 from evals.base.errors import JobError, first_line
-from harness.sweep.executors.local import WITH_PARENT, LocalExecutor, visible_devices
+from harness.models.devices import visible_devices
+from harness.sweep.executors.local import WITH_PARENT, LocalExecutor
 from harness.sweep.executors.registry import Exit, Launch
 
 log = logging.getLogger(__name__)
