@@ -55,7 +55,7 @@ def evaluate_command(
     ] = None,
     task_file: TaskFile = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples a question; by default the benchmark's usual.")
+        int | None, typer.Option(min=1, help="Samples per question; by default the benchmark's usual.")
     ] = None,
     engine: EngineKind = "transformers",
     engine_set: EngineSettings = None,

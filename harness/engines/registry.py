@@ -124,7 +124,7 @@ def make_engine(
     ``batch_size``: completions that are sampled at once; by default as many as the memory holds.
 
     Raises:
-        UsageError: there is none of this name, its package is not installed, or it cannot run this model.
+        UsageError: nothing has this name, its package is not installed, or it cannot run this model.
     """
     choice = Choice.model_validate(kind)
     factory = ENGINES.factory(choice.kind, choice.settings, "engine")

@@ -76,7 +76,7 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequenc
         run.set_status(outcome.state, outcome.reason)
         return outcome.state
     except (KeyboardInterrupt, SystemExit):
-        raise  # still "running": the same command goes on
+        raise  # still "running": the same command resumes
     except BaseException as error:
         run.set_status("failed", str(error) or type(error).__name__)
         raise

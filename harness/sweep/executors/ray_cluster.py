@@ -232,12 +232,12 @@ class RayExecutor:
         """All that a run has left which has ended; at the address stay the notes ``kept`` alone.
 
         Raises:
-            JobError: it has not all come.
+            JobError: it did not all arrive.
             Exception: whatever the address's client raises where it does not answer.
         """
         if handle.carrier is not None and handle.folder is not None:
             if not handle.carrier.pull(handle.folder, RUN):
-                raise JobError(f"what {handle.folder} has left has not all come")
+                raise JobError(f"what {handle.folder} has left did not arrive completely")
             handle.carrier.clear(*kept)
             handle.carrier = None
 

@@ -85,7 +85,7 @@ def test_an_interrupt_says_that_the_same_command_goes_on(
     monkeypatch.setattr("harness.cli.doctor.examine", interrupted)
     said = harness("doctor")
     assert (said.code, said.out) == (130, "")
-    assert said.err == "Interrupted; the same command goes on from here.\n"
+    assert said.err == "Interrupted; the same command resumes from here.\n"
 
 
 def test_data_files_are_listed_as_json(harness: Harness) -> None:
