@@ -32,7 +32,7 @@ from harness.train.grpo.update import Updater, sequences
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
-from harness.train.stream import Stream, render_all
+from harness.train.stream import Prompts, Stream
 
 DRIFT_STOP = {torch.float32: 0.05, torch.bfloat16: 0.5}
 """Mean |trainer - sampler| log-probability, by the forward pass's dtype, above which another policy is
@@ -100,7 +100,7 @@ class GrpoLearner(Learner):
         self._engine = engine
         self._first_step = first_step
         template = run.experiment.policy.template
-        prompts = render_all(questions, template, policy)
+        prompts = Prompts(questions, template, policy)
         seed = run.experiment.seed
         self.stream = Stream(prompts, seed)
         self._sampler = Sampler(
