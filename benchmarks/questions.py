@@ -35,10 +35,18 @@ def write_rows(path: Path, rows: int) -> None:
         for number in range(rows):
             a, b, c = (rng.randint(2, 99) for _ in range(3))
             text = (
-                f"Order {number}: a shop sells {a} apples on Monday and {b} on Tuesday. On Wednesday it sells "
-                f"{c} times as many as on both days together. How many apples does it sell on Wednesday?"
+                f"Order {number}: a shop sells {a} apples on Monday and {b} on Tuesday. On Wednesday it "
+                f"sells {c} times as many as on both days together. How many does it sell on Wednesday?"
             )
             handle.write(json.dumps({"question": text, "answer": str((a + b) * c)}) + "\n")
+
+
+def prepare(path: str, model: str) -> None:
+    """The model's files, where an embedded one is yet to be pretrained."""
+    from harness import config
+    from harness.models.sources import config_folder
+
+    config_folder(config.Policy(model=model))
 
 
 def read(path: str, model: str) -> None:
@@ -88,6 +96,12 @@ def measured(do: Callable[[str, str], None], path: str, model: str) -> tuple[flo
     return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def apart(do: Callable[[str, str], None], path: Path, model: str) -> tuple[float, float]:
+    """``measured`` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+        return alone.submit(measured, do, str(path), model).result()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -103,12 +117,9 @@ def main() -> None:
         files = {rows: Path(folder) / f"{rows}.jsonl" for rows in (FEW, options.rows)}
         for rows, path in files.items():
             write_rows(path, rows)
+        apart(prepare, files[FEW], options.model)
         for do in (read, check, first_step):
-            found = {}
-            for rows, path in files.items():
-                spawn = multiprocessing.get_context("spawn")
-                with ProcessPoolExecutor(1, mp_context=spawn) as alone:
-                    found[rows] = alone.submit(measured, do, str(path), options.model).result()
+            found = {rows: apart(do, path, options.model) for rows, path in files.items()}
             (few, least), (seconds, peak) = found[FEW], found[options.rows]
             print(
                 f"{do.__name__}: {seconds:.1f} s for {options.rows:,} questions ({few:.1f} s for {FEW:,}), "

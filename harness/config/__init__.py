@@ -4,6 +4,7 @@ An experiment is read from one or more TOML files laid over each other, then ``-
 Unknown keys fail, and so do combinations that cannot run: before any model is loaded.
 """
 
+from harness.config.distil import OnPolicyDistill
 from harness.config.experiment import Arm, Budget, Compare, Data, Eval, Experiment, Tracking
 from harness.config.load import dump_toml, read_experiment, set_key, validate
 from harness.config.model import LoRA, Policy
@@ -17,19 +18,20 @@ from harness.config.stages import (
     Pretrain,
     Reject,
     Stage,
-    Training,
     parts,
 )
 from harness.config.sweep import Sweep, confirmed_stage
 from harness.config.task_file import read_tasks
 from harness.config.tasks import OwnTask, tasks_of
-from harness.config.terms import Epsilon, Reference, RewardTerm
+from harness.config.terms import Bounds, Epsilon, Reference, RewardTerm, SamplerCorrection
+from harness.config.training import Training
 
 __all__ = [
     "GRPO",
     "SFT",
     "Answers",
     "Arm",
+    "Bounds",
     "Budget",
     "Compare",
     "Data",
@@ -39,12 +41,14 @@ __all__ = [
     "Evaluate",
     "Experiment",
     "LoRA",
+    "OnPolicyDistill",
     "OwnTask",
     "Policy",
     "Pretrain",
     "Reference",
     "Reject",
     "RewardTerm",
+    "SamplerCorrection",
     "Server",
     "Stage",
     "Sweep",

@@ -100,6 +100,8 @@ def _set_path(table: dict[str, Any], path: Sequence[str], value: object, key: st
             # `epsilon = 0.2` and then `epsilon.high`: the one number stood for both sides.
             if part == "epsilon":
                 inner = table[part] = {"low": inner, "high": inner}
+            elif part == "sampler_correction":
+                inner = table[part] = {"high": inner}
             elif part in CHOICES and isinstance(inner, str):  # `loss = "clip"` and then `loss.kind`
                 inner = table[part] = {"kind": inner}
             else:

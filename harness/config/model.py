@@ -56,6 +56,8 @@ class Policy(Table):
     """The hub revision (a commit), when ``model`` is a hub id."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """The dtype of the forward pass; master weights stay float32."""
+    head_dtype: Literal["model", "float32"] = "model"
+    """The dtype of the last product, over the vocabulary: ``dtype``, or float32, in training and sampling."""
     engine: EngineChoice = Choice(kind="transformers")
     """What samples it in training: "transformers", "vllm" (which gets the new weights in place after every
     update), or one of your own. A name, or a table of ``kind`` and the engine's own settings."""
@@ -105,7 +107,7 @@ def check_teacher(teacher: Policy) -> None:
     without_effect = dict.fromkeys(("lora", "gradient_checkpointing"), "a teacher is not trained")
     if teacher.server:
         where = f"{teacher.server.addresses[0]} samples the teacher as it was started"
-        without_effect |= dict.fromkeys(("engine", "device", "dtype"), where)
+        without_effect |= dict.fromkeys(("engine", "device", "dtype", "head_dtype"), where)
     for key, why in without_effect.items():
         if getattr(teacher, key) != Policy.model_fields[key].default:
             raise ValueError(f"teacher.{key} has no effect: {why}; leave it out")

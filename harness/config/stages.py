@@ -3,57 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from harness.config.choice import AdvantageChoice, Choice, LossChoice, Named
+from harness.config.distil import OnPolicyDistill
 from harness.config.model import Policy, check_teacher
 from harness.config.sampling import Drawing, refuse_truncation
 from harness.config.table import Table
-from harness.config.terms import Epsilon, Reference, RewardEntry, RewardTerm, with_files
-
-StageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
-"""A stage's name is a part of keys and the name of files: letters, digits, "_" and "-"."""
-
+from harness.config.terms import (
+    Bounds,
+    CorrectionEntry,
+    Epsilon,
+    EpsilonEntry,
+    Reference,
+    RewardEntry,
+    RewardTerm,
+    with_files,
+)
+from harness.config.training import StageName, Training
 
 SURROGATES = ("clip", "cispo")
 """What ``surrogate`` accepted."""
-
-
-class Training(Table):
-    """What every stage that trains the policy has: its steps, AdamW, dev evaluations and checkpoints."""
-
-    kind: Any
-    """Each kind of stage accepts its own word."""
-    name: StageName
-    """The stage's name: how ``[sweep.space]`` and ``-s`` address it."""
-    steps: int = Field(100, ge=1)
-    """Optimiser steps."""
-    learning_rate: float = Field(1e-5, gt=0.0)
-    """AdamW's peak learning rate."""
-    warmup_steps: int = Field(0, ge=0)
-    """Steps of linear warm-up, then ``schedule``."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """The learning rate after warm-up: constant, or falling to 0 at the stage's last step."""
-    weight_decay: float = Field(0.0, ge=0.0)
-    """AdamW's decoupled weight decay."""
-    max_grad_norm: float = Field(1.0, gt=0.0)
-    """Gradients are clipped to this global norm."""
-    micro_batch_tokens: int = Field(16384, ge=1)
-    """Tokens (prompt, completion and padding) per forward and backward pass."""
-    max_tokens: int = Field(1024, ge=1)
-    """The longest completion, in tokens."""
-    temperature: float = Field(1.0, gt=0.0)
-    """The sampling temperature."""
-    eval_every: int = Field(0, ge=0)
-    """Evaluate on the dev questions every so many steps and at the end; 0: at the end only."""
-    checkpoint_every: int = Field(50, ge=1)
-    """Write a checkpoint every so many steps and at the end."""
-    keep_checkpoints: int = Field(2, ge=1)
-    """How many of the newest checkpoints stay on disk."""
-    keep_best: bool = False
-    """Also keep the checkpoint of the best dev evaluation; checkpoints/best leads to it."""
 
 
 class GRPO(Training):
@@ -69,7 +41,7 @@ class GRPO(Training):
     """Completions sampled per step, held fixed when ``group_size`` varies."""
     group_size: int = Field(8, ge=2)
     """Completions per prompt (G)."""
-    epsilon: Epsilon = Epsilon()
+    epsilon: EpsilonEntry = Epsilon()
     """The clip range; a number sets both sides."""
     beta: float = Field(0.0, ge=0.0)
     """The weight of the KL penalty; 0 needs no reference policy."""
@@ -96,8 +68,14 @@ class GRPO(Training):
     an earlier name of this key."""
     delta: float | None = Field(None, gt=1.0)
     """The dual clip: a bound on the ratio where the advantage is negative; off by default."""
-    sampler_correction: float | None = Field(None, gt=0.0)
-    """Truncated importance sampling: token losses are weighted by min(trainer / sampler ratio, this)."""
+    sampler_correction: CorrectionEntry | None = None
+    """Weigh losses by the ratio of trainer's to sampler's probabilities, within bounds. A number c is
+    truncated importance sampling, min(ratio, c) by token; a table says level, bounds and what is outside."""
+    sampler_mask: Bounds | None = None
+    """Leave out completions whose geometric mean of trainer / sampler ratios lies outside of these bounds."""
+    probe_limit: float | None = Field(None, gt=0.0)
+    """The mean difference of trainer's and sampler's log-probabilities of a fixed text, in nats a token, at
+    which the run stops after a sync. By default what rounding explains: 0.001 in float32, 0.2 in bfloat16."""
     rollout_ahead: Literal[0, 1] = 0
     """1: while a step is learned, the next one's completions are sampled, by the policy from before it."""
     entropy_bonus: float = Field(0.0, ge=0.0)
@@ -146,13 +124,6 @@ class GRPO(Training):
         return with_files(rewards)
 
     _whole_distribution = model_validator(mode="before")(refuse_truncation)
-
-    @field_validator("epsilon", mode="before", json_schema_input_type=float | Epsilon)
-    @classmethod
-    def _one_epsilon(cls, value: object) -> object:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return {"low": value, "high": value}
-        return value
 
     @model_validator(mode="after")
     def _runs(self) -> GRPO:
@@ -358,6 +329,7 @@ Stage = Annotated[
     | Annotated[Pretrain, Tag("#pretrain")]
     | Annotated[Reject, Tag("#reject")]
     | Annotated[Distill, Tag("#distill")]
+    | Annotated[OnPolicyDistill, Tag("#on_policy_distill")]
     | Annotated[Evaluate, Tag("#evaluate")],
     Discriminator(_kind_of_stage),
 ]
@@ -369,10 +341,11 @@ STAGES: dict[str, type[Table]] = {
     "#pretrain": Pretrain,
     "#reject": Reject,
     "#distill": Distill,
+    "#on_policy_distill": OnPolicyDistill,
     "#evaluate": Evaluate,
 }
 
 
-def parts(stages: Sequence[Stage]) -> list[GRPO | SFT | Reject | Evaluate]:
+def parts(stages: Sequence[Stage]) -> list[GRPO | SFT | Reject | OnPolicyDistill | Evaluate]:
     """The stages with each "distill" stage taken apart: these are what runs and what costs."""
     return [part for stage in stages for part in (stage.parts() if isinstance(stage, Distill) else [stage])]

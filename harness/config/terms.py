@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from evals.base.registry import absolute
 from harness.config.table import Table
@@ -18,6 +26,65 @@ class Epsilon(Table):
     """How far the ratio may fall."""
     high: float = Field(0.2, ge=0.0)
     """How far the ratio may rise (DAPO's clip-higher sets 0.28)."""
+
+
+def _if_number(*keys: str) -> Callable[[object], object]:
+    """A bare number sets all of ``keys``."""
+
+    def table(value: object) -> object:
+        bare = isinstance(value, int | float) and not isinstance(value, bool)
+        return dict.fromkeys(keys, value) if bare else value
+
+    return table
+
+
+EpsilonEntry = Annotated[
+    Epsilon, BeforeValidator(_if_number("low", "high"), json_schema_input_type=float | Epsilon)
+]
+
+
+class Bounds(Table):
+    """A range of ratios, trainer over sampler; inside it nothing is left out."""
+
+    low: float = Field(gt=0.0)
+    """The least ratio that is kept."""
+    high: float = Field(gt=0.0)
+    """The largest ratio that is kept."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        return self
+
+
+class SamplerCorrection(Table):
+    """Importance sampling between trainer and sampler; a bare number is ``high``, and TIS."""
+
+    level: Literal["token", "sequence"] = "token"
+    """What is weighed by its ratio trainer / sampler: each token, or a whole completion by their product."""
+    outside: Literal["truncate", "mask"] = "truncate"
+    """A ratio outside of the bounds is cut to them (TIS), or what has it is left out (MIS, IcePop)."""
+    low: float = Field(0.0, ge=0.0)
+    """The lower bound; 0: none (IcePop: 0.5)."""
+    high: float = Field(2.0, gt=0.0)
+    """The upper bound (IcePop: 5)."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, whole: SerializerFunctionWrapHandler) -> Any:
+        """A bare number where that says all, as sweeps vary it."""
+        return self.high if self == SamplerCorrection(high=self.high) else whole(self)
+
+
+CorrectionEntry = Annotated[
+    SamplerCorrection, BeforeValidator(_if_number("high"), json_schema_input_type=float | SamplerCorrection)
+]
 
 
 class Reference(Table):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from evals import templates
 from evals.base.errors import JobError, UsageError
@@ -20,6 +20,8 @@ from evals.templates import THINK_CLOSES, THINK_OPENS, Template
 from harness.config import Policy
 from harness.config.server import TEACHER_KEY
 from harness.engines import tokens
+
+T = TypeVar("T")
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)
 """Seconds between tries, where the server does not say: two minutes, in which a server can start."""
@@ -110,6 +112,45 @@ class ServedEngine:
         """
         self._check(requests, sampling)
         bodies = [self._body(request, sampling) for request in requests]
+        yield from self._asked("/chat/completions" if self._chat else "/completions", bodies, self._read)
+
+    def prompt_logprobs(self, prompts: Sequence[Sequence[int]], top: int = 0) -> list[list[dict[int, float]]]:
+        """For each prompt of token ids and each of its tokens the log-probabilities there, by token id.
+
+        They are that of the token itself, in nats at temperature 1, and those of the ``top`` likeliest ones;
+        nothing is told of a first token. vLLM servers know this (``prompt_logprobs``).
+
+        Raises:
+            ServerUnansweredError: some got no answer, or one without log-probabilities.
+        """
+        bodies = [
+            {"model": self._model, "prompt": list(ids), "max_tokens": 1, "prompt_logprobs": top}
+            for ids in prompts
+        ]
+
+        def read(answer: Any, _client: Client) -> list[dict[int, float]]:
+            told = answer["choices"][0]["prompt_logprobs"]
+            return [{int(id): float(one["logprob"]) for id, one in (place or {}).items()} for place in told]
+
+        found: dict[int, list[dict[int, float]]] = {}
+        for arrived in self._asked("/completions", bodies, read):
+            found.update(arrived)
+        for place, ids in enumerate(prompts):
+            if len(found[place]) != len(ids):
+                raise ServerUnansweredError(
+                    f"{self._server.addresses[0]}: was sent {len(ids)} tokens and tells log-probabilities of "
+                    f"{len(found[place])}"
+                )
+        return [found[place] for place in range(len(prompts))]
+
+    def _asked(
+        self, path: str, bodies: Sequence[object], read: Callable[[Any, Client], T]
+    ) -> Iterator[list[tuple[int, T]]]:
+        """What ``read`` makes of each answer, as it comes, with the place of its body.
+
+        Raises:
+            ServerUnansweredError: some got no answer; those of all others were yielded before.
+        """
         clients = [
             Client(
                 address,
@@ -121,16 +162,15 @@ class ServedEngine:
             for address in self._server.addresses
         ]
         failed: Counter[str] = Counter()
-        path = "/chat/completions" if self._chat else "/completions"
         with closing(Fleet(clients)) as fleet:
-            for arrived in fleet.stream(path, bodies, lambda answer: self._read(answer, clients[0])):
+            for arrived in fleet.stream(path, bodies, lambda answer: read(answer, clients[0])):
                 failed.update(str(answer) for _, answer in arrived if isinstance(answer, ServerError))
                 yield [(place, one) for place, one in arrived if not isinstance(one, ServerError)]
         if failed:
             [(reason, _)] = failed.most_common(1)
             raise ServerUnansweredError(
                 f"{', '.join(client.address for client in clients)}: {reason} ({failed.total()} of "
-                f"{len(requests)} requests got no answer); what was sampled is kept, and the same command "
+                f"{len(bodies)} requests got no answer); what was sampled is kept, and the same command "
                 "asks for the rest"
             )
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from evals.base.errors import UsageError, first_line
+from harness.models import head
 from harness.models.policy import NO_LIMIT, Policy
 
 # Blocks of 128, vLLM's default on CPUs, would share no prompt shorter than that; small policies run wide.
@@ -53,6 +54,8 @@ def start(
     gc.collect()  # an engine that nobody holds ends now, not while its successor sets up the same groups
     config = copy.deepcopy(policy.model.config)
     config.architectures = [type(policy.model).__name__]  # vLLM goes by it; models made in code lack it
+    if head.is_float32(policy.model):
+        config.head_dtype = "float32"  # read off the configuration by vLLM's logits
     with tempfile.TemporaryDirectory() as folder, _random_state_kept():
         config.save_pretrained(folder)
         policy.tokenizer.save_pretrained(Path(folder))

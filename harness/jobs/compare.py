@@ -23,7 +23,7 @@ from evals.scores import Scores
 from evals.stats import compare
 from evals.stats.compare import Comparison, compare_arms
 from evals.stats.evaluations import read_evaluations
-from harness.config import Experiment, Reject, dump_toml, parts, read_experiment
+from harness.config import Experiment, OnPolicyDistill, Reject, dump_toml, parts, read_experiment
 from harness.config.compare import arm_experiment, tuning_experiment, untrained
 from harness.sweep import attempts, tabulate
 from harness.sweep.checks import check_sweep
@@ -134,7 +134,7 @@ def _prepare(experiment: Experiment, progress: Progress) -> None:
         stage.teacher
         for arm in experiment.compare.arms.values()
         for stage in parts(arm.stages)
-        if isinstance(stage, Reject) and stage.teacher is not None
+        if isinstance(stage, Reject | OnPolicyDistill) and stage.teacher is not None
     ]
     for policy in {each.model: each for each in (*untrained(experiment).values(), *teachers)}.values():
         prepare_policy(policy, progress)

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from evals.base.errors import JobError, UsageError, first_line
 from harness import config
-from harness.models import lora, sharding
+from harness.models import head, lora, sharding
 from harness.models.damage import check_folder, check_pointer
 from harness.models.sources import find, full_name
 
@@ -96,6 +96,8 @@ def load_policy(settings: config.Policy, *, trainable: bool = False, seed: int =
     if adapters is not None:
         lora.check(adapters, model, name)
         lora.attach(model, adapters, seed)
+    if settings.head_dtype == "float32" and dtype != torch.float32:
+        head.to_float32(model)
     if trainable and settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     torch.nn.Module.to(model, device)  # by the base class: transformers' own decorators hide its signature

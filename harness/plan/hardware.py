@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.config import GRPO, Experiment, Policy, Training, parts
+from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, parts
 from harness.models.architecture import Architecture, architecture
 from harness.models.devices import Device
 from harness.plan.workload import Work
@@ -38,6 +38,8 @@ eq. 1, with fused attention)."""
 FREE = 0.9
 """The share of a device's memory that can be used."""
 GIB = 2**30
+SAMPLING_STAGES = (GRPO, OnPolicyDistill)
+"""Stages in which the policy in training is sampled."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ def memory(experiment: Experiment, devices: int) -> Memory:
         frozen = FROZEN[experiment.policy.dtype] * policy.parameters
         held = (frozen + TRAINED * policy.adapters) / devices
     activations = ACTIVATIONS * tokens * policy.hidden * policy.layers
-    longest = max((stage.max_tokens for stage in stages if isinstance(stage, GRPO)), default=0)
-    sequences = max((stage.completions_per_step for stage in stages if isinstance(stage, GRPO)), default=0)
+    longest = max((stage.max_tokens for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0)
+    sequences = max(
+        (stage.completions_per_step for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0
+    )
     keys = policy.cache * longest * min(sequences / devices, 64)
     return Memory((held + activations) / GIB, (held + policy.parameters * SAMPLER + keys) / GIB)
 

@@ -19,6 +19,7 @@ from harness.config import (
     Eval,
     Evaluate,
     Experiment,
+    OnPolicyDistill,
     Reject,
     Stage,
     Tracking,
@@ -124,7 +125,7 @@ def _tried(short: Experiment, run: Path, took: float) -> Tried:
         counted += sum(_whole(row) + (row.get("seconds/dev") or 0.0) for row in mine)
         if mine:
             step[stage.name] = fmean(_whole(row) for row in mine[1:] or mine)
-        if isinstance(stage, GRPO):
+        if isinstance(stage, GRPO | OnPolicyDistill):
             length[stage.name] = fmean(row["length"] for row in mine)
         elif isinstance(stage, SFT) and mine:
             length[stage.name] = fmean(row["tokens"] for row in mine) / stage.batch_size

@@ -20,6 +20,7 @@ from harness.config import (
     SFT,
     Evaluate,
     Experiment,
+    OnPolicyDistill,
     Policy,
     Pretrain,
     Reject,
@@ -118,6 +119,8 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
                     stage.name, "train", policy, stage.steps, sampled, sampled, stage.steps * once,
                     stage.steps * once * passes, stage.completions_per_step, train, tokens,
                 )  # fmt: skip
+            case OnPolicyDistill():
+                yield from _on_policy(stage, policy, train, length(stage.name, stage.max_tokens))
             case SFT():
                 tokens, prompt = length(stage.name, 2 * TRACE), train
                 if isinstance(stage, Pretrain):
@@ -151,6 +154,28 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
                 f"{stage.name}: dev", "evaluate", policy, times, times * many * tokens, 0, times * flops, 0,
                 many, train, tokens,
             )  # fmt: skip
+
+
+def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: float) -> Iterator[Work]:
+    """What the policy samples and learns, and what its teacher reads: a forward pass over as many tokens."""
+    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
+    count, steps = stage.completions_per_step, stage.steps
+
+    def flops(who: Policy, completions: int, group: int) -> float:
+        return steps * completions / group * _forward(architecture(who).shape, prompt, tokens, group)
+
+    drawn = flops(policy, stage.sampled, stage.group_size)
+    learned = drawn + flops(policy, stage.recorded, 1)
+    yield Work(
+        stage.name, "train", policy, steps, steps * stage.sampled * tokens, steps * count * tokens, drawn,
+        learned * (1 + backward), count, prompt, tokens,
+    )  # fmt: skip
+    teacher = stage.teacher
+    read = flops(teacher, stage.sampled, stage.group_size) + flops(teacher, stage.recorded, 1)
+    yield Work(
+        f"{stage.name}-teacher", "train", teacher, steps, 0, steps * count * tokens, 0, read, count, prompt,
+        tokens, "by a teacher",
+    )  # fmt: skip
 
 
 def _within_budget(experiment: Experiment, found: Sequence[Work]) -> Iterator[Work]:

@@ -93,8 +93,10 @@ def _standardised(values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None else (value - mean) / scale for value in values]
 
 
-def check_names(weights: Weights) -> None:
+def check_names(weights: Weights, some_count: bool = True) -> None:
     """Refuses a mix that cannot work, before anything is loaded.
+
+    ``some_count``: one that only measures is no use, or is (where something else is learned).
 
     Raises:
         UsageError: a name that is no reward function, settings that it does not take, a weight that is no
@@ -117,18 +119,18 @@ def check_names(weights: Weights) -> None:
             raise UsageError(f"rewards.{name}.model: {REWARD_MODEL} needs it, and no other function takes it")
         if function != JUDGE and (term.rubric or term.requests or term.pairwise):
             raise UsageError(f"rewards.{name}: rubric, requests and pairwise are for the reward {JUDGE!r}")
-    if not any(RewardTerm.of(entry).counts for entry in weights.values()):
+    if some_count and not any(RewardTerm.of(entry).counts for entry in weights.values()):
         raise UsageError(f"rewards: at least one weight must differ from 0; functions: {', '.join(names())}")
 
 
-def make_mix(weights: Weights, judge_requests: Path | None = None) -> Mix:
-    """The mix of an experiment's ``[stages.rewards]`` table.
+def make_mix(weights: Weights, judge_requests: Path | None = None, some_count: bool = True) -> Mix:
+    """The mix of an experiment's ``[stages.rewards]`` table; ``some_count`` as in ``check_names``.
 
     ``judge_requests`` is where the requests to a judge are counted, for all processes and launches together.
 
     Raises:
         UsageError: as ``check_names``.
     """
-    check_names(weights)
+    check_names(weights, some_count)
     terms = {name: RewardTerm.of(entry) for name, entry in weights.items()}
     return Mix(terms, {name: make_reward(name, term, judge_requests) for name, term in terms.items()})

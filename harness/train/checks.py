@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from evals import templates
 from evals.base.errors import UsageError
@@ -18,7 +18,7 @@ from evals.graders.registry import GRADERS
 from evals.task import TaskError
 from evals.templates import Template
 from harness import config
-from harness.config import GRPO, SFT, Evaluate, Experiment, Pretrain, Reject, Training, parts
+from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Pretrain, Reject, Training, parts
 from harness.config.kinds import ENGINES, LOSSES
 from harness.config.names import TINY_TRACES
 from harness.rewards import check_names
@@ -61,7 +61,7 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
             _check_nothing_evaluated(stage)
         if isinstance(stage, Reject):
             kept.append(stage.name)
-        judged = isinstance(stage, GRPO) and JUDGE in stage.rewards
+        judged = isinstance(stage, GRPO | OnPolicyDistill) and JUDGE in stage.rewards
         if runs_here and (judged or (isinstance(stage, Reject) and JUDGE in stage.keep)):
             from harness.rewards.judge_cache import named_judge
 
@@ -86,7 +86,7 @@ def _check_devices(experiment: Experiment) -> None:
     """A GPU that is asked for and not there: before minutes of pretraining for it."""
     wanted = {"policy": experiment.policy}
     for stage in parts(experiment.stages):
-        if isinstance(stage, Reject) and stage.teacher is not None:
+        if isinstance(stage, Reject | OnPolicyDistill) and stage.teacher is not None:
             wanted[f"{stage.name}.teacher"] = stage.teacher
     for key, settings in wanted.items():
         if settings.device == "cuda":
@@ -134,7 +134,7 @@ def _named(experiment: Experiment, sets: QuestionSets, benchmarks: bool) -> Iter
     for stage in parts(experiment.stages):
         if isinstance(stage, Reject) and stage.data:
             yield Named("training", f"{stage.name}.data ({', '.join(stage.data)})", texts(stage.data))
-        elif isinstance(stage, SFT) and not isinstance(stage, Pretrain) and is_source(stage.data):
+        elif _learns_examples(stage) and is_source(stage.data):
             from harness.train.sft.data import AskedIn
 
             yield Named("training", f"{stage.name}.data ({stage.data})", AskedIn(stage.data))
@@ -143,8 +143,16 @@ def _named(experiment: Experiment, sets: QuestionSets, benchmarks: bool) -> Iter
         yield Named("benchmark", f"the benchmark {name}", texts([name]))
 
 
+def _learns_examples(stage: object) -> TypeGuard[SFT | OnPolicyDistill]:
+    """Whether it has examples in a file; a "pretrain" stage has texts, which ask nothing."""
+    return isinstance(stage, SFT | OnPolicyDistill) and not isinstance(stage, Pretrain)
+
+
 def _check_stage(
-    stage: GRPO | SFT | Reject | Evaluate, kept: Sequence[str], experiment: Experiment, sets: QuestionSets
+    stage: GRPO | SFT | Reject | OnPolicyDistill | Evaluate,
+    kept: Sequence[str],
+    experiment: Experiment,
+    sets: QuestionSets,
 ) -> None:
     """``kept``: the earlier stages that leave a data set."""
     match stage:
@@ -158,12 +166,12 @@ def _check_stage(
             if stage.data != TINY_TRACES and not is_source(stage.data):
                 raise UsageError(f"{stage.name}.data: {stage.data!r} is neither a file nor {TINY_TRACES}")
         case SFT():
-            known = (*kept, TINY_TRACES)
-            if stage.data not in known and not is_source(stage.data):
-                raise UsageError(
-                    f"{stage.name}.data: {stage.data!r} is not a file, an address of the hub "
-                    f"(hf:OWNER/NAME@REVISION:split), or one of {', '.join(known)}"
-                )
+            _check_data(stage, kept)
+        case OnPolicyDistill():
+            check_names(stage.rewards, some_count=False)
+            if stage.data:
+                _check_data(stage, kept)
+            _check_counted(stage.name, stage.teacher, experiment.budget)
         case Reject():
             for name in stage.keep:
                 _check_rule(stage.name, name)
@@ -171,6 +179,15 @@ def _check_stage(
                 _check_template(f"{stage.name}.teacher.template", stage.teacher.template)
                 _check_counted(stage.name, stage.teacher, experiment.budget)
             _check_ids(stage.name, sets.of(stage.data or experiment.data.train))
+
+
+def _check_data(stage: SFT | OnPolicyDistill, kept: Sequence[str]) -> None:
+    known = (*kept, TINY_TRACES)
+    if stage.data not in known and not is_source(stage.data):
+        raise UsageError(
+            f"{stage.name}.data: {stage.data!r} is not a file, an address of the hub "
+            f"(hf:OWNER/NAME@REVISION:split), or one of {', '.join(known)}"
+        )
 
 
 def _check_template(key: str, template: str | Template) -> None:

@@ -8,7 +8,7 @@ gradients gather at those keys and values over all micro-batches, and then pass 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from evals.base.errors import UsageError, first_line
-from harness.models import trial
+from harness.models import head, trial
 from harness.models.policy import Policy
 from harness.models.sharding import inside, is_sharded
 from harness.train.batching import Block, Row
@@ -28,14 +28,22 @@ TRIAL_TOKENS = 36
 """Tokens of the text that each way is tried on."""
 
 
+Head = Callable[[tuple[Row, ...], torch.Tensor, torch.Tensor, torch.Tensor], TokenScores]
+"""(rows, their hidden states (N, H), the vocabulary projection (V, H), targets (N,)) -> (N,) scores."""
+
+
 @dataclass(frozen=True)
 class Scores:
-    """One micro-batch: (B, T) log-probabilities, entropies and the mask of real tokens, row by row."""
+    """One micro-batch: (B, T) log-probabilities, entropies and the mask of real tokens, row by row.
+
+    ``divergence``, (B, T), is there where the head that scored the micro-batch compares with a teacher.
+    """
 
     rows: tuple[Row, ...]
     logprobs: torch.Tensor
     entropy: torch.Tensor
     mask: torch.Tensor
+    divergence: torch.Tensor | None = None
 
 
 class Scorer:
@@ -50,6 +58,7 @@ class Scorer:
         self._model = model
         self._backbone = _backbone_of(model)
         self._head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+        self._float32_head = head.is_float32(model)
         self._policy = policy
         self._temperature = temperature
         with evaluation_mode(model):
@@ -97,8 +106,8 @@ class Scorer:
         finally:
             self._temperature = wanted
 
-    def micro_batches(self, block: Block) -> Iterator[Scores]:
-        """Each micro-batch's scores in turn.
+    def micro_batches(self, block: Block, head: Head | None = None) -> Iterator[Scores]:
+        """Each micro-batch's scores in turn; ``head`` makes them in place of ``score_tokens``.
 
         With gradients enabled, the caller runs backward on what it makes of one before it asks for the
         next, and exhausts the iterator: the prompts' own backward pass comes last.
@@ -112,7 +121,7 @@ class Scorer:
         with self._policy.autocast():
             states = _Shared(self._backbone, block) if block.shared else _Rows(self._backbone)
         for rows in block.micro_batches:
-            yield self._score(states, rows)
+            yield self._score(states, rows, head)
         states.backward()
 
     def score(self, blocks: Sequence[Block], count: int) -> list[torch.Tensor]:
@@ -127,17 +136,39 @@ class Scorer:
                         found[row.index] = values[: len(row.completion_ids)]
         return found
 
-    def _score(self, states: _States, rows: tuple[Row, ...]) -> Scores:
+    def hidden(self, rows: tuple[Row, ...]) -> torch.Tensor:
+        """(N, H): the states that predict the N completion tokens of ``rows``, without gradients."""
+        targets, mask = pad([row.completion_ids for row in rows], self._policy.device)
+        with torch.no_grad():
+            return inside(self._model, lambda: self._hidden(_Rows(self._backbone), rows, targets, mask))
+
+    @property
+    def head_weight(self) -> torch.Tensor:
+        """(V, H): the vocabulary projection."""
+        weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
+        return weight
+
+    def _hidden(
+        self, states: _States, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        device = self._policy.device
+        with self._policy.autocast():
+            hidden = states.hidden(rows, targets, mask)
+            if self._float32_head:
+                hidden = hidden.float()
+            elif torch.is_autocast_enabled(device.type):
+                hidden = hidden.to(torch.get_autocast_dtype(device.type))
+        return hidden
+
+    def _score(self, states: _States, rows: tuple[Row, ...], head: Head | None = None) -> Scores:
         device = self._policy.device
         targets, mask = pad([row.completion_ids for row in rows], device)
 
         def score() -> TokenScores:
-            with self._policy.autocast():
-                hidden = states.hidden(rows, targets, mask)
-                if torch.is_autocast_enabled(device.type):
-                    hidden = hidden.to(torch.get_autocast_dtype(device.type))
-            weight: torch.Tensor = self._head.weight  # type: ignore[assignment]
-            return score_tokens(hidden, weight, targets[mask], self._temperature)
+            hidden = self._hidden(states, rows, targets, mask)
+            if head is not None:
+                return head(rows, hidden, self.head_weight, targets[mask])
+            return score_tokens(hidden, self.head_weight, targets[mask], self._temperature)
 
         flat = inside(self._model, score)
         zeros = torch.zeros(mask.shape, device=device)
@@ -146,6 +177,7 @@ class Scorer:
             zeros.masked_scatter(mask, flat.logprobs),
             zeros.masked_scatter(mask, flat.entropy),
             mask,
+            None if flat.divergence is None else zeros.masked_scatter(mask, flat.divergence),
         )
 
 

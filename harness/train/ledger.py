@@ -23,7 +23,7 @@ from typing import Any
 from evals.base import io
 from evals.base.errors import DamagedFileError
 from evals.base.versioned import MaybeNumber, Part, Versioned
-from harness.config import Reject, Stage, parts
+from harness.config import OnPolicyDistill, Reject, Stage, parts
 from harness.train.heartbeat import ALIVE
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ class Cost:
     """What one stage took, evaluations left out.
 
     ``tokens`` were sampled by "grpo" and "reject" stages and learned from by "sft" stages. ``flops`` are
-    model FLOPs (harness/models/flops.py); NaN where the model that answered is not known.
+    model FLOPs (harness/models/flops.py); NaN where the model that answered is not known. An
+    "on_policy_distill" stage has two: the policy's, and its teacher's, whose tokens are those that it read.
     """
 
     stage: str
@@ -76,7 +77,16 @@ class Cost:
     device_seconds: float = 0.0
 
     def plus(self, row: Mapping[str, Any]) -> Cost:
-        """With one row of metrics.jsonl on top."""
+        """With one row of metrics.jsonl on top: the teacher's part of it where ``teacher``, else the rest."""
+        if self.teacher:
+            read = int(_sum(row, "teacher/tokens"))
+            unknown = read and "flops/teacher" not in row
+            return replace(
+                self,
+                tokens=self.tokens + read,
+                flops=self.flops + (math.nan if unknown else _sum(row, "flops/teacher")),
+                device_seconds=self.device_seconds + (_sum(row, DEVICES) or 1) * _sum(row, "seconds/teacher"),
+            )
         return replace(
             self,
             steps=self.steps + ((io.number(row.get("step", 1)) or 0) > 0),
@@ -104,10 +114,16 @@ def stage_costs(folder: Path, stages: Sequence[Stage]) -> list[Cost]:
         stage.name: Cost(stage.name, stage.kind, isinstance(stage, Reject) and stage.teacher is not None)
         for stage in parts(stages)
     }
+    teachers = {
+        stage.name: Cost(f"{stage.name}-teacher", stage.kind, teacher=True)
+        for stage in stages
+        if isinstance(stage, OnPolicyDistill)
+    }
     for row in io.read_lines(folder / "metrics.jsonl"):
-        stage = str(row.get("stage"))
-        if stage in found:
-            found[stage] = found[stage].plus(row)
+        name = str(row.get("stage"))
+        for costs in (found, teachers):
+            if name in costs:
+                costs[name] = costs[name].plus(row)
     for name, cost in found.items():
         told = folder / "data" / f"{name}.json"
         if cost.kind == "reject" and told.exists():
@@ -117,7 +133,7 @@ def stage_costs(folder: Path, stages: Sequence[Stage]) -> list[Cost]:
             found[name] = replace(
                 cost, tokens=sampled.tokens, flops=flops, device_seconds=sampled.device_seconds
             )
-    return list(found.values())
+    return [cost for name in found for cost in (found[name], teachers.get(name)) if cost is not None]
 
 
 class Launch(Part):

@@ -18,10 +18,14 @@ PIECE = 2**24
 
 
 class TokenScores(NamedTuple):
-    """(N,) float32 each: natural-log probability of the target and entropy of the distribution, in nats."""
+    """(N,) float32 each: natural-log probability of the target and entropy of the distribution, in nats.
+
+    ``divergence``: from a teacher's distribution, where it was compared with one.
+    """
 
     logprobs: torch.Tensor
     entropy: torch.Tensor
+    divergence: torch.Tensor | None = None
 
 
 def score_tokens(

@@ -89,6 +89,13 @@ class Learner(ABC):
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (most keep nothing more)
         """Takes a checkpoint's whole state; what the loop keeps is back in place already."""
 
+    def synced(self) -> None:  # noqa: B027 (most sample nothing)
+        """Looks at an engine that the loop has sent the weights.
+
+        Raises:
+            JobError: it samples another policy.
+        """
+
     def close(self) -> None:  # noqa: B027 (most have nothing beside the loop)
         """Ends what goes on beside the loop."""
 
@@ -248,6 +255,7 @@ class _Loop:
     def _sync(self) -> None:
         if self._engine is not None:
             self._engine.sync(sharding.gathered(self._policy).model)
+            self._learner.synced()
 
     def _state(self) -> dict[str, Any]:
         return {

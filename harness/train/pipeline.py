@@ -13,7 +13,7 @@ from evals.engine import Engine
 from evals.scores import Scores
 from evals.task import folder_of
 from harness import config
-from harness.config import GRPO, SFT, Evaluate, Experiment, Reject, parts
+from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Reject, parts
 from harness.config.names import FINAL
 from harness.engines.registry import RolloutEngine, make_engine
 from harness.engines.served import ServedEngine
@@ -24,6 +24,7 @@ from harness.models.policy import Policy, load_policy
 from harness.train import checkpoint
 from harness.train.budget import Meter
 from harness.train.checks import check_experiment, known_shape, measure, prepare_policy
+from harness.train.distil.stage import train_on_policy_distill
 from harness.train.forward import Scorer
 from harness.train.grpo.stage import train_grpo
 from harness.train.heartbeat import attempt_beating
@@ -56,7 +57,9 @@ def run_experiment(
 
 def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequence[str]) -> State:
     sets = check_experiment(experiment)
-    dist.decided(lambda: prepare_policy(experiment.policy, progress))
+    scoring = [stage.teacher for stage in experiment.stages if isinstance(stage, OnPolicyDistill)]
+    for settings in (experiment.policy, *(teacher for teacher in scoring if not teacher.server)):
+        dist.decided(partial(prepare_policy, settings, progress))
     check_fit(experiment, sets.of(experiment.data.train), sets.of(experiment.data.dev))
     run = _open(folder, experiment, argv)
     try:
@@ -159,6 +162,9 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
             }
             if isinstance(stage, SFT):
                 outcome = train_sft(run, stage, policy, engine, show=progress.console.print, **common)
+            elif isinstance(stage, OnPolicyDistill):
+                assert engine is not None
+                outcome = train_on_policy_distill(run, stage, policy, engine, asked, **common)
             else:
                 assert engine is not None
                 outcome = train_grpo(run, stage, policy, engine, asked, **common)
@@ -179,7 +185,7 @@ def _sampler(
     measured afterwards needs no engine that can run it here."""
     kind, stages = experiment.policy.engine, parts(experiment.stages)
     if not any(
-        isinstance(stage, GRPO)
+        isinstance(stage, GRPO | OnPolicyDistill)
         or (isinstance(stage, Reject) and stage.teacher is None)
         or (isinstance(stage, SFT) and dev)
         for stage in stages

@@ -21,7 +21,7 @@ from evals.engine import Request
 from evals.task import Question, Task
 from evals.templates import Template, find, render, resolved
 from harness import config
-from harness.config import GRPO, SFT, Experiment, Reject, parts
+from harness.config import GRPO, SFT, Experiment, OnPolicyDistill, Reject, parts
 from harness.engines import tokens
 from harness.models import lora
 from harness.models.damage import check_code
@@ -49,7 +49,7 @@ def check_fit(experiment: Experiment, train: Asked, dev: Asked) -> None:
         policy.check_lora(experiment.policy.lora)
     for stage in parts(experiment.stages):
         match stage:
-            case GRPO():
+            case GRPO() | OnPolicyDistill():
                 policy.check_room(f"{stage.name}.max_tokens", stage.max_tokens, train, dev)
             case SFT():
                 policy.check_room(f"{stage.name}.max_tokens", stage.max_tokens, dev)
@@ -77,7 +77,7 @@ def room(experiment: Experiment, train: Asked, dev: Asked) -> int | None:
     found = [0]
     for stage in parts(experiment.stages):
         match stage:
-            case GRPO():
+            case GRPO() | OnPolicyDistill():
                 found.append(policy.room(stage.max_tokens, train, dev))
             case SFT():
                 found.append(policy.room(stage.max_tokens, dev))

@@ -11,7 +11,18 @@ from evals.graders.registry import GRADERS
 from evals.task import TaskError
 from evals.tasks.registry import TASKS
 from evals.templates import AUTO, TEMPLATES
-from harness.config import GRPO, Evaluate, Experiment, Policy, Reject, RewardTerm, Stage, parts, tasks_of
+from harness.config import (
+    GRPO,
+    Evaluate,
+    Experiment,
+    OnPolicyDistill,
+    Policy,
+    Reject,
+    RewardTerm,
+    Stage,
+    parts,
+    tasks_of,
+)
 from harness.config.kinds import ADVANTAGES, ENGINES, EXECUTORS, LOSSES, REWARDS
 from harness.rewards.registry import function_of
 
@@ -80,13 +91,19 @@ def _of_stages(stages: list[Stage]) -> Iterator[tuple[str, str]]:
         if isinstance(stage, GRPO):
             yield LOSSES.kind, stage.loss.kind
             yield ADVANTAGES.kind, stage.advantage.kind
-            for name, entry in stage.rewards.items():
-                yield REWARDS.kind, function_of(name, RewardTerm.of(entry))
+            yield from _of_rewards(stage)
+        elif isinstance(stage, OnPolicyDistill):
+            yield from _of_rewards(stage)
         elif isinstance(stage, Reject):
             yield from ((REWARDS.kind, name) for name in stage.keep)
             if stage.teacher is not None:
                 yield ENGINES.kind, stage.teacher.engine.kind
                 yield from _of_template(stage.teacher)
+
+
+def _of_rewards(stage: GRPO | OnPolicyDistill) -> Iterator[tuple[str, str]]:
+    for name, entry in stage.rewards.items():
+        yield REWARDS.kind, function_of(name, RewardTerm.of(entry))
 
 
 def _of_template(policy: Policy) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ import torch
 from evals.base.errors import JobError
 from harness.config import GRPO
 from harness.config.kinds import LOSSES
+from harness.train.grpo.correction import Correction, correction_of
 from harness.train.grpo.losses.base import LossFunction, TokenLosses, Tokens, bounded_exp
 
 
@@ -128,6 +129,7 @@ class Loss:
     ratio: torch.Tensor
     clipped: torch.Tensor
     kl: torch.Tensor | None
+    correction: Correction
 
 
 def grpo_loss(
@@ -143,18 +145,14 @@ def grpo_loss(
     advantages = terms.advantages[:, None]
 
     ratio = importance_ratio(logprobs - old, mask, stage)
-    correction = None
-    if stage.sampler_correction is not None:
-        if terms.sampler is None:
-            raise ValueError("sampler_correction needs the sampler's log-probabilities")
-        off = old - torch.where(mask, terms.sampler, 0.0)
-        correction = bounded_exp(off).clamp(max=stage.sampler_correction)
+    correction = correction_of(old, terms.sampler, mask, stage)
     entropy = None if terms.entropy is None else torch.where(mask, terms.entropy, 0.0).detach()
-    tokens = Tokens(logprobs, old, ratio, advantages, mask, stage, correction, entropy)
+    tokens = Tokens(logprobs, old, ratio, advantages, mask, stage, correction.weights, entropy)
     found = surrogate_losses(tokens, function or loss_of(stage))
     token_losses = found.losses
-    if correction is not None and not found.corrected:
-        token_losses = token_losses * correction
+    applied = Correction(kept=correction.kept).applied() if found.corrected else correction.applied()
+    if applied is not None:
+        token_losses = token_losses * applied
     kl = None
     if stage.beta > 0:
         if terms.reference is None:
@@ -176,4 +174,5 @@ def grpo_loss(
         ratio.detach(),
         torch.zeros_like(mask) if found.clipped is None else found.clipped,
         None if kl is None else kl.detach(),
+        correction,
     )

@@ -11,6 +11,7 @@ import torch
 
 from harness.config import GRPO
 from harness.models import dist
+from harness.models.flops import Shape
 from harness.rewards import Attempt, Score
 from harness.rewards.language import language
 from harness.train.grpo.loss import Loss, TokenTerms
@@ -40,7 +41,7 @@ class TokenMeans:
         self._highest[name] = torch.maximum(self._highest[name], seen) if name in self._highest else seen
 
     def add_loss(self, loss: Loss, terms: TokenTerms) -> None:
-        """KL, entropy, ratios, clipping and drift of one micro-batch.
+        """KL, entropy, ratios, clipping, correction and drift of one micro-batch.
 
         ``drift`` is how far the log-probabilities of the policy that was to be sampled are from those that
         the sampling engine reported, in absolute value.
@@ -51,6 +52,11 @@ class TokenMeans:
             self.add("entropy", terms.entropy, terms.mask)
         self.add("clip_fraction", loss.clipped.float(), terms.mask)
         self.highest("ratio/max", loss.ratio, terms.mask)
+        applied = loss.correction.applied()
+        if applied is not None:
+            self.add("correction", applied, terms.mask)
+        if loss.correction.kept is not None:
+            self.add("correction/masked", (~loss.correction.kept).float(), terms.mask)
         if terms.sampler is not None:
             sampled = terms.logprobs if terms.old is None else terms.old
             drift = (sampled.detach() - terms.sampler).abs()
@@ -114,6 +120,14 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
     if stage.refill_rounds:
         found["dropped"] = float(len(batch.dropped))
     return {name: value for name, value in found.items() if value is not None}
+
+
+def rollout_flops(batch: Batch, shape: Shape) -> float:
+    """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
+    return sum(
+        shape.forward(len(rollout.group.prompt_ids), [len(c.token_ids) for c in rollout.group.completions])
+        for rollout in batch.sampled
+    )
 
 
 def _languages(attempts: Sequence[Attempt], scores: Sequence[Score]) -> list[float | None]:

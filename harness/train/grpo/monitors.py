@@ -7,12 +7,37 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
+import torch
+
+from evals.base.errors import JobError
+from harness.engines.registry import RolloutEngine
+from harness.models.policy import Policy
+
 log = logging.getLogger(__name__)
 
 WINDOW = 10
 KL_LIMIT = 1.0
 TRUNCATED_LIMIT = 0.5
 DRIFT_LIMIT = 0.05
+DRIFT_STOP = {torch.float32: 0.05, torch.bfloat16: 0.5}
+"""Mean |trainer - sampler| log-probability over a step's tokens, by the forward pass's dtype, above which
+they were drawn from another distribution, whatever the probe finds on its few: rounding explains a fiftieth
+of it in float32 and two fifths in bfloat16 (see ``harness.models.trial``)."""
+
+
+def check_drift(engine: RolloutEngine, policy: Policy, drift: float) -> None:
+    """Ends a run whose completions another distribution drew, which the probe may be too short to show.
+
+    Raises:
+        JobError: log-probabilities differ by more than rounding explains.
+    """
+    limit = DRIFT_STOP.get(policy.dtype, DRIFT_STOP[torch.bfloat16])
+    if not drift <= limit:
+        raise JobError(
+            f"the {engine.name} engine does not sample the policy in training: log-probabilities "
+            f"differ by {drift:.3g} nats a token, where rounding explains less than {limit:g}; take "
+            "another engine"
+        )
 
 
 class Guards:
@@ -23,7 +48,9 @@ class Guards:
     ``TRUNCATED_LIMIT`` of the completions hit the limit, and they have grown by half since the first step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stale: bool = False) -> None:
+        """``stale``: samples are drawn by an earlier policy, which explains the drift."""
+        self._stale = stale
         self._rewards: deque[float] = deque(maxlen=WINDOW)
         self._best = 0.0
         self._first_length: float | None = None
@@ -35,11 +62,12 @@ class Guards:
         if kl > KL_LIMIT:
             self._warn("kl", f"step {step}: KL {kl:.3g} nats per token: raise beta or lower learning_rate")
         drift = row.get("drift", 0.0)
-        if drift > DRIFT_LIMIT:
+        if drift > DRIFT_LIMIT and not self._stale:
             self._warn(
                 "drift",
                 f"step {step}: the sampling engine's log-probabilities are {drift:.3g} nats per token from "
-                "the policy's: what is learned is biased; float32 or another engine may agree better",
+                "the policy's: what is learned is biased; float32 (of the head alone: policy.head_dtype) or "
+                "another engine may agree better, and sampler_correction weighs for it",
             )
         self._watch_reward(step, row)
         length = row["length"]

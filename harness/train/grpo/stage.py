@@ -15,29 +15,24 @@ from typing import Any
 import torch
 
 from evals import templates
-from evals.base.errors import JobError
 from harness.config import GRPO
 from harness.engines.registry import RolloutEngine
 from harness.models import sharding
 from harness.models.flops import shape_of
-from harness.models.policy import Policy, weights_hash
+from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
-from harness.train.grpo.metrics import batch_metrics, sample_rows
-from harness.train.grpo.monitors import DRIFT_LIMIT, Guards
+from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
+from harness.train.grpo.monitors import Guards, check_drift
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.reference import make_reference
-from harness.train.grpo.rollout import Batch, Graders, Sampler
+from harness.train.grpo.rollout import Graders, Sampler
 from harness.train.grpo.update import Updater, sequences
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
+from harness.train.probe import Probe
 from harness.train.run_dir import Run
 from harness.train.stream import Prompts, Stream
-
-DRIFT_STOP = {torch.float32: 0.05, torch.bfloat16: 0.5}
-"""Mean |trainer - sampler| log-probability, by the forward pass's dtype, above which another policy is
-sampled, whatever is said of its weights: rounding explains a fiftieth of it in float32 and two fifths in
-bfloat16 (see ``harness.models.trial``)."""
 
 
 def train_grpo(
@@ -121,7 +116,8 @@ class GrpoLearner(Learner):
         self.optimizer = self._updater.optimizer
         self._advantage = advantage_of(stage)
         self._shape = shape_of(policy.model)
-        self._guards = Guards()
+        self._guards = Guards(stale=self.overlaps)
+        self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, stage.probe_limit)
 
     def step(self, step: int, spent: float) -> Step:
         """A batch drawn, learned and sent to the engine, whose sampling is checked."""
@@ -140,7 +136,7 @@ class GrpoLearner(Learner):
         if self._ahead is None:
             self._engine.release()
         failed = self._run.folder / f"failed-step-{step}.json"
-        metrics["flops/rollout"] = self._rollout_flops(batch)
+        metrics["flops/rollout"] = rollout_flops(batch, self._shape)
         batch_of_rows = sequences(batch.rollouts, values, stage)
         metrics |= self._updater.update(batch_of_rows, of_stage, failed, spent)
         if self.reference is not None:
@@ -152,42 +148,15 @@ class GrpoLearner(Learner):
             waited = self._ahead.wait()
             metrics["seconds/rollout"] += waited
         self._engine.sync(sharding.gathered(self._policy).model)
-        self._check_engine(metrics)
+        metrics |= self._probe.check()
+        if self._ahead is None:  # else drawn by the policy of an earlier step, which an update explains
+            check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - waited
         self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, values, step))
 
-    def _rollout_flops(self, batch: Batch) -> float:
-        """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
-        return sum(
-            self._shape.forward(
-                len(rollout.group.prompt_ids), [len(c.token_ids) for c in rollout.group.completions]
-            )
-            for rollout in batch.sampled
-        )
-
-    def _check_engine(self, metrics: dict[str, float]) -> None:
-        """Ends a run whose engine samples another policy.
-
-        An engine's hash tells what it was sent, and log-probabilities what it computes with; both count.
-
-        Raises:
-            JobError: the weights differ, or the log-probabilities by more than rounding explains.
-        """
-        drift = metrics.get("drift", 0.0)
-        if drift <= DRIFT_LIMIT:
-            return
-        said = (
-            f"the {self._engine.name} engine does not sample the policy in training: log-probabilities "
-            f"differ by {drift:.3g} nats a token"
-        )
-        if self._engine.weights_hash != weights_hash(self._policy.model):
-            raise JobError(f"{said} and so do the weights after a sync")
-        if self._ahead is not None:
-            return  # drawn by the policy of an earlier step: an update explains what rounding does not
-        limit = DRIFT_STOP.get(self._policy.dtype, DRIFT_STOP[torch.bfloat16])
-        if not drift <= limit:
-            raise JobError(f"{said}, where rounding explains less than {limit:g}; take another engine")
+    def synced(self) -> None:
+        self._probe.check()
 
     def state(self) -> dict[str, Any]:
         return {"ahead": None if self._ahead is None else self._ahead.state()}

@@ -83,7 +83,7 @@ class Updater:
         self._stage = stage
         self._loss = loss_of(stage)
         self._shape = shape_of(policy.model)
-        self._scorer = Scorer(policy.model, policy, stage.temperature)
+        self.scorer = Scorer(policy.model, policy, stage.temperature)
         self._reference = reference
         self._reference_scorer = (
             None if reference is None else Scorer(reference.model, policy, stage.temperature)
@@ -157,7 +157,7 @@ class Updater:
             )
 
         return _Known(
-            old=score(self._scorer) if rows and moves else None,
+            old=score(self.scorer) if rows and moves else None,
             reference=self._under_reference(score) if rows else None,
         )
 
@@ -192,9 +192,9 @@ class Updater:
         )
         loss, means = torch.zeros((), device=self._policy.device), TokenMeans()
         rows = self._needed(minibatch, batch)
-        mine = plan(self._mine(minibatch, batch), self.micro_batch.tokens, self._scorer.may_share)
+        mine = plan(self._mine(minibatch, batch), self.micro_batch.tokens, self.scorer.may_share)
         for block in level(mine, rows):
-            for scores in self._scorer.micro_batches(block):
+            for scores in self.scorer.micro_batches(block):
                 if block.idle:
                     (scores.logprobs.sum() * 0).backward()  # type: ignore[no-untyped-call]
                     continue

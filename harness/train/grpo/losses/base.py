@@ -36,8 +36,10 @@ class Tokens:
     policy before this step's first update (the values of ``logprobs`` where this is that update). ``ratio``:
     policy / old policy by ``stage.ratio``, with a gradient: (B, T) per token, or (B, 1) as exp of the mean
     log-ratio. ``advantages`` (B, 1), constant. ``mask`` (B, T) bool: the completion tokens that count.
-    ``correction`` (B, T), constant: min(old / sampler ratio, ``stage.sampler_correction``); None without
-    one. ``entropy`` (B, T), of the policy, constant; None where it was not computed.
+    ``correction`` (B, T), or (B, 1) where it is a sequence's, constant and positive: the bounded ratio old /
+    sampler by ``stage.sampler_correction``; None without one. What a mask leaves out has 1 there, and the
+    stage multiplies its loss by 0. ``entropy`` (B, T), of the policy, constant; None where it was not
+    computed.
     """
 
     logprobs: torch.Tensor

@@ -42,7 +42,9 @@ def vespo(tokens: Tokens, settings: Settings) -> TokenLosses:
         log_w = torch.where(tokens.mask, tokens.log_ratio.clamp(-MOST, MOST), 0.0).sum(1, keepdim=True)
         if tokens.correction is not None:
             sampler = tokens.correction.log().clamp(LEAST, MOST)
-            log_w = log_w + torch.where(tokens.mask, sampler, 0.0).sum(1, keepdim=True)
+            if sampler.shape == tokens.mask.shape:
+                sampler = torch.where(tokens.mask, sampler, 0.0).sum(1, keepdim=True)
+            log_w = log_w + sampler
         log_w = log_w.clamp(LEAST, MOST)
         positive = tokens.advantages >= 0
         k = torch.where(positive, settings.k_positive, settings.k_negative)

@@ -80,7 +80,7 @@ def plain(of: TokenTerms, stage: GRPO) -> torch.Tensor:
                 free = ratio if stage.delta is None else ratio.clamp(max=stage.delta)
                 loss = -torch.minimum(free * advantage, clipped * advantage)
             if stage.sampler_correction is not None:
-                loss = loss * min(math.exp(of.old[i, t] - of.sampler[i, t]), stage.sampler_correction)
+                loss = loss * min(math.exp(of.old[i, t] - of.sampler[i, t]), stage.sampler_correction.high)
             if stage.beta:
                 d = of.reference[i, t] - of.logprobs[i, t]
                 kl = {"k1": -d, "k2": d * d / 2, "k3": torch.exp(d) - d - 1}[stage.kl_estimator]

@@ -24,6 +24,7 @@ from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.rollout import Graders, Sampler
 from harness.train.grpo.stage import train_grpo
 from harness.train.loop import Outcome
+from harness.train.probe import DRAWN
 from harness.train.run_dir import Run
 from harness.train.stream import Prompts, Stream
 
@@ -52,7 +53,7 @@ def stage(**settings: Any) -> GRPO:
 
 
 class Recording(TransformersEngine):
-    """Keeps what it was asked and what it drew."""
+    """Keeps what it was asked and what it drew, without the probes."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy, own_weights=True)
@@ -60,7 +61,8 @@ class Recording(TransformersEngine):
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         groups = super().generate(requests, sampling)
-        self.calls.append((list(requests), sampling, groups))
+        if sampling.max_tokens != DRAWN:
+            self.calls.append((list(requests), sampling, groups))
         return groups
 
 

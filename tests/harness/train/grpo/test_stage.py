@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def test_a_stage_logs_evaluates_and_leaves_a_checkpoint(
         "truncated", "drift", "tokens", "seconds/rollout", "seconds/reward", "seconds/update", "memory_gib",
     } <= set(first)  # fmt: skip
     assert first["drift"] < 1e-4
+    assert first["probe/drift"] < 1e-4
     assert "dev/pass@1" not in first
     assert {"dev/pass@1", "dev/stderr", "dev/cons@2", "dev/truncated", "dev/unparsed"} <= set(last)
     assert last["dev/stderr"] > 0  # also where no sample was right
@@ -175,21 +177,33 @@ class Stale(TransformersEngine):
 
 
 def test_an_engine_that_does_not_follow_the_policy_is_caught(
-    make_random_policy: Callable[..., Policy], train: Callable[..., Outcome]
-) -> None:
-    policy = make_random_policy(seed=0)
-    with pytest.raises(JobError, match="does not sample the policy"):
-        train(policy, stage(), engine=Stale(policy, make_random_policy(seed=1)))
-
-
-def test_an_engine_that_only_says_it_follows_the_policy_is_caught(
     make_random_policy: Callable[..., Policy], train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its hash is of what it was sent, which says nothing about what it computes with."""
     policy = make_random_policy(seed=0)
     monkeypatch.setattr(Stale, "weights_hash", property(lambda engine: weights_hash(policy.model)))
-    with pytest.raises(JobError, match=r"differ by .* nats a token, where rounding explains less than 0\.05"):
+    with pytest.raises(
+        JobError, match=r"does not sample the policy.* float32 explains less than 0\.001.*LM head"
+    ):
         train(policy, stage(), engine=Stale(policy, make_random_policy(seed=1)))
+
+
+class Truncating(TransformersEngine):
+    """An engine that is right for a few tokens and draws long completions from another distribution."""
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+        groups = super().generate(requests, sampling)
+        if sampling.max_tokens < 10:
+            return groups
+        off = [[replace(c, logprobs=tuple(x / 2 for x in c.logprobs)) for c in g.completions] for g in groups]
+        return [replace(g, completions=tuple(c)) for g, c in zip(groups, off, strict=True)]
+
+
+def test_completions_of_another_distribution_are_caught_where_the_probe_sees_nothing(
+    tiny_random_policy: Policy, train: Callable[..., Outcome]
+) -> None:
+    with pytest.raises(JobError, match=r"differ by .* nats a token, where rounding explains less than 0\.05"):
+        train(tiny_random_policy, stage(), engine=Truncating(tiny_random_policy))
 
 
 def test_divergence_saves_the_minibatch(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from evals.base.errors import JobError, UsageError
-from harness.config import GRPO
+from harness.config import GRPO, SamplerCorrection
 from harness.config.kinds import LOSSES
 from harness.train.grpo.loss import Denominators, TokenTerms, grpo_loss, loss_of
 
@@ -63,7 +63,7 @@ def test_gspo_token_is_gspo_but_for_the_samplers_correction(aggregation: Any) ->
     torch.testing.assert_close(mine[1], its[1], rtol=0, atol=1e-12)
     assert its[1].any()
 
-    corrected = {"sampler_correction": 1.1}
+    corrected = {"sampler_correction": SamplerCorrection(high=1.1)}
     _, mine_corrected = gradient(own.model_copy(update=corrected), of)
     _, its_corrected = gradient(plain.model_copy(update=corrected), of)
     assert of.old is not None

@@ -1,0 +1,201 @@
+"""On-policy distillation: the policy samples, a teacher scores its tokens, the policy learns from that.
+
+Where it departs from TRL's ``DistillationTrainer``: rewards may be learned besides, examples may be mixed in
+(GKD's lambda), and "sampled" takes the log-probabilities of the sampled tokens alone, as TRL's iw_opd does
+without its weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from evals import templates
+from harness.config import GRPO, SFT, OnPolicyDistill, tasks_of
+from harness.engines.registry import RolloutEngine
+from harness.models import sharding
+from harness.models.flops import shape_of
+from harness.models.policy import Policy
+from harness.rewards import make_mix
+from harness.train.batching import Row
+from harness.train.distil.teacher import make_teacher
+from harness.train.distil.update import DistilUpdater, Lesson
+from harness.train.grpo.advantages import advantages
+from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
+from harness.train.grpo.monitors import Guards, check_drift
+from harness.train.grpo.rollout import Batch, Graders, Sampler
+from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
+from harness.train.micro_batch import MicroBatch
+from harness.train.probe import Probe
+from harness.train.run_dir import Run
+from harness.train.sft.data import load_examples
+from harness.train.sft.encoding import Limit, encode
+from harness.train.sft.stored import Stored, Tokens
+from harness.train.stream import Prompts, Stream
+
+
+def train_on_policy_distill(
+    run: Run,
+    stage: OnPolicyDistill,
+    policy: Policy,
+    engine: RolloutEngine,
+    questions: Questions,
+    *,
+    dev_questions: Questions = (),
+    first_step: int = 0,
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+    should_stop: Callable[[], str | None] | None = None,
+) -> Outcome:
+    """Trains ``policy`` in place; arguments and resumption are ``run_stage``'s.
+
+    Args:
+        questions: what prompts are drawn from.
+
+    Raises:
+        UsageError: a teacher with another tokenizer, an unknown reward, a prompt too long for the model.
+        TaskError: the prompt template does not exist or does not fit.
+        JobError: training diverged, memory ran out, or a served teacher gave no answer.
+    """
+
+    def make(graders: Graders) -> Learner:
+        return DistilLearner(run, stage, policy, engine, graders, questions, first_step)
+
+    return run_stage(
+        run,
+        stage,
+        policy,
+        engine,
+        make,
+        dev_questions=dev_questions,
+        first_step=first_step,
+        on_step=on_step,
+        should_stop=should_stop,
+    )
+
+
+def rollouts_of(stage: OnPolicyDistill) -> GRPO:
+    """A "grpo" stage that samples and scores as this one does."""
+    return GRPO(
+        name=stage.name,
+        steps=stage.steps,
+        completions_per_step=stage.sampled,
+        group_size=stage.group_size,
+        temperature=stage.temperature,
+        max_tokens=stage.max_tokens,
+        rewards=stage.rewards,
+        scale_rewards=stage.scale_rewards,
+        mask_truncated=stage.mask_truncated,
+    )
+
+
+class DistilLearner(Learner):
+    """A step samples completions, has the teacher score them, and makes one update."""
+
+    syncs = True
+
+    def __init__(
+        self,
+        run: Run,
+        stage: OnPolicyDistill,
+        policy: Policy,
+        engine: RolloutEngine,
+        graders: Graders,
+        questions: Questions,
+        first_step: int,
+    ) -> None:
+        self._stage, self._rollouts = stage, rollouts_of(stage)
+        self._policy, self._engine = policy, engine
+        self._first_step = first_step
+        template, seed = run.experiment.policy.template, run.experiment.seed
+        self.stream = Stream(Prompts(questions, template, policy), seed)
+        judged = run.folder / f"judge-requests-{stage.name}.json"
+        self._sampler = Sampler(
+            engine,
+            graders,
+            make_mix(stage.rewards, judged, some_count=False),
+            stage=self._rollouts,
+            stream=self.stream,
+            seed=seed,
+            first_step=first_step,
+            stop=templates.stops(template, policy.tokenizer),
+        )
+        self._recorded = Stream(_recorded(run, stage, policy), seed) if stage.recorded else None
+        self.micro_batch = MicroBatch(stage.micro_batch_tokens, run.micro_batch(stage.name))
+        self._updater = DistilUpdater(policy, stage, make_teacher(stage, policy), self.micro_batch)
+        self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, None)
+        self.optimizer = self._updater.optimizer
+        self._shape = shape_of(policy.model)
+        self._guards = Guards()
+
+    def step(self, step: int, spent: float) -> Step:
+        """A batch drawn, scored by the teacher, learned and sent to the engine, whose sampling is checked."""
+        batch = self._sampler.draw(step)
+        rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
+        values = advantages(rewards, self._rollouts)
+        recorded = [] if self._recorded is None else self._recorded.take(self._stage.recorded)
+        metrics = batch_metrics(batch, self._rollouts)
+        metrics["flops/rollout"] = rollout_flops(batch, self._shape)
+        started = time.perf_counter()
+        self._engine.release()
+        lesson = lesson_of(batch, values, recorded, self._stage)
+        metrics |= self._updater.update(lesson, step - self._first_step, spent)
+        metrics["tokens"] += sum(sum(example.learned) for example in recorded)
+        self._engine.resume()
+        self._engine.sync(sharding.gathered(self._policy).model)
+        metrics |= self._probe.check()
+        check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
+        metrics["seconds/update"] = time.perf_counter() - started - metrics["seconds/teacher"]
+        self._guards.watch(step, metrics)
+        return Step(metrics, partial(sample_rows, batch, values, step))
+
+    def synced(self) -> None:
+        self._probe.check()
+
+    def state(self) -> dict[str, Any]:
+        return {"recorded": None if self._recorded is None else self._recorded.position}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if self._recorded is not None:
+            self._recorded.position = state["recorded"]
+
+
+def lesson_of(
+    batch: Batch, advantages: torch.Tensor, recorded: list[Tokens], stage: OnPolicyDistill
+) -> Lesson:
+    """The batch's completions, group after group, then the recorded ones, a group each.
+
+    ``advantages``: (groups, group_size), from rewards.
+    """
+    rows: list[Row] = []
+    learned: list[tuple[bool, ...]] = []
+    sampler: list[torch.Tensor | None] = []
+    for number, rollout in enumerate(batch.rollouts):
+        for completion in rollout.group.completions:
+            rows.append(Row(len(rows), number, rollout.group.prompt_ids, completion.token_ids))
+            counts = not (stage.mask_truncated and completion.finish_reason == "length")
+            learned.append((counts,) * len(completion.token_ids))
+            sampler.append(torch.tensor(completion.logprobs))
+    for number, example in enumerate(recorded, len(batch.rollouts)):
+        rows.append(Row(len(rows), number, example.prompt, example.rest))
+        learned.append(example.learned)
+        sampler.append(None)
+    flat = torch.cat([advantages.flatten().float(), torch.zeros(len(recorded))])
+    return Lesson(tuple(rows), tuple(learned), flat, tuple(sampler))
+
+
+def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> Stored:
+    """The examples of ``stage.data``, as an "sft" stage takes them."""
+    experiment = run.experiment
+    examples = load_examples(
+        SFT(name=stage.name, data=stage.data),
+        policy,
+        experiment.policy.template,
+        run.folder / "data",
+        experiment.seed,
+        tasks_of(experiment.tasks),
+    )
+    return encode(examples, policy, Limit(policy.positions, "refuse"), run.folder)
