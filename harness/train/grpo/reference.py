@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import torch
@@ -41,7 +40,7 @@ def make_reference(policy: Policy, settings: Settings) -> Reference:
     """The policy as it is now, frozen."""
     if policy.lora is not None:
         return AdapterReference(policy.model, settings)
-    return ModelReference(sharding.gathered(policy).model, settings)
+    return ModelReference(policy.model, settings)
 
 
 class ModelReference:
@@ -50,10 +49,22 @@ class ModelReference:
     def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
         self._settings = settings
         self.refreshes = 0
-        self.model: torch.nn.Module = sharding.shard_model(copy.deepcopy(model).eval().requires_grad_(False))
+        self.model: torch.nn.Module = sharding.shard_copy(model).eval().requires_grad_(False)
+        self._device = next(model.parameters()).device
+        self._rest()
 
-    def applied(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        if self._settings.offload:
+            self.model.to(self._device)
+        try:
+            yield
+        finally:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._settings.offload:
+            self.model.to("cpu")
 
     @torch.no_grad()
     def follow(self, model: torch.nn.Module, steps: int) -> None:
@@ -62,7 +73,7 @@ class ModelReference:
         self.refreshes += 1
         weight = 1.0 if self._settings.refresh == "every" else 1 - self._settings.decay
         for mine, new in zip(self.model.parameters(), model.parameters(), strict=True):
-            mine.lerp_(new.detach(), weight)
+            mine.lerp_(new.detach().to(mine.device), weight)
 
     def state(self) -> Mapping[str, torch.Tensor]:
         return self.model.state_dict()

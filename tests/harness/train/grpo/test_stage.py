@@ -412,3 +412,17 @@ def test_gradient_checkpointing_forgets_activations_and_changes_no_gradient(
     assert learning % 2 == 0
     drawn = draw(tiny_random_policy, of)
     assert [r.group for r in drawn.rollouts] == [r.group for r in batch.rollouts]
+
+
+@pytest.mark.parametrize("refresh", ["never", "ema"])
+def test_an_offloaded_reference_changes_no_number(
+    make_random_policy: Callable[..., Policy], train: Callable[..., Outcome], tmp_path: Path, refresh: Any
+) -> None:
+    kept = []
+    for offload in (False, True):
+        every = {"steps": 1} if refresh == "ema" else {}
+        of = stage(beta=0.1, reference=config.Reference(refresh=refresh, offload=offload, **every))
+        train(make_random_policy(), of, name=str(offload))
+        kept.append([[row["kl"], row["loss"]] for row in rows(tmp_path / str(offload))])
+    assert kept[0] == kept[1]
+    assert kept[0][1][0] > 0
