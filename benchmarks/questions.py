@@ -89,14 +89,15 @@ def first_step(path: str, model: str) -> None:
     raise SystemExit("training ended before its first step")
 
 
-def measured(do: Callable[[str, str], None], path: str, model: str) -> tuple[float, float]:
-    """Seconds, and the process's peak in MiB."""
-    began = time.perf_counter()
+def measured(do: Callable[[str, str], None], path: str, model: str) -> tuple[float, float, float]:
+    """Seconds, those of processor time, and the process's peak in MiB."""
+    began, busy = time.perf_counter(), time.process_time()
     do(path, model)
-    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.perf_counter() - began, time.process_time() - busy, peak
 
 
-def apart(do: Callable[[str, str], None], path: Path, model: str) -> tuple[float, float]:
+def apart(do: Callable[[str, str], None], path: Path, model: str) -> tuple[float, float, float]:
     """``measured`` in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
         return alone.submit(measured, do, str(path), model).result()
@@ -120,10 +121,10 @@ def main() -> None:
         apart(prepare, files[FEW], options.model)
         for do in (read, check, first_step):
             found = {rows: apart(do, path, options.model) for rows, path in files.items()}
-            (few, least), (seconds, peak) = found[FEW], found[options.rows]
+            (few, _, least), (seconds, busy, peak) = found[FEW], found[options.rows]
             print(
-                f"{do.__name__}: {seconds:.1f} s for {options.rows:,} questions ({few:.1f} s for {FEW:,}), "
-                f"peak {peak:,.0f} MiB, {peak - least:,.0f} more than for {FEW:,}",
+                f"{do.__name__}: {seconds:.1f} s for {options.rows:,} questions, {busy:.1f} of processor time "
+                f"({few:.1f} s for {FEW:,}); peak {peak:,.0f} MiB, {peak - least:,.0f} more than for {FEW:,}",
                 flush=True,
             )
 

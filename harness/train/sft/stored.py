@@ -37,7 +37,8 @@ class Stored(Sequence[Tokens]):
 
     def __init__(self, folder: Path | None = None) -> None:
         """``folder``: where the file is written, by default where the system keeps temporary ones."""
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder)  # noqa: SIM115 (as long as self)
+        where = None if folder is None else str(folder)
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=where)  # noqa: SIM115 (open as long as this)
         self._begins = array("Q", [0])
         self._prompts = array("L")
 
