@@ -123,7 +123,7 @@ def main() -> None:
             found = {rows: apart(do, path, options.model) for rows, path in files.items()}
             (few, _, least), (seconds, busy, peak) = found[FEW], found[options.rows]
             print(
-                f"{do.__name__}: {seconds:.1f} s for {options.rows:,} questions, {busy:.1f} of processor time "
+                f"{do.__name__}: {seconds:.1f} s for {options.rows:,} questions, {busy:.1f} of them busy "
                 f"({few:.1f} s for {FEW:,}); peak {peak:,.0f} MiB, {peak - least:,.0f} more than for {FEW:,}",
                 flush=True,
             )
