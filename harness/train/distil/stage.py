@@ -34,8 +34,9 @@ from harness.train.probe import Probe
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples
-from harness.train.sft.encoding import Limit, Tokens, encode
-from harness.train.stream import Stream, render_all
+from harness.train.sft.encoding import Limit, encode
+from harness.train.sft.stored import Stored, Tokens
+from harness.train.stream import Prompts, Stream
 
 
 def train_on_policy_distill(
@@ -111,7 +112,7 @@ class DistilLearner(Learner):
         self._policy, self._engine = policy, engine
         self._first_step = first_step
         template, seed = run.experiment.policy.template, run.experiment.seed
-        self.stream = Stream(render_all(questions, template, policy), seed)
+        self.stream = Stream(Prompts(questions, template, policy), seed)
         judged = run.folder / f"judge-requests-{stage.name}.json"
         self._sampler = Sampler(
             engine,
@@ -184,7 +185,7 @@ def lesson_of(batch: Batch, recorded: list[Tokens], stage: OnPolicyDistill) -> L
     return Lesson(tuple(rows), tuple(learned), torch.tensor(weights, dtype=torch.float32), tuple(sampler))
 
 
-def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> list[Tokens]:
+def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> Stored:
     """The examples of ``stage.data``, as an "sft" stage takes them."""
     experiment = run.experiment
     examples = load_examples(
@@ -195,4 +196,4 @@ def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> list[Tokens]:
         experiment.seed,
         tasks_of(experiment.tasks),
     )
-    return encode(examples, policy, Limit(policy.positions, "refuse"))
+    return encode(examples, policy, Limit(policy.positions, "refuse"), run.folder)

@@ -30,7 +30,7 @@ class Ahead:
         """``prompts``: what the sampler's stream draws from."""
         self._sampler = sampler
         self._stage = stage
-        self._prompts = {_key(prompt): prompt for prompt in prompts}
+        self._prompts = prompts
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollout")
         self._drawing: Future[Batch] | None = None
         self._ready: Batch | None = None
@@ -87,8 +87,9 @@ class Ahead:
     def _group(self, row: Mapping[str, Any]) -> RolloutGroup:
         """The inverse of ``_plain``."""
         task, question, _ = key = tuple(row["prompt"])
-        prompt = self._prompts.get(key)
-        if prompt is None:
+        place = row["place"]
+        prompt = self._prompts[place] if place < len(self._prompts) else None
+        if prompt is None or _key(prompt) != key:
             raise JobError(
                 f"data.train: question {question} of {task}, for which the checkpoint holds completions, "
                 "is no longer there as it was: put the data back, or name another --out"
@@ -106,6 +107,7 @@ def _plain(group: RolloutGroup) -> dict[str, Any]:
     scores = [rollout.score for rollout in group.rollouts if rollout.score is not None]
     return {
         "prompt": list(_key(group.prompt)),
+        "place": group.prompt.place,
         "prompt_ids": list(group.prompt_ids),
         "completions": [asdict(rollout.completion) for rollout in group.rollouts],
         "verdicts": [{"status": v.status, "answer": v.answer, "detail": v.detail} for v in verdicts],

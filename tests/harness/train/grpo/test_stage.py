@@ -33,7 +33,7 @@ from harness.train.loop import Outcome
 from harness.train.micro_batch import MicroBatch
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
-from harness.train.stream import Stream, render_all
+from harness.train.stream import Prompts, Stream
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(6)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
@@ -246,7 +246,7 @@ def test_telling_languages_apart_is_no_part_of_the_update(
 
 def draw(policy: Policy, of: GRPO, step: int = 1, questions: Sequence[Any] = PAIRS) -> Any:
     with Graders() as graders:
-        stream = Stream(render_all(questions, "tags", policy), seed=0)
+        stream = Stream(Prompts(questions, "tags", policy), seed=0)
         sampler = Sampler(
             TransformersEngine(policy), graders, make_mix(of.rewards), stage=of, stream=stream, seed=0
         )
@@ -328,7 +328,7 @@ def test_minibatches_keep_groups_whole(tiny_random_policy: Policy) -> None:
 
 
 def test_prompts_come_once_an_epoch_in_an_order_the_seed_decides(tiny_random_policy: Policy) -> None:
-    prompts = render_all(PAIRS, "tags", tiny_random_policy)
+    prompts = Prompts(PAIRS, "tags", tiny_random_policy)
 
     def order(seed: int, start: int = 0) -> list[str]:
         stream = Stream(prompts, seed)
@@ -370,7 +370,7 @@ def test_groups_of_equal_rewards_are_replaced_and_counted(
     engine = EqualAtFirst(tiny_random_policy)
     engine.rounds = rounds
     with Graders() as graders:
-        stream = Stream(render_all(PAIRS, "tags", tiny_random_policy), seed=0)
+        stream = Stream(Prompts(PAIRS, "tags", tiny_random_policy), seed=0)
         sampler = Sampler(engine, graders, make_mix(of.rewards), stage=of, stream=stream, seed=0)
         batch = sampler.draw(1)
     assert len(batch.groups) == 3
