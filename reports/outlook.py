@@ -92,15 +92,22 @@ class Track:
             KeyError: the metric was never measured (by then).
         """
         self.metric = metric
-        frame = frame.drop_duplicates(["stage", "step"], keep="last") if "stage" in frame else frame
+        if "stage" in frame:
+            frame = frame.drop_duplicates(["stage", "step"], keep="last")
         frame = frame.sort_values("step")
         self.later = frame[frame["step"] > until] if until is not None else frame[:0]
         frame = frame if until is None else frame[frame["step"] <= until]
-        rows = frame[frame["step"] > 0]
-        self.step = int(frame["step"].max()) if len(frame) else 0
+        if not len(frame):
+            raise KeyError(metric)
+        self.origin = 0
+        if "stage" in frame and frame["stage"].nunique() > 1:  # each stage has a curve of its own
+            frame = frame[frame["stage"] == frame["stage"].iloc[-1]]
+            self.origin = max(0, int(frame["step"].min()) - 1)
+        rows = frame[frame["step"] > self.origin]
+        self.step = int(frame["step"].max())
         recent = rows.tail(max(1, math.ceil(len(rows) / 4)))
         flops = _sum(rows, FLOPS)
-        logged = len(rows) > 0 and bool((flops > 0).all()) and rows["step"].nunique() == self.step
+        logged = len(rows) > 0 and bool((flops > 0).all()) and len(rows) == self.step - self.origin
         self.axis: Literal["FLOPs", "steps"] = "FLOPs" if logged else "steps"
         self.flops_per_step = float(_sum(recent, FLOPS).mean()) if logged else 0.0
         seconds = _sum(recent, SECONDS) * (recent[DEVICES].fillna(1) if DEVICES in recent else 1)
@@ -114,12 +121,14 @@ class Track:
         self.steps = points["step"].to_numpy(float)
         self.values = points[metric].to_numpy(float)
         self.stderrs = points["stderr"].to_numpy(float)
-        self._places = np.array([spent.get(s, 0.0) for s in self.steps]) if logged else self.steps
+        self._places = (
+            np.array([spent.get(s, 0.0) for s in self.steps]) if logged else self.steps - self.origin
+        )
 
     def place(self, steps: np.ndarray) -> np.ndarray:
         """Progress at ``steps`` to come, in the axis' unit."""
         rate = self.flops_per_step if self.axis == "FLOPs" else 1.0
-        return float(self._places[-1]) + (steps - self.steps[-1]) * rate
+        return np.asarray(float(self._places[-1]) + (steps - self.steps[-1]) * rate)
 
     def posterior(self, horizon: float) -> Posterior:
         """What the curve tells of the time until the step ``horizon``."""
@@ -173,17 +182,23 @@ class Track:
             forecast=float(_within(self.metric, ahead.mean)[0]),
             interval80=interval(0.8),
             interval95=interval(0.95),
-            gain=float(gain.mean[0]),
-            gain80=(float(gain.quantile(0.1)[0]), float(gain.quantile(0.9)[0])),
+            gain=self._possible(gain.mean),
+            gain80=(self._possible(gain.quantile(0.1)), self._possible(gain.quantile(0.9))),
             worth=worth,
             chance=float(1 - gain.below(np.array([worth]))[0]),
             device_hours=hours,
             held=() if held is None else self._held(posterior, held),
         )
 
+    def _possible(self, gain: np.ndarray) -> float:
+        """A share cannot rise above 1 nor fall below 0."""
+        now = float(self.values[-1])
+        return float(np.clip(gain[0], -now, 1 - now)) if is_share(self.metric) else float(gain[0])
+
     def _held(self, posterior: Posterior, held: pd.DataFrame) -> tuple[Held, ...]:
         stderrs = held["stderr"].to_numpy(float)
-        seen = posterior.ahead(self.place(held["step"].to_numpy(float)), np.where(stderrs > 0, stderrs, posterior.noise))
+        errors = np.where(stderrs > 0, stderrs, posterior.noise)
+        seen = posterior.ahead(self.place(held["step"].to_numpy(float)), errors)
         ends = [_within(self.metric, seen.quantile(q)) for q in (0.1, 0.9, 0.025, 0.975)]
         columns = zip(held["step"], held[self.metric], _within(self.metric, seen.mean), *ends, strict=True)
         return tuple(
@@ -223,3 +238,20 @@ def _sum(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:
 def _within(metric: str, values: np.ndarray) -> np.ndarray:
     """The model of a curve knows no bounds; a share has some."""
     return np.clip(values, 0.0, 1.0) if is_share(metric) else values
+
+
+def sentence(found: Outlook) -> str:
+    """The forecast and what it means in plain words."""
+    scale, unit = (100.0, "%") if is_share(found.metric) else (1.0, "")
+    low, high = (f"{scale * each:.3g}" for each in found.interval80)
+    text = (
+        f"{found.metric} is {scale * found.value:.3g}{unit} at step {found.step} and heading for "
+        f"{scale * found.forecast:.3g}{unit} at step {found.horizon} (80% interval {low} to {high}{unit})"
+    )
+    points = " points" if unit else ""
+    text += f": a gain of {scale * found.gain:+.2g}{points}"
+    if (rate := found.gain_per_device_hour) is not None:
+        text += f", {scale * rate:+.2g}{points} per device-hour"
+    told = {"yes": "is worth it", "no": "is not worth it", "uncertain": "may or may not be worth it"}
+    text += f"; going on {told[found.go_on]}"
+    return text + f" ({found.chance:.0%} for at least {scale * found.worth:.2g}{points})."

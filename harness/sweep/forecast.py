@@ -1,20 +1,20 @@
 """A trial's dev evaluations by step, and where they are heading.
 
-v(x) = b + a g(x) + d(x) at progress x (steps, or FLOPs where their cost is known), seen through the noise of the
-evaluations. The rise g has one of two shapes, with parameters on a grid:
+v(x) = b + a g(x) + d(x) at progress x (steps, or FLOPs where their cost is known), seen through the noise of
+the evaluations. The rise g has one of two shapes, with parameters on a grid:
 
 - exponential, g(x) = 1 - exp(-x / tau);
 - the sigmoid of ScaleRL (arXiv 2510.13786), R(C) = R0 + (A - R0) / (1 + (C_mid / C)^B).
 
-The drift d is a Brownian motion, for a policy does not keep to any formula: runs peak and fall, plateaus tilt.
-How far it goes is not known beforehand; its standard deviation has a half-Cauchy prior, so that a forecast has
-the heavy tails that hold-outs of real curves show (docs/sweeps.md has their coverage), and a curve that has
-already left the formula widens its own forecast. How much of the reported standard error a curve shows is on
-a grid too: the luck with the questions is the same at every step of a run and moves it as a whole.
+The drift d is a Brownian motion, for no policy keeps to a formula: runs peak and fall, plateaus tilt. How far
+it goes is not known beforehand; its standard deviation has a half-Cauchy prior, so that a forecast has heavy
+tails (docs/sweeps.md has their coverage on real curves), and a curve that has already left the formula widens
+its own forecast. How much of the reported standard error a curve shows is on a grid too: the luck with the
+questions is the same at every step of a run and moves it as a whole.
 
 With all that fixed the model is linear in (a, b), so that its posterior is a normal distribution in closed
-form; the forecast is the average of all of them, each weighed by how well it explains the evaluations (Bayesian
-model averaging).
+form; the forecast is the average of all of them, each weighed by how well it explains the evaluations
+(Bayesian model averaging).
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ from harness.sweep.evaluation import Evaluation
 
 Array = np.ndarray
 
-TIME_CONSTANTS = np.exp(np.linspace(math.log(0.05), math.log(2.0), 9))
-"""tau as a fraction of the whole trial: from "done at once" to "nearly a straight line"."""
-MIDPOINTS = np.exp(np.linspace(math.log(0.05), math.log(2.0), 6))
-"""C_mid, likewise."""
+FASTEST, SLOWEST = 0.05, 2.0
+"""Bounds of tau and C_mid as fractions of the trial: from "done at once" to "nearly a straight line"."""
+SEEN = 6.0
+"""Where evaluations cover less than 1/SEEN of the way to the horizon, the lower bound shrinks with them: what
+has levelled off already must be able to stay level, however far ahead one looks."""
+FINENESS = 1.6
+"""Neighbours on the grid of tau or C_mid differ by this factor."""
 EXPONENTS = np.array([1.0, 1.7, 3.0])
-"""B: ScaleRL's fits lie between 1 and 3; the higher, the longer a policy stays where it was before it rises."""
+"""B of the sigmoid: the higher, the longer a policy stays where it was before it rises."""
 RISE = 0.5
 """The prior standard deviation of ``a``, in units of the objective (accuracies lie between 0 and 1)."""
 NOISE_FLOOR = 1e-3
@@ -52,25 +55,26 @@ class Model:
     exponential: bool = True
     sigmoid: bool = True
     drift: float = 0.02
-    """The median standard deviation of the drift over a whole trial, in units of the objective; 0 for none."""
+    """The median standard deviation of the drift over a trial, as a share of the objective's scale."""
     noises: tuple[float, ...] = (0.6, 1.0, 1.5)
     """How much of the reported standard error a curve may show, equally likely beforehand."""
 
-    def rises(self, places: Array) -> Array:
-        """g at ``places`` (n,) for every shape: (shapes, n)."""
+    def rises(self, places: Array, covered: float) -> Array:
+        """g at ``places`` (n,) for every shape, (shapes, n); evaluations cover a share of the whole."""
+        scales = _grid(covered)
         rows = []
         if self.exponential:
-            rows.append(-np.expm1(-places / TIME_CONSTANTS[:, None]))
+            rows.append(-np.expm1(-places / scales[:, None]))
         if self.sigmoid:
             with np.errstate(divide="ignore"):
-                ratio = MIDPOINTS[:, None, None] / places
+                ratio = scales[:, None, None] / places
             rows.append((1 / (1 + ratio ** EXPONENTS[:, None])).reshape(-1, len(places)))
         return np.concatenate(rows)
 
-    @cached_property
-    def shape_weights(self) -> Array:
+    def shape_weights(self, covered: float) -> Array:
         """Prior probabilities: each kind of shape half, its grid evenly."""
-        sizes = [len(TIME_CONSTANTS)] * self.exponential + [len(MIDPOINTS) * len(EXPONENTS)] * self.sigmoid
+        count = len(_grid(covered))
+        sizes = [count] * self.exponential + [count * len(EXPONENTS)] * self.sigmoid
         return np.concatenate([np.full(size, 1 / size / len(sizes)) for size in sizes])
 
     @cached_property
@@ -84,7 +88,16 @@ class Model:
         return self.drift * middles, mass / mass.sum()
 
 
+def _grid(covered: float) -> Array:
+    """Values of tau or C_mid, evenly in their logarithm."""
+    low = math.log(FASTEST * min(1.0, SEEN * max(covered, 1e-4)))
+    high = math.log(SLOWEST)
+    return np.exp(np.linspace(low, high, 1 + round((high - low) / math.log(FINENESS))))
+
+
 DEFAULT = Model()
+PRUNING = Model(sigmoid=False, drift=0.0, noises=(1.0,))
+"""What the pruner supposes: see docs/sweeps.md for what the others make of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -105,15 +118,15 @@ class Mixture:
 
     @property
     def mean(self) -> Array:
-        return self.weights @ self.means
+        return np.asarray(self.weights @ self.means)
 
     @property
     def deviation(self) -> Array:
-        return np.sqrt(self.weights @ (self.deviations**2 + (self.means - self.mean) ** 2))
+        return np.asarray(np.sqrt(self.weights @ (self.deviations**2 + (self.means - self.mean) ** 2)))
 
     def below(self, values: Array) -> Array:
         """The probability of less than ``values`` (m,), at each place."""
-        return self.weights @ ndtr((values - self.means) / np.maximum(self.deviations, 1e-12))
+        return np.asarray(self.weights @ ndtr((values - self.means) / np.maximum(self.deviations, 1e-12)))
 
     def quantile(self, probability: float) -> Array:
         """By bisection between bounds that hold for every component."""
@@ -123,7 +136,7 @@ class Mixture:
             middle = (low + high) / 2
             under = self.below(middle) < probability
             low, high = np.where(under, middle, low), np.where(under, high, middle)
-        return (low + high) / 2
+        return np.asarray((low + high) / 2)
 
 
 class Posterior:
@@ -154,7 +167,7 @@ class Posterior:
 
         # The drift's covariance is q min(x_i, x_j). In its eigenbasis that of noise and drift is diagonal.
         extents, basis = np.linalg.eigh(np.minimum(x[:, None], x))
-        z, u, r = basis.T @ (values - self.first), basis.sum(axis=0), model.rises(x) @ basis
+        z, u, r = basis.T @ (values - self.first), basis.sum(axis=0), model.rises(x, self.last) @ basis
         v = n2 + q * np.maximum(extents, 0)  # (k, n)
         w = 1 / v
         uu, uz, zz = w @ u**2, w @ (u * z), w @ z**2
@@ -169,7 +182,7 @@ class Posterior:
         a = (p_bb * m_a - p_ba * m_b) / determinant
         quadratic = zz[:, None] - b * m_b - a * m_a
         evidence = -(quadratic + np.log(determinant) + np.log(v).sum(axis=1)[:, None]) / 2
-        evidence += np.log(prior)[:, None] + np.log(model.shape_weights)
+        evidence += np.log(prior)[:, None] + np.log(model.shape_weights(self.last))
         weights = np.exp(evidence - evidence.max())
         self.weights = weights / weights.sum()
         self.b, self.a = b, a
@@ -185,7 +198,7 @@ class Posterior:
         With ``stderr`` (m,) what an evaluation there will show, whose standard error that is.
         """
         h = np.asarray(horizons, float) / self.whole
-        g = self.model.rises(h)  # (shapes, m)
+        g = self.model.rises(h, self.last)  # (shapes, m)
         one = (1 - self.d_b)[:, None, None]
         slope = g - self.d_a[..., None]
         means = self.first + self.d_mean[:, None, None] + one * self.b[..., None] + slope * self.a[..., None]
@@ -197,7 +210,7 @@ class Posterior:
     def gain(self, horizons: Sequence[float] | Array) -> Mixture:
         """How far the curve at ``horizons`` (m,) will lie above where it is at the last evaluation."""
         h = np.asarray(horizons, float) / self.whole
-        steeper = self.model.rises(h) - self.model.rises(np.array([self.last]))
+        steeper = self.model.rises(h, self.last) - self.model.rises(np.array([self.last]), self.last)
         variances = steeper**2 * self.v_aa[..., None] + self._drifted(h)
         return self._mixture(steeper * self.a[..., None], variances)
 
@@ -237,7 +250,7 @@ def _thinned(places: Array, values: Array, stderrs: Array) -> tuple[Array, Array
 class Curve:
     """A trial's evaluations; they do not change, so that forecasts are made once."""
 
-    def __init__(self, evaluations: Iterable[Evaluation] = (), model: Model = DEFAULT) -> None:
+    def __init__(self, evaluations: Iterable[Evaluation] = (), model: Model = PRUNING) -> None:
         self.evaluations = sorted(evaluations, key=lambda e: e.step)
         self.model = model
         self._forecasts: dict[int, Forecast] = {}
@@ -254,8 +267,8 @@ class Curve:
 
     def posterior(self, last_step: int) -> Posterior:
         """What the evaluations say of a trial that ends at ``last_step``; there must be one at least."""
-        columns = np.array([(e.step, e.value, e.stderr) for e in self.evaluations], float).T
-        return Posterior(*columns, whole=last_step, model=self.model)
+        places, values, stderrs = np.array([(e.step, e.value, e.stderr) for e in self.evaluations], float).T
+        return Posterior(places, values, stderrs, last_step, self.model)
 
     def forecast(self, last_step: int) -> Forecast:
         """The value to expect at ``last_step``; there must be at least one evaluation."""

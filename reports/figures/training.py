@@ -12,7 +12,17 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.figures.svg import BLUE, FAINT, ORANGE, SERIES, Entry, Figure, Panel, plain, slug
+from reports.outlook import Track, horizon_of, planned, sentence
 from reports.study import Study, Sweep, Training
+
+FORECAST = ("dev/pass@1", "reward")
+"""Metrics whose way ahead is drawn; the others have no height that they are heading for."""
+WORTH = 0.01
+"""The least gain worth going on for, as the forecast command has it."""
+MEASURED = 3
+"""From so many evaluations on there is a forecast to draw."""
+MOST_TOLD = 4
+"""Runs of whose forecasts the caption tells."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def learning(sweep: Sweep, best: int | None = None) -> Figure | None:
             f"learning-{sweep.key}-{slug(curve.metric)}",
             curve.title,
             _alt_curve(curve, chosen, fresh, others),
-            partial(_draw_learning, curve, others, chosen, fresh),
+            partial(_draw_learning, curve, others, chosen, fresh, planned(sweep.experiment)),
         )
         for curve in drawn
     ]
@@ -74,6 +84,8 @@ def learning(sweep: Sweep, best: int | None = None) -> Figure | None:
     seeds = f"its settings, {len(fresh)} fresh seeds: mean and range"
     legend += [Entry(seeds, ORANGE, "band")] if fresh else []
     caption = "A line per trial. The bars on dev are 95% intervals from the evaluation's own standard error."
+    if chosen is not None:
+        caption += _ahead([(f"trial {winner}", chosen, planned(sweep.experiment))])
     return Figure(f"learning-{sweep.key}", "Learning curves", caption + flat, tuple(panels), tuple(legend))
 
 
@@ -82,20 +94,22 @@ def runs(study: Study) -> Figure | None:
     groups = list(dict.fromkeys(run.group for run in study.runs if not run.metrics.empty))[: len(SERIES)]
     shown = [run for run in study.runs if not run.metrics.empty and run.group in groups]
     colours = [SERIES[groups.index(run.group)] for run in shown]
+    ends = [planned(run.experiment) for run in shown]
     drawn, flat = _moving([run.metrics for run in shown])
     panels = [
         Panel(
             f"runs-{slug(curve.metric)}",
             curve.title,
             f"{curve.title} against training step for {', '.join(run.label for run in shown)}.",
-            partial(_draw_runs, curve, [run.metrics for run in shown], colours),
+            partial(_draw_runs, curve, [run.metrics for run in shown], colours, ends),
         )
         for curve in drawn
     ]
     if not panels:
         return None
     legend = tuple(Entry(group, colour) for group, colour in zip(groups, SERIES, strict=False))
-    return Figure("runs", "Learning curves", "A line per run." + flat, tuple(panels), legend)
+    caption = "A line per run." + _ahead([(r.label, r.metrics, e) for r, e in zip(shown, ends, strict=True)])
+    return Figure("runs", "Learning curves", caption + flat, tuple(panels), legend)
 
 
 def rewards(run: Training) -> Figure | None:
@@ -136,6 +150,7 @@ def _draw_learning(
     others: Sequence[pd.DataFrame],
     chosen: pd.DataFrame | None,
     fresh: Sequence[pd.DataFrame],
+    end: int | None,
     canvas: Canvas,
 ) -> None:
     axes = _axes(canvas, curve)
@@ -153,13 +168,21 @@ def _draw_learning(
     if chosen is not None:
         _line(axes, chosen, curve, BLUE, 2.0)
         _error_bars(axes, chosen, curve)
+        _forecast(axes, chosen, curve, BLUE, end)
     _from_zero(axes, curve)
 
 
-def _draw_runs(curve: Curve, frames: Sequence[pd.DataFrame], colours: Sequence[str], canvas: Canvas) -> None:
+def _draw_runs(
+    curve: Curve,
+    frames: Sequence[pd.DataFrame],
+    colours: Sequence[str],
+    ends: Sequence[int | None],
+    canvas: Canvas,
+) -> None:
     axes = _axes(canvas, curve)
-    for frame, colour in zip(frames, colours, strict=True):
+    for frame, colour, end in zip(frames, colours, ends, strict=True):
         _line(axes, frame, curve, colour, 1.6)
+        _forecast(axes, frame, curve, colour, end)
     _from_zero(axes, curve)
 
 
@@ -190,6 +213,42 @@ def _line(axes: Axes, frame: pd.DataFrame, curve: Curve, colour: str, width: flo
         values = values.where(values > 0)
     marker = "o" if len(points) < 2 else None
     axes.plot(points["step"], values, color=colour, lw=width, zorder=2 + width, marker=marker, ms=3)
+
+
+def _forecast(axes: Axes, frame: pd.DataFrame, curve: Curve, colour: str, end: int | None) -> None:
+    """The 80% interval of what is to come."""
+    track = _track(frame, curve.metric)
+    if track is None:
+        return
+    band = track.band(horizon_of(track.step, end))
+    scale = 100 if curve.share else 1
+    axes.fill_between(
+        band["step"], scale * band["low"], scale * band["high"], color=colour, alpha=0.12, lw=0, zorder=1
+    )
+    axes.plot(band["step"], scale * band["middle"], color=colour, lw=1.0, ls=(0, (3, 2)), zorder=2)
+
+
+def _track(frame: pd.DataFrame, metric: str) -> Track | None:
+    """None where there is nothing to forecast from."""
+    if metric not in FORECAST or metric not in frame or frame[metric].count() < MEASURED:
+        return None
+    return Track(frame, metric)
+
+
+def _ahead(runs: Sequence[tuple[str, pd.DataFrame, int | None]]) -> str:
+    """What the bands are, and whether it is worth going on; "" where there is no band."""
+    tracks = [
+        (label, next((t for m in FORECAST if (t := _track(frame, m)) is not None), None), end)
+        for label, frame, end in runs
+    ]
+    told = [
+        f" {label}: {sentence(track.outlook(horizon_of(track.step, end), WORTH))}"
+        for label, track, end in tracks
+        if track is not None
+    ]
+    if not told:
+        return ""
+    return " Shaded: the forecast, an 80% interval." + "".join(told[:MOST_TOLD])
 
 
 def _error_bars(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
