@@ -150,6 +150,9 @@ def _collect_arms(folder: Path, study: Study, several: bool) -> None:
             study.runs.append(run)
             if _benchmark_folders(run.folder / "evals" / "final"):
                 _collect_evaluations(run.folder / "evals" / "final", study, label, f"{prefix}{arm}")
+    if (folder / "arms.json").exists():
+        told = read_json(folder / "arms.json", study.problems).get("controls")
+        study.controls += [row for row in told or () if isinstance(row, dict)]
 
 
 def _sweep_state(summary: Summary, status: Status | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from evals.base.errors import first_line
-from reports import costs, tables, trials
+from reports import controls, costs, tables, trials
 from reports.cells import Table
 from reports.comparisons import Comparisons
 from reports.figures import arms, evals, training
@@ -63,6 +63,7 @@ def parts(study: Study, compared: Comparisons, problems: list[str] | None = None
             ],
         ),
     ]
+    makers.append(("controls", "Is it real?", [partial(controls.table, study)]))
     for number, sweep in enumerate(study.sweeps, start=1):
         several = len(study.sweeps) > 1
         mark, name = (f"-{number}", f": {sweep.name}") if several else ("", "")
