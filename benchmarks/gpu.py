@@ -3,6 +3,9 @@
     python benchmarks/gpu.py                                            Qwen2.5-1.5B's shape in bfloat16
     python benchmarks/gpu.py --size tiny --device cpu --tokens 64       a look at whether it runs
 
+Also the seconds that new weights take to the sampler, tokens a second of whole steps, and what vLLM samples
+by itself (``LLM.generate`` on the same prompts, same engine). What is not there to measure is "not measured".
+
 Weights are random, the trainer is the real one: 32 completions of 4,096 tokens a step, of which the first is
 warm-up. Completions run to the length limit, for random weights hardly ever end. The micro-batch begins far
 too large and is halved by the trainer until a step fits: what it ends with is the largest batch. vLLM samples
@@ -16,6 +19,8 @@ import importlib.util
 import random
 import statistics
 import tempfile
+import time
+from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -92,8 +97,37 @@ def questions() -> list[tuple[Task, Question]]:
     return [(task, question) for question in asked]
 
 
-def measure(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], int, str]:
-    """Metrics of each step, the micro-batch in tokens that fitted, and who sampled."""
+@dataclass
+class Measured:
+    """Metrics of each step, the micro-batch in tokens that fitted, who sampled, seconds of each sync, and
+    tokens a second that vLLM samples by itself, where it is there."""
+
+    rows: list[dict[str, Any]]
+    budget: int
+    engine: str
+    syncs: list[float]
+    bare: float | None
+
+
+def bare_speed(engine: Any, options: argparse.Namespace) -> float | None:
+    """Tokens a second of ``LLM.generate`` alone, on a step's prompts; None where the engine is not vLLM."""
+    if engine.name != "vllm":
+        return None
+    from vllm import SamplingParams
+
+    prompts = [question.text for _, question in questions()[: options.completions // 8]]
+    asked = [
+        SamplingParams(n=8, seed=place, max_tokens=options.tokens, logprobs=0, detokenize=False)
+        for place in range(len(prompts))
+    ]
+    ids = [{"prompt_token_ids": engine.tokenizer(text).input_ids} for text in prompts]
+    began = time.perf_counter()
+    outputs = engine._llm.generate(ids, asked, use_tqdm=False)
+    tokens = sum(len(one.token_ids) for output in outputs for one in output.outputs)
+    return tokens / (time.perf_counter() - began)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> Measured:
     random_policy(options.size, PROMPT + options.tokens + 8, folder / "policy")
     engine = "vllm" if importlib.util.find_spec("vllm") else "transformers"
     experiment = Experiment(
@@ -124,12 +158,22 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, A
     run, rows = Run(folder / "run", experiment), []
     (stage,) = experiment.stages
     assert isinstance(stage, GRPO)
-    train_grpo(run, stage, policy, make_engine(engine, policy), questions(), on_step=rows.append)
+    sampler, syncs = make_engine(engine, policy), []
+    sync = sampler.sync
+
+    def timed(model: Any) -> None:
+        began = time.perf_counter()
+        sync(model)
+        syncs.append(time.perf_counter() - began)
+
+    sampler.sync = timed  # type: ignore[method-assign]
+    train_grpo(run, stage, policy, sampler, questions(), on_step=rows.append)
     run.close()
+    bare = bare_speed(sampler, options)
     newest = checkpoint.newest(run.checkpoints)
     assert newest is not None
     budget = torch.load(newest / "trainer.pt", map_location="cpu", weights_only=True)["budget"]
-    return rows, int(budget), engine
+    return Measured(rows, int(budget), engine, syncs, bare)
 
 
 def main() -> None:
@@ -150,21 +194,31 @@ def main() -> None:
     name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            rows, budget, engine = measure(options, Path(folder))
+            found = measure(options, Path(folder))
         except UsageError as error:
             raise SystemExit(f"error: {error}") from None
     peak = peak_flops(torch.device(options.device), getattr(torch, options.dtype))
     told = "unknown" if peak is None else f"{peak / 1e12:.3g} TFLOP/s"
-    print(f"{name}, {options.size}, {options.dtype}, peak {told}, sampled by {engine}")
+    rows = found.rows
+    print(f"{name}, {options.size}, {options.dtype}, peak {told}, sampled by {found.engine}")
     measured = rows[1:] or rows
     for phase in ("rollout", "update"):
         speed = statistics.median(row["tokens"] / row[f"seconds/{phase}"] for row in measured)
         used = [row[f"mfu/{phase}"] for row in measured if f"mfu/{phase}" in row]
         share = f", MFU {100 * statistics.median(used):.1f}%" if used else ""
         print(f"{phase:>8}: {speed:10,.0f} tokens/s{share}")
+    sampled = statistics.median(row["tokens"] / row["seconds/rollout"] for row in measured)
+    bare = (
+        "not measured" if found.bare is None else f"{sampled / found.bare:.2f} of {found.bare:,.0f} tokens/s"
+    )
+    print(f"  of bare vLLM: {bare}")
+    phases = ("seconds/rollout", "seconds/reward", "seconds/update")
+    whole = statistics.median(row["tokens"] / sum(row[phase] for phase in phases) for row in measured)
+    print(f"end to end: {whole:10,.0f} tokens/s on one device")
+    print(f"    sync: {statistics.median(found.syncs[1:] or found.syncs):.2f} s")
     print(f"  memory: {max(row['memory_gib'] for row in rows):.1f} GiB at most")
-    fitted = budget // (PROMPT + options.tokens)
-    print(f"   batch: {budget:,} tokens a micro-batch, {fitted} completions")
+    fitted = found.budget // (PROMPT + options.tokens)
+    print(f"   batch: {found.budget:,} tokens a micro-batch, {fitted} completions")
 
 
 if __name__ == "__main__":

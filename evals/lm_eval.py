@@ -248,7 +248,7 @@ def _find(name: str) -> tuple[Any, str]:
     except FileNotFoundError:
         raise TaskError(f"{PREFIX}{name}: no such file") from None
     except Exception as error:  # a YAML library's own classes
-        raise TaskError(f"{PREFIX}{name}: is no task of lm-eval ({_first_line(error)})") from None
+        raise TaskError(f"{PREFIX}{name}: is not a task of lm-eval ({_first_line(error)})") from None
     return TaskManager(include_path=str(path.parent), include_defaults=False), task
 
 

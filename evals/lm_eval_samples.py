@@ -1,7 +1,7 @@
 """lm-eval's documents as rows of samples.jsonl: what was asked, what came back, and every metric of it.
 
 A row a document: ``id, sample (0), prompt, response, responses, finish_reason, tokens, seconds, target,
-answer, correct, status, detail, metrics``. What lm-eval does not tell, or what a kind of request has not, is
+answer, correct, status, detail, metrics``. What lm-eval does not tell, or a kind of request does not have, is
 null: a choice by likelihood has neither an end nor tokens of its own, a perplexity is neither right nor
 wrong. ``responses`` has an entry for each request and repeat: ``text, finish_reason, tokens`` of a
 completion, ``text, loglikelihood, greedy`` of a continuation.

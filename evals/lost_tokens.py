@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def drop_without_tokens(samples: Path, tokens: Path, present: dict[str, set[int]]) -> None:
     """Takes the samples without a row in ``tokens`` out of ``samples`` and ``present``, with a warning.
 
-    Both files have whole rows only, and ``tokens`` none that ``samples`` has not. The samples as they were
+    Both files have whole rows only, and ``tokens`` none that ``samples`` lacks. The samples as they were
     stay beside them in samples.without-tokens.jsonl.
     """
     rows = sum(1 for _ in numbered_lines(tokens)) if tokens.exists() else 0

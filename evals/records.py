@@ -89,9 +89,9 @@ def parse_line(line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line.decode())
     except (ValueError, RecursionError):
-        raise ValueError("is no JSON") from None
+        raise ValueError("is not valid JSON") from None
     if not isinstance(row, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     return row
 
 
@@ -129,7 +129,7 @@ def parse_sample(row: Mapping[str, Any]) -> Sample:
     except KeyError as missing:
         raise ValueError(f"lacks the key {missing}") from None
     except (TypeError, OverflowError):
-        raise ValueError("has a 'seconds' that is no number") from None
+        raise ValueError("has a 'seconds' that is not a number") from None
     if not isinstance(sample.id, str) or type(sample.sample) is not int or sample.sample < 0:
         raise ValueError("needs 'id' as a string and 'sample' as a number from 0")
     if not isinstance(sample.response, str) or not isinstance(sample.answer, str | None):
@@ -173,7 +173,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
     """The samples of a finished samples.jsonl, streamed.
 
     Raises:
-        TaskError: the file is missing, or a line is no sample (named by its number).
+        TaskError: the file is missing, or a line is not a sample (named by its number).
     """
     for number, line in numbered_lines(path):
         try:

@@ -19,7 +19,7 @@ Present = dict[str, set[int]]
 def recover_samples(path: Path, ids: set[str], k: int) -> Present:
     """Which samples ``path`` holds, after mending what a kill or a damaged disk did to it.
 
-    A last line without its end was cut short by a kill: it goes. Any other line that is no sample of this
+    A last line without its end was cut short by a kill: it goes. Any other line that is not a sample of this
     evaluation is a fault worth telling: the file is set aside as samples.corrupt-N.jsonl with a warning,
     and the good lines stay.
     """

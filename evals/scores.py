@@ -319,7 +319,7 @@ def read_scores(path: Path) -> Scores:
     """The scores in a scores.json.
 
     Raises:
-        TaskError: the file is missing, or is no scores.json.
+        TaskError: the file is missing, or is not a scores.json.
     """
     try:
         raw = json.loads(path.read_bytes())
@@ -352,7 +352,7 @@ def read_scores(path: Path) -> Scores:
     except FileNotFoundError:
         raise TaskError(f"{path}: no such file") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise TaskError(f"{path}: is no scores.json of this program; score the samples again") from None
+        raise TaskError(f"{path}: is not a scores.json of this program; score the samples again") from None
 
 
 def _question(row: Mapping[str, Any]) -> QuestionStats:

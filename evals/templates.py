@@ -117,7 +117,7 @@ def find(template: str | Template) -> Template | TemplateFunction:
     """The template of this name, or the one given.
 
     Raises:
-        UsageError: there is none of this name, or what is there is neither a ``Template`` nor a function.
+        UsageError: nothing has this name, or what is there is neither a ``Template`` nor a function.
     """
     if isinstance(template, Template):
         return template

@@ -6,7 +6,7 @@ Shares are fractions of 1 in the data and in CSV, and percent with one decimal w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
 from evals.base import io as files
@@ -15,13 +15,16 @@ from evals.stats import compare
 
 @dataclass(frozen=True)
 class Column:
-    """``help`` explains the heading; ``filter`` offers a choice of this column's values on the page."""
+    """``help`` explains the heading; ``filter`` offers a choice of this column's values on the page; "
+    "``prose``
+    holds sentences, which are wrapped."""
 
     key: str
     title: str
     kind: Literal["text", "number", "interval"] = "number"
     help: str = ""
     filter: bool = False
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Cell:
     """What is shown, the number behind it (what sorting and CSV use), and its interval where it has one.
 
     ``unit`` is how the interval is shown: shares in percent, their differences in signed points, and what is
-    no share as it is. ``href`` is where the text leads to on a page.
+    no share as it is. ``href`` is where the text leads to on a page; ``links`` are the (text, address) that a
+    text is made of where it leads to several places.
     """
 
     text: str
@@ -39,6 +43,7 @@ class Cell:
     strong: bool = False
     unit: Literal["percent", "points", "plain"] = "percent"
     href: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
     @property
     def bounds(self) -> str:
@@ -65,6 +70,42 @@ class Table:
     def position(self, column: Column) -> int:
         """The column's index."""
         return self.columns.index(column)
+
+    @property
+    def told(self) -> tuple[Column, ...]:
+        """The columns that have something to explain."""
+        return tuple(column for column in self.columns if column.help)
+
+    @property
+    def leading(self) -> int:
+        """How many columns at the left say what a row is of (at most two): they stay where a table is "
+        "wide."""
+        texts = [column.kind == "text" and not column.prose for column in self.columns[:2]]
+        return max(1, texts.index(False) if False in texts else len(texts))
+
+    def split(self) -> tuple[Table, dict[str, str]]:
+        """The table without its columns that say the same in every row, and what these say by their title."""
+        if len(self.rows) < 2:
+            return self, {}
+        same = [
+            position
+            for position in range(0 if self.leading > 1 else 1, len(self.columns))
+            if len({(row[position].text, row[position].bounds) for row in self.rows}) == 1
+        ]
+        if len(same) > len(self.columns) - 2:  # nothing would be left to read
+            return self, {}
+        told = {self.columns[position].title: self.rows[0][position] for position in same}
+        kept = [position for position in range(len(self.columns)) if position not in same]
+        lean = replace(
+            self,
+            columns=tuple(self.columns[position] for position in kept),
+            rows=tuple(tuple(row[position] for position in kept) for row in self.rows),
+        )
+        return lean, {
+            title: f"{cell.text} ({cell.bounds})" if cell.bounds else cell.text
+            for title, cell in told.items()
+            if cell.text not in ("", "–")
+        }
 
     def values(self, position: int) -> list[str]:
         """The different texts of a column, in order of first appearance."""

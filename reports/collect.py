@@ -24,7 +24,7 @@ from reports.figures.svg import slug
 from reports.reading import job_metrics, launches, read_file, read_json, read_metrics, read_toml
 from reports.samples import records as samples
 from reports.samples.records import Index
-from reports.study import Evaluation, Study, Sweep, Training, asked_benchmarks
+from reports.study import Evaluation, Role, Study, Sweep, Training, asked_benchmarks
 from reports.suites import RECORD, read_suite
 
 SCORED = ("scores.json", RECORD)
@@ -35,26 +35,41 @@ log = logging.getLogger(__name__)
 def collect(folders: Sequence[Path]) -> Study:
     """Reads sweep, run and evaluation folders, in the order given."""
     study = Study()
-    for folder in folders:
+    for folder, name in zip(folders, _names(folders), strict=True):
         try:
-            _collect_folder(folder, study, several=len(folders) > 1)
+            _collect_folder(folder, name, study, several=len(folders) > 1)
         except Exception as error:  # whatever is on disk: it costs what follows of its folder, never the page
             log.debug("%s", folder, exc_info=error)
             study.problems.append(f"{folder}: only a part of it could be read: {first_line(error)}.")
     return study
 
 
-def _collect_folder(folder: Path, study: Study, several: bool) -> None:
+def _names(folders: Sequence[Path]) -> list[str]:
+    """What each folder is called: its name, with as many of those above it as tell it apart from others."""
+    found = {folder: folder.absolute().parts for folder in folders}
+
+    def name(folder: Path) -> str:
+        parts = found[folder]
+        others = [other for other in found.values() if other != parts]
+        for length in range(1, len(parts)):
+            if not any(other[-length:] == parts[-length:] for other in others):
+                return "/".join(parts[-length:])
+        return str(folder)
+
+    return [name(folder) for folder in folders]
+
+
+def _collect_folder(folder: Path, name: str, study: Study, several: bool) -> None:
     if not folder.is_dir():
         study.problems.append(_foreign([folder]) or f"{folder}: {_no_folder(folder)}.")
     elif (folder / "summary.json").exists() or (folder / "trials").is_dir() or (folder / "study.db").exists():
-        _collect_sweep(folder, study, several)
+        _collect_sweep(folder, name, study, several)
     elif (folder / "arms").is_dir():
-        _collect_arms(folder, study, several)
+        _collect_arms(folder, name, study, several)
     elif any((folder / name).exists() for name in ("metrics.jsonl", "status.json")):
-        _collect_run(folder, study, several)
+        _collect_run(folder, name, study, several)
     elif _benchmark_folders(folder):
-        _collect_evaluations(folder, study, folder.name, folder.name)
+        _collect_evaluations(folder, study, name, name)
     else:
         held = sorted(path for path in folder.iterdir() if path.is_file())
         told = _foreign(held) or f"{folder}: holds neither a sweep, a run nor an evaluation."
@@ -85,7 +100,7 @@ def _foreign(files: Sequence[Path]) -> str:
     return ""
 
 
-def _collect_sweep(folder: Path, study: Study, several: bool) -> None:
+def _collect_sweep(folder: Path, name: str, study: Study, several: bool) -> None:
     summary = read_file(folder / SUMMARY, Summary, study.problems)
     manifest = read_file(folder / MANIFEST, Manifest, study.problems)
     status = read_file(folder / STATUS, Status, study.problems)
@@ -115,7 +130,8 @@ def _collect_sweep(folder: Path, study: Study, several: bool) -> None:
         key = f"{key}-{len(study.sweeps) + 1}"
     sweep = Sweep(key, folder, summary, experiment, manifest, state, trials, confirm)
     study.sweeps.append(sweep)
-    prefix = f"{sweep.name}: " if several else ""
+    same = sum(other.name == sweep.name for other in study.sweeps) > 1
+    prefix = f"{name if same else sweep.name}: " if several else ""
     known = [("base", summary.evals.base)] if summary.evals.base else []
     known += [("winner", path) for path in summary.evals.winner]
     known += [("unconfirmed", path) for path in summary.evals.unconfirmed]
@@ -128,17 +144,18 @@ def _collect_sweep(folder: Path, study: Study, several: bool) -> None:
             if asked_benchmarks(experiment):
                 study.problems.append(f"{folder}: {label} has not been evaluated.")
             continue
-        _collect_evaluations(folder / where, study, prefix + label, prefix + group)
+        role: Role = "base" if group == "base" else "trained"
+        _collect_evaluations(folder / where, study, prefix + label, prefix + group, role)
 
 
-def _collect_arms(folder: Path, study: Study, several: bool) -> None:
+def _collect_arms(folder: Path, name: str, study: Study, several: bool) -> None:
     """The untrained policy and every arm's seeds, as far as they are there; tuning runs are left out."""
-    prefix = f"{folder.name}: " if several else ""
+    prefix = f"{name}: " if several else ""
     if not (folder / "arms.json").exists():
         study.problems.append(f"{folder}: this comparison has not finished; what it has so far is shown.")
     for base in sorted((folder / "evals").glob("*")):  # untrained policies and nothing else
         if _benchmark_folders(base):
-            _collect_evaluations(base, study, prefix + base.name, prefix + base.name, trained=False)
+            _collect_evaluations(base, study, prefix + base.name, prefix + base.name, "base")
     asked = read_toml(folder / "experiment.toml", study.problems)
     study.arms.append(str(asked.get("name") or folder.name))
     arms = list(((asked.get("compare") or {}).get("arms")) or {})
@@ -149,7 +166,9 @@ def _collect_arms(folder: Path, study: Study, several: bool) -> None:
             run = _training(_last_attempt(job), label, study, f"{prefix}{arm}")
             study.runs.append(run)
             if _benchmark_folders(run.folder / "evals" / "final"):
-                _collect_evaluations(run.folder / "evals" / "final", study, label, f"{prefix}{arm}")
+                _collect_evaluations(
+                    run.folder / "evals" / "final", study, label, f"{prefix}{arm}", "trained"
+                )
     if (folder / "arms.json").exists():
         told = read_json(folder / "arms.json", study.problems).get("controls")
         study.controls += [row for row in told or () if isinstance(row, dict)]
@@ -167,8 +186,8 @@ def _last_attempt(folder: Path) -> Path:
     return [folder, *launches(folder)][-1]
 
 
-def _collect_run(folder: Path, study: Study, several: bool) -> None:
-    run = _training(folder, folder.name, study)
+def _collect_run(folder: Path, name: str, study: Study, several: bool) -> None:
+    run = _training(folder, name, study)
     study.runs.append(run)
     if run.state == "running":
         study.problems.append(f"{folder}: this run has not finished; what it has so far is shown.")
@@ -176,13 +195,13 @@ def _collect_run(folder: Path, study: Study, several: bool) -> None:
         study.problems.append(f"{folder}: this run failed: {run.reason or 'no reason recorded'}.")
     if run.metrics.empty:
         study.problems.append(f"{folder}: metrics.jsonl holds no line yet.")
-    prefix = f"{folder.name}: " if several else ""
+    prefix = f"{name}: " if several else ""
     if _benchmark_folders(folder / "evals"):
-        _collect_evaluations(folder / "evals", study, folder.name, folder.name)
+        _collect_evaluations(folder / "evals", study, name, name, "trained")
     named = [path for path in sorted((folder / "evals").glob("*")) if _benchmark_folders(path)]
     for path in named:
-        label = folder.name if [one.name for one in named] == ["final"] else prefix + path.name
-        _collect_evaluations(path, study, label, label)
+        label = name if [one.name for one in named] == ["final"] else prefix + path.name
+        _collect_evaluations(path, study, label, label, "base" if path.name == "base" else "trained")
 
 
 def _training(folder: Path, label: str, study: Study, group: str = "") -> Training:
@@ -217,7 +236,7 @@ def _has_sample_rows(folder: Path) -> bool:
     return path.stat().st_size > 0
 
 
-def _collect_evaluations(folder: Path, study: Study, model: str, group: str, *, trained: bool = True) -> None:
+def _collect_evaluations(folder: Path, study: Study, model: str, group: str, role: Role = "measured") -> None:
     """The evaluations in ``folder``; where two are of one benchmark, each goes by its folder's name."""
     model, group = printable(model), printable(group)
     found = _benchmark_folders(folder)
@@ -248,7 +267,7 @@ def _collect_evaluations(folder: Path, study: Study, model: str, group: str, *, 
         questions = _questions(path / "scores.json", study)
         kept = _index(path / "samples.jsonl", study)
         study.evaluations.append(
-            Evaluation(model + apart, group + apart, benchmark, path, scores, questions, kept, trained)
+            Evaluation(model + apart, group + apart, benchmark, path, scores, questions, kept, role)
         )
 
 

@@ -32,6 +32,11 @@ class Comparisons:
     refused: tuple[str, ...]
     ranks: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
 
+    def largest(self, benchmark: str) -> Comparison | None:
+        """The comparison on a benchmark with the greatest difference in favour of its second model."""
+        found = [one for one in self.differences if one.benchmark == benchmark]
+        return max(found, key=lambda one: one.difference.value, default=None)
+
     @property
     def crowded(self) -> bool:
         """Whether there are more differences than a reader wants to be told one by one."""
@@ -39,8 +44,8 @@ class Comparisons:
 
 
 def compare(study: Study) -> Comparisons:
-    """Every group against the first one, benchmark by benchmark; arms against each other, too."""
-    groups = study.groups()
+    """Every group against the baseline, benchmark by benchmark; arms against each other, too."""
+    groups = sorted(study.groups(), key=lambda group: group != study.baseline())
     found: list[Comparison] = []
     apart: dict[tuple[str, str, str], list[str]] = {}  # (benchmark, first, why) -> those not compared with it
     for benchmark in study.benchmarks() if len(groups) > 1 else []:

@@ -7,6 +7,7 @@ nothing besides: no request, no inline handler, no style attribute.
 from __future__ import annotations
 
 import html
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,18 +21,28 @@ from evals.base import io
 from evals.base.errors import UsageError
 from evals.base.text import printable
 from harness.train.manifest import Hardware, Manifest
-from reports import comparisons, prose
+from reports import comparisons, guide, prose
 from reports import sections as contents
 from reports.cells import Cell, Column, Table, percent, points
 from reports.collect import collect
 from reports.comparisons import Comparisons
 from reports.figures.svg import MODELS
-from reports.samples import browser
+from reports.samples import browser, training
 from reports.sheet import drawn
-from reports.study import Evaluation, Study
+from reports.study import Evaluation, Study, Sweep
 from reports.templating import policy, template, template_text, version
+from reports.winner import winner_of
 
 T = TypeVar("T")
+AFTER_RUNS = ("questions", "cost")
+"""Sections that come after the training runs."""
+COMMIT = re.compile("[0-9a-f]{7,64}")
+CHECKOUT = """git clone ADDRESS grpo-harness && cd grpo-harness
+git checkout {commit}
+python -m venv .venv && . .venv/bin/activate
+pip install -c constraints.txt ."""
+"""How to get the code that ran; where it is kept, a manifest does not say."""
+NOT_MADE = "The folder holds something that this version does not know; `harness --debug report` says where."
 
 if TYPE_CHECKING:
     SystemPath = Path
@@ -71,12 +82,18 @@ def render(study: Study) -> str:
     """The page of a study as HTML. A part of it that fails costs that part and a warning, never the page."""
     problems: list[str] = []
     compared = _tried("Comparisons", partial(comparisons.compare, study), problems) or Comparisons((), ())
+    questions = _tried("Samples", partial(browser.browse, study, compared), problems) or []
+    anchors = browser.anchors(questions, study)
     parts = [
         {"id": part.id, "title": part.title, "blocks": blocks}
-        for part in contents.parts(study, compared, problems)
+        for part in contents.parts(study, compared, problems, anchors)
         if (blocks := [each for item in part.items if (each := drawn(item, problems)) is not None])
     ]
-    questions = _tried("Samples", partial(browser.browse, study), problems) or []
+    stages = _tried("Completions of training", partial(training.completions, study), problems) or []
+    if stages and "runs" not in [part["id"] for part in parts]:
+        later = [number for number, part in enumerate(parts) if part["id"] in AFTER_RUNS]
+        place = later[0] if later else len(parts)
+        parts.insert(place, {"id": "runs", "title": "Training runs", "blocks": []})
     cards = _tried("Summary, cards", partial(_cards, study, compared), problems) or []
     summary = _tried("Summary", partial(prose.summary, study, compared), problems) or []
     headline = _tried("Headline", partial(prose.headline, study, compared), problems) or ""
@@ -84,13 +101,14 @@ def render(study: Study) -> str:
     stamps = _tried("How to reproduce", partial(_stamps, study), problems) or []
     protocols = _tried("Protocols", partial(_protocols, study), problems)
     told = _tried("Warnings", partial(prose.warnings, study, compared), problems) or []
-    warned = [*(prose.Warning(problem, True) for problem in problems), *told]
+    warned = [*(prose.Warning(problem, True, NOT_MADE) for problem in problems), *told]
     style, script = template_text("page.css"), template_text("page.js")
     sections = [{"id": "summary", "title": "Summary"}]
     sections += [{"id": str(part["id"]), "title": str(part["title"])} for part in parts]
     sections += [{"id": "samples", "title": "Samples"}] if questions else []
     sections += [{"id": "reproduce", "title": "How to reproduce"}]
     sections += [{"id": "warnings", "title": "Warnings", "badge": str(len(warned) or "")}]
+    sections += [{"id": "glossary", "title": "Glossary"}]
     return template("page.html").render(
         policy=policy(style, script),
         style=Markup(style),
@@ -102,17 +120,26 @@ def render(study: Study) -> str:
         sections=sections,
         cards=cards,
         summary=summary,
-        grave=sum(warning.grave for warning in warned),
+        how_to=guide.how_to,
+        about=guide.about(study.benchmarks()),
+        glossary=guide.GLOSSARY,
         parts=parts,
+        stages=stages,
         questions=questions,
         rule=browser.RULE,
         benchmarks=study.benchmarks(),
-        models=study.models(),
+        models=_models(study),
         stamps=stamps,
         protocols=protocols,
-        warnings=warned,
+        grave=[warning for warning in warned if warning.grave],
+        minor=[warning for warning in warned if not warning.grave],
         version=version(),
     )
+
+
+def _models(study: Study) -> list[tuple[str, str]]:
+    """The models with the groups that comparisons know them by."""
+    return list({e.model: (e.model, e.group) for e in study.evaluations}.values())
 
 
 def _tried(what: str, make: Callable[[], T], problems: list[str]) -> T | None:
@@ -165,8 +192,7 @@ def _cards(study: Study, compared: Comparisons) -> list[dict[str, Any]]:
     cards = []
     for benchmark in study.benchmarks():
         shown = [e for e in study.evaluations if e.benchmark == benchmark]
-        found = [one for one in compared.differences if one.benchmark == benchmark]
-        top = max(found, key=lambda one: one.difference.value, default=None)
+        top = compared.largest(benchmark)
         groups = [shown[0].group] if top is None else [top.a, top.b]
         sides = [_side(group, [e for e in shown if e.group == group]) for group in groups]
         for side, colour in zip(sides, MODELS, strict=False):
@@ -197,6 +223,7 @@ def _stamps(study: Study) -> list[dict[str, Any]]:
         if one.manifest is None and not one.experiment:
             continue
         manifest = one.manifest or Manifest()
+        commit = (manifest.commit or "").removesuffix("+dirty")
         facts = [
             ("Commit", manifest.commit or "not in a checkout"),
             ("Python", manifest.python or "–"),
@@ -215,7 +242,10 @@ def _stamps(study: Study) -> list[dict[str, Any]]:
         stamps.append(
             {
                 "title": one.folder.name,
+                "checkout": CHECKOUT.format(commit=commit) if COMMIT.fullmatch(commit) else "",
+                "dirty": (manifest.commit or "").endswith("+dirty"),
                 "command": shlex.join(manifest.command),
+                "winner": winner_of(one) if isinstance(one, Sweep) else None,
                 "facts": facts,
                 "experiment": tomli_w.dumps(dict(one.experiment)) if one.experiment else "",
             }

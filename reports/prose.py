@@ -19,10 +19,14 @@ SUBJECTS = {"winner": "The winner", "unconfirmed": "The best trial, which was no
 
 @dataclass(frozen=True)
 class Warning:
-    """Something that limits what the figures mean; ``grave`` ones can change a conclusion."""
+    """Something that limits what the figures mean; ``grave`` ones can change a conclusion.
+
+    ``remedy`` says what to do about it.
+    """
 
     text: str
     grave: bool = False
+    remedy: str = ""
 
 
 def headline(study: Study, comparisons: Comparisons) -> str:
@@ -229,8 +233,8 @@ def _gap(sweep: Sweep, gap: float) -> str:
 
 def warnings(study: Study, comparisons: Comparisons) -> list[Warning]:
     """What limits the figures, gravest first."""
-    found = [Warning(problem, True) for problem in study.problems]
-    found += [Warning(refusal, True) for refusal in comparisons.refused]
+    found = [Warning(problem, True, _remedy(problem)) for problem in study.problems]
+    found += [Warning(refusal, True, REFUSED) for refusal in comparisons.refused]
     found += [warning for key, text in SHARES.items() for warning in _shares(study, key, text)]
     for evaluation in study.evaluations:
         found.extend(_evaluation(evaluation))
@@ -246,6 +250,34 @@ SHARES = {
     "grader_errors": "Responses that made the grader fail, counted as not correct",
     "duplicates": "Responses that repeat another one to the same question",
 }
+REMEDIES = {
+    "truncated": "Raise eval.max_tokens and measure again, all models alike.",
+    "unparsed": "Read some of these samples: where the answer is there and in another form than was "
+    "asked for, "
+    "compare models by another template or grader before calling one of them better.",
+    "grader_errors": "Read what the grader said beside the samples; pass@1 has bounds in scores.json.",
+    "duplicates": "Nothing, where answers are short; else sample at a higher temperature, for repeated "
+    "samples "
+    "tell nothing new.",
+}
+REFUSED = "Measure all of them again with the same questions, template and sampling."
+ISOLATED = "Install bubblewrap (`harness doctor` says what is missing) and grade again; the samples are kept."
+AGAIN = "Run the same `harness eval` command again: it goes on where it ended."
+KEEP = "Keep samples.jsonl beside scores.json."
+MEASURE = "Measure it with `harness eval MODEL --benchmarks NAME`, or leave the benchmark out of comparisons."
+
+
+def _remedy(problem: str) -> str:
+    """What to do about what could not be read, or has not finished."""
+    if "not finished" in problem or "no summary.json yet" in problem:
+        return "Wait, or run the same command again: it resumes. Then write the report again."
+    if "failed" in problem:
+        return "The reason stands in status.json and the run's log; the same command resumes."
+    if "evaluated" in problem or "unfinished" in problem:
+        return AGAIN
+    return ""
+
+
 FULL_ISOLATION = "bubblewrap+seccomp"
 GRAVE = 0.05
 """From this share of responses on, a warning can change a conclusion."""
@@ -259,7 +291,7 @@ def _shares(study: Study, key: str, text: str) -> Iterator[Warning]:
         worst, where = max(shares)
         others = f"; {len(shares) - 1} other evaluations have some too" if len(shares) > 2 else ""
         grave = worst >= GRAVE and key != "duplicates"  # a short answer is easily given twice
-        yield Warning(f"{text}: {100 * worst:.1f}% for {where}{others}.", grave)
+        yield Warning(f"{text}: {100 * worst:.1f}% for {where}{others}.", grave, REMEDIES[key])
 
 
 def _isolation(study: Study) -> Iterator[Warning]:
@@ -274,7 +306,7 @@ def _isolation(study: Study) -> Iterator[Warning]:
         ran = (
             "no program was run, for want of isolation" if level == "none" else f"programs ran under {level}"
         )
-        yield Warning(f"{names}: {ran}; full isolation is {FULL_ISOLATION}.", level == "none")
+        yield Warning(f"{names}: {ran}; full isolation is {FULL_ISOLATION}.", level == "none", ISOLATED)
 
 
 def _evaluation(evaluation: Evaluation) -> Iterator[Warning]:
@@ -287,11 +319,11 @@ def _evaluation(evaluation: Evaluation) -> Iterator[Warning]:
             if bounds
             else ""
         )
-        yield Warning(f"{where}: {len(scores['missing'])} questions have no sample{within}.", True)
+        yield Warning(f"{where}: {len(scores['missing'])} questions have no sample{within}.", True, AGAIN)
     per_question = scores.get("samples_per_question") or {}
     if per_question.get("min") != per_question.get("max"):
         text = f"between {per_question['min']} and {per_question['max']} samples a question"
-        yield Warning(f"{where}: {text}.", True)
+        yield Warning(f"{where}: {text}.", True, AGAIN)
     for text in scores.get("warnings") or []:
         yield Warning(f"{where}: {printable(str(text))}")
 
@@ -301,7 +333,10 @@ def _not_kept(study: Study) -> Iterator[Warning]:
     for benchmark in study.benchmarks():
         models = [e.model for e in study.evaluations if e.benchmark == benchmark and e.samples is None]
         if models:
-            yield Warning(f"{some(models)} on {benchmark}: the samples were not kept, so none can be shown.")
+            yield Warning(
+                f"{some(models)} on {benchmark}: the samples were not kept, so none can be shown.",
+                remedy=KEEP,
+            )
 
 
 def _missing(study: Study) -> Iterator[Warning]:
@@ -313,8 +348,10 @@ def _missing(study: Study) -> Iterator[Warning]:
             missing = len(everything) - len(one.questions)
             if one.questions and missing:
                 yield Warning(
-                    f"{one.model} on {benchmark}: {missing} questions are missing that others have.", True
+                    f"{one.model} on {benchmark}: {missing} questions are missing that others have.",
+                    True,
+                    AGAIN,
                 )
         absent = [model for model in study.models() if model not in {e.model for e in shown}]
         if absent:
-            yield Warning(f"{benchmark}: not measured for {some(absent)}.")
+            yield Warning(f"{benchmark}: not measured for {some(absent)}.", remedy=MEASURE)

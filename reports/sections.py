@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from evals.base.errors import first_line
-from reports import controls, costs, tables, trials
+from reports import controls, costs, tables, trials, turned
 from reports.cells import Table
 from reports.comparisons import Comparisons
 from reports.figures import arms, evals, training
 from reports.figures import sweep as sweep_figures
 from reports.figures.svg import Figure
 from reports.samples import passages
+from reports.samples.anchors import NOWHERE, Anchors
 from reports.study import Study, Sweep
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,13 @@ class Part:
 Make = Callable[[], Table | Figure | list[Figure] | None]
 
 
-def parts(study: Study, compared: Comparisons, problems: list[str] | None = None) -> list[Part]:
-    """The sections that the study has anything to show in.
+def parts(
+    study: Study,
+    compared: Comparisons,
+    problems: list[str] | None = None,
+    anchors: Anchors = NOWHERE,
+) -> list[Part]:
+    """The sections that the study has anything to show in; ``anchors`` are where their links lead.
 
     Whatever is on disk was written by earlier versions, other programs, half-finished runs: a table or figure
     that fails costs itself and a sentence in ``problems``, never the others.
@@ -46,7 +52,7 @@ def parts(study: Study, compared: Comparisons, problems: list[str] | None = None
             [
                 partial(tables.ranking, compared.ranks),
                 partial(evals.ranking, compared.ranks),
-                partial(tables.results, study),
+                partial(tables.results, study, anchors),
                 partial(evals.at_k, study),
                 partial(tables.at_k, study),
                 partial(evals.cost, study),
@@ -59,7 +65,10 @@ def parts(study: Study, compared: Comparisons, problems: list[str] | None = None
             [
                 partial(evals.forest, compared),
                 partial(tables.differences, compared),
-                partial(tables.flips, compared, max(1, min(5, 40 // max(1, len(compared.differences))))),
+                partial(turned.table, study, compared, anchors),
+                partial(
+                    tables.flips, compared, max(1, min(5, 40 // max(1, len(compared.differences)))), anchors
+                ),
             ],
         ),
     ]
@@ -75,7 +84,7 @@ def parts(study: Study, compared: Comparisons, problems: list[str] | None = None
             "Training runs",
             [partial(arms.figure, study), partial(training.runs, study), partial(passages.table, study)],
         ),
-        ("questions", "Questions", [partial(evals.heat_maps, study)]),
+        ("questions", "Questions", [partial(evals.heat_maps, study, anchors)]),
         ("cost", "Cost", [partial(costs.table, study)]),
     ]
     found = [

@@ -59,7 +59,7 @@ def drawn(item: Table | Figure, problems: list[str]) -> Table | dict[str, object
     panels = []
     for panel in item.panels:
         try:
-            panels.append({"svg": Markup(svg.inline(panel))})
+            panels.append({"svg": Markup(svg.inline(panel)), "title": panel.title})
         except Exception as error:
             problems.append(failure(f"{item.title}, {panel.title}", error))
     return {**vars(item), "panels": panels} if panels else None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -31,12 +31,17 @@ def some(names: Sequence[str]) -> str:
     return f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} others"
 
 
+Role = Literal["base", "measured", "trained"]
+"""What an evaluation is of: the policy that training started from, a model of which only the evaluation is
+here, or what was trained here."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One model on one benchmark. Models of one ``group`` differ by their training seed alone.
 
     ``scores`` is scores.json as it stands; ``questions`` are its statistics per question by id; ``samples``
-    is None where the samples were not kept. ``trained`` is False for the policy that arms start from.
+    is None where the samples were not kept.
     """
 
     model: str
@@ -46,7 +51,7 @@ class Evaluation:
     scores: Mapping[str, Any]
     questions: Mapping[str, QuestionStats]
     samples: Index | None
-    trained: bool = True
+    role: Role = "measured"
 
     @property
     def value(self) -> float:
@@ -222,9 +227,17 @@ class Study:
         """In order of first appearance."""
         return list(dict.fromkeys(evaluation.group for evaluation in self.evaluations))
 
+    def baseline(self) -> str:
+        """The group that others are compared with: a base policy where there is one, else what was not
+        trained here, else the first; "" where nothing was measured.
+        """
+        order: list[Role] = ["base", "measured", "trained"]
+        first = min(self.evaluations, key=lambda evaluation: order.index(evaluation.role), default=None)
+        return "" if first is None else first.group
+
     def untrained(self) -> set[str]:
-        """The groups that are policies from which arms start."""
-        return {evaluation.group for evaluation in self.evaluations if not evaluation.trained}
+        """The groups that are policies from which training starts."""
+        return {evaluation.group for evaluation in self.evaluations if evaluation.role == "base"}
 
 
 def asked_benchmarks(experiment: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evals.base.text import printable
@@ -11,14 +12,22 @@ from evals.stats.compare import p_text as p_value
 from evals.stats.ranking import Place
 from reports.cells import Cell, Column, Table, count, percent, points, signed
 from reports.comparisons import Comparisons, best
+from reports.samples.anchors import NOWHERE, Anchors
 from reports.study import Evaluation, Study
 
 
-def results(study: Study) -> Table:
+def results(study: Study, anchors: Anchors = NOWHERE) -> Table:
     """A row per model and benchmark: pass@1, cons@k and pass@k at the most samples, unparsed, truncated."""
     ahead = {benchmark: best(study, benchmark) for benchmark in study.benchmarks()}
     ordered = _by_benchmark(study)
-    rows = [_result(evaluation, evaluation.group == ahead[evaluation.benchmark]) for evaluation in ordered]
+    rows = [
+        _result(
+            evaluation,
+            evaluation.group == ahead[evaluation.benchmark],
+            anchors.first(evaluation.benchmark, evaluation.model),
+        )
+        for evaluation in ordered
+    ]
     mixed: tuple[Column, ...] = ()
     differing = [_differing(evaluation, ordered) for evaluation in ordered]
     if any(differing):
@@ -62,14 +71,14 @@ def _flat(protocol: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in inner.items() if key != "sampling"}
 
 
-def _result(evaluation: Evaluation, strong: bool) -> tuple[Cell, ...]:
+def _result(evaluation: Evaluation, strong: bool, href: str) -> tuple[Cell, ...]:
     scores = evaluation.scores
     per_question = scores.get("samples_per_question") or {}
     least, most = per_question.get("min"), per_question.get("max")
     k = Cell("–") if most is None else Cell(str(most) if least == most else f"{least}–{most}", float(most))
     return (
         Cell(evaluation.benchmark),
-        Cell(evaluation.model),
+        Cell(evaluation.model, href=href),
         count(scores.get("questions")),
         k,
         percent(scores.get("pass@1"), strong),
@@ -190,15 +199,15 @@ def differences(comparisons: Comparisons) -> Table:
     )
 
 
-def flips(comparisons: Comparisons, most: int = 5) -> Table:
+def flips(comparisons: Comparisons, most: int = 5, anchors: Anchors = NOWHERE) -> Table:
     """The questions that changed most, ``most`` of each comparison."""
     rows = [
         (
             Cell(one.benchmark),
             Cell(f"{one.b} − {one.a}"),
-            Cell(printable(flip.id)),
-            percent(flip.a),
-            percent(flip.b),
+            Cell(printable(flip.id), href=anchors.question(one.benchmark, flip.id)),
+            replace(percent(flip.a), href=anchors.response(one.benchmark, flip.id, one.a)),
+            replace(percent(flip.b), href=anchors.response(one.benchmark, flip.id, one.b)),
             Cell(signed(flip.b - flip.a), flip.b - flip.a),
         )
         for one in comparisons.differences

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from importlib import metadata, resources
 
 import jinja2
+from markupsafe import Markup, escape
+
+from reports.samples import mathematics
 
 
 def template(name: str) -> jinja2.Template:
@@ -14,7 +18,17 @@ def template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters |= {
+        "tex": mathematics.rendered,
+        "formula": mathematics.formula,
+        "breakable": _breakable,
+    }
     return environment.get_template(name)
+
+
+def _breakable(heading: str) -> Markup:
+    """A heading that may go on in the next line after a dot or an underscore."""
+    return Markup(re.sub(r"([._/])(?=\w)", r"\1<wbr>", str(escape(heading))))
 
 
 def template_text(name: str) -> str:

@@ -42,7 +42,7 @@ def trials(sweep: Sweep) -> Table:
         Column("step", "Step", help="the last evaluated step"),
         Column("seconds", "Seconds", help="of all attempts"),
         Column("attempts", "Tries", help="process launches"),
-        Column("reason", "Why it ended", "text"),
+        Column("reason", "Why it ended", "text", prose=True),
     ]
     return Table(
         key="trials",

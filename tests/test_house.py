@@ -15,7 +15,10 @@ ROOMS = (
     *("harness.sweep", "harness.plan", "reports", "harness.jobs", "harness.api", "harness.cli"),
 )
 """From the ground up."""
-OPTIONAL = {"trl", "ray", "lm_eval", "alpaca_eval", "psycopg", "selenium", "statsmodels", "vllm"}
+OPTIONAL = {
+    *("trl", "ray", "lm_eval", "alpaca_eval", "psycopg", "selenium", "statsmodels", "vllm"),
+    *("submitit", "tensorboard", "trackio"),
+}
 """Packages that only an extra installs."""
 LONGEST = 400
 LONG = {

@@ -152,7 +152,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The whole JSON lines of ``path``; a last line that a kill cut short is passed over.
 
     Raises:
-        DamagedFileError: a line is no JSON object.
+        DamagedFileError: a line is not a JSON object.
     """
     if not path.exists():
         return

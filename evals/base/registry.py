@@ -239,7 +239,8 @@ def settings_of(thing: Any, raw: Mapping[str, Any], where: str) -> BaseModel | N
         if raw:
             raise UsageError(f"{where}: takes no settings, got {', '.join(raw)}")
         return None
-    unknown = [key for key in raw if key not in kind.model_fields]
+    passes_on = kind.model_config.get("extra") == "allow"  # it then says itself what it does not know
+    unknown = [key for key in raw if key not in kind.model_fields and not passes_on]
     if unknown:
         raise UsageError(
             f"{where}: unknown key {unknown[0]!r}; {accepted(unknown[0], list(kind.model_fields))}"
@@ -248,8 +249,8 @@ def settings_of(thing: Any, raw: Mapping[str, Any], where: str) -> BaseModel | N
         return kind.model_validate(dict(raw))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}.{key}: {first['msg'].removeprefix('Value error, ')}") from None
+        key = ".".join([where, *(str(part) for part in first["loc"])])
+        raise UsageError(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def load_target(target: str, kind: str) -> Any:

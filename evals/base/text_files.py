@@ -25,7 +25,7 @@ NOT_READ = {
     b"PK\x03\x04": "is a ZIP archive; unpack it",
     b"PAR1": "is a Parquet file; write its rows as JSON lines",
 }
-"""Beginnings of files that are no text in UTF-8, and what to do about it."""
+"""Beginnings of files that are not text in UTF-8, and what to do about it."""
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of a text file from its first letter on, unpacked where gzip packed them.
 
     Raises:
-        TaskError: it is not there, cannot be read, or is no text in UTF-8 (as far as its beginning tells).
+        TaskError: it is not there, cannot be read, or is not text in UTF-8 (as far as its beginning tells).
     """
     try:
         with path.open("rb") as plain:

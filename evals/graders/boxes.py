@@ -9,11 +9,14 @@ from dataclasses import dataclass
 # A lost backslash, and the backspace that "\b" becomes in careless JSON, are read too.
 _BRACES = re.compile(r"[{}]|\\(?:[\\{}]|(?:boxed|fbox|framebox)\s{0,3}\{)|\x08oxed\s{0,3}\{|boxed\s{0,3}\{")
 _BARE_BOX = re.compile(r"\\boxed\s{0,3}([-+]?[.,/]{0,2}\d[\d.,/]{0,40}|[A-Za-z](?![A-Za-z\d]))")
-# What may stand between two boxes of one answer: "$, $", " and ", "; y = ".
+# What may stand between two boxes of one answer: "$, $", " and ", "; y = ",
+# " pens and ", " for part (a) and ".
 _JOINT = re.compile(
     r"[ \t$()]{0,8}|[\s$)\]\\.]{0,8}(?:\\q?quad\s?)?"
-    r"(?:,|;|&|\\text\{\s?(?:and|or)\s?\}|\b(?:and|or)\b)(?:\s?(?:and|or)\b)?"
-    r"(?:\s?\\q?quad)?[\s$(\[\\]{0,8}(?:[A-Za-z]\s?=\s?)?"
+    r"(?:(?:\\text\{\s?)?(?:for|in) (?:part )?\(?[a-z1-9]\)?,? )?"
+    r"(?:,|;|&|\\text\{\s?(?:and|or)\s?\}"
+    r"|(?:(?!(?:first|initially|wrong|then|not)\b)[a-z]{3,12} )?\b(?:and|or)\b)(?:\s?(?:and|or)\b)?"
+    r"(?:\s?\\q?quad)?[\s$(\[\\}]{0,8}(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s?=\s?)?"
 )
 # "I will put the answer in \boxed{}", \boxed{...}, \boxed{\text{your answer}}.
 _PLACEHOLDER = re.compile(
@@ -39,6 +42,7 @@ _TWO_STYLES = re.compile(rf"{_STYLE}\{{({_STYLE}\{{[^{{}}]*\}})\}}")
 _SIGN = re.compile(r"(?<![-−–\w])[-−]$")
 _BEHIND = re.compile(
     r"\^(?:\{[^{}]{1,20}\}|\w)"
+    r"|[\s$\\,]{0,4}(?:(?P<percent>%)|(?:text\s?\{)?\s?(?P<of>percent|per cent|pct)\b)"
     r"|[\s$\\,]{0,4}(?:text\s?\{)?\s?(?P<scale>hundred|thousand|million|billion|trillion|dozen)s?\b"
 )
 
@@ -80,7 +84,8 @@ def _with_neighbours(text: str, start: int, content: int, end: int) -> str:
         inside = f"-{inside}"
     behind = _BEHIND.match(text, end)
     if behind:
-        inside += f" {behind['scale']}" if behind["scale"] else behind.group()
+        percent = behind["percent"] or behind["of"]
+        inside += "\\%" if percent else f" {behind['scale']}" if behind["scale"] else behind.group()
     return inside
 
 

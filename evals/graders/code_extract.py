@@ -25,10 +25,20 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
+from evals.graders.code_looks import (
+    CODE_LINE,
+    CPP,
+    GIVES,
+    NAME,
+    NO_CODE,
+    OTHER_LANGUAGES,
+    READS,
+    STUB,
+    TRANSCRIPT,
+)
+from evals.graders.code_said import first_answer, what_is_said
 from evals.graders.fences import Block, blocks
-from evals.graders.reading import read
 from evals.sandbox.programs import Language
 
 BRIDGE = """\
@@ -42,69 +52,16 @@ READINGS = 8
 HELPERS = 16
 """In so many blocks before a program its helpers are looked for."""
 
-_ANSWER = re.compile(r"<answer>(.*?)(</answer>|\Z)", re.DOTALL)
-_END = re.compile(
-    r"<\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|return|im_start|start_header_id)\|>"
-    r"|<[｜|]end[▁_]of[▁_]sentence[｜|]>|<(?:end_of_turn|eos|start_of_turn)>|</s>"
-)
-_NEXT_QUESTION = re.compile(
-    r"^(?:\*\*|#{1,4}[ \t])?(?:Question|Q|Human|User|Instruction)(?: \d{1,4})?:", re.MULTILINE
-)
-_MARK = re.compile(r"</?(?:think|answer)>|" + _END.pattern)
-_HIDDEN = "\ue000"  # stands for the first character of a mark that is none
-_IN_CODE = ("'", '"', "#", ")", "]", "}", ",", ">>>")  # what a line of code may begin with, besides
-_STRING = re.compile(
-    r"'[^'\\\n]*(?:\\.[^'\\\n]*)*(?:'|\\?$)|\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*(?:\"|\\?$)|#[^\n]*"
-)
-_DOCSTRING = re.compile(r"('''|\"\"\")(?:(?!\n[ \t]*```).)*?\1", re.DOTALL)
 
-_NAME = r"[^\W\d]\w*"
-_CODE_LINE = re.compile(
-    rf"""^[ \t]*(?:
-      import[ ]+{_NAME}[\w., ]*;?(?:\#.*)?$ | from[ ]+[\w.]+[ ]+import\b
-    | (?:async[ ]+)?def[ ]+{_NAME}[ ]*\( | class[ ]+{_NAME}[ ]*[(:] | @{_NAME}[\w.]*(?:\(.*)?$
-    | (?:async[ ]+)?(?:if|elif|while|for|with)\b.*: | (?:try|else|finally)[ ]*:
-    | (?:return|yield|raise|assert|del|global|nonlocal)\b(?!.*[.!?]$) | (?:pass|break|continue);?[ ]*$
-    | {_NAME}(?:\.\w+|\[[^\]\n]*\])*(?:[ ]*,[ ]*\*?{_NAME}(?:\[[^\]\n]*\])?)*
-      [ ]*(?:[-+*/%&|^]|//|\*\*|<<|>>)?=[^=]
-    | {_NAME}(?:\.\w+)*\(.*[)(,\[{{;][ \t]*(?:\#.*)?$ | \#include\b | \#! | \"\"\" | \'\'\'
-    )""",
-    re.MULTILINE | re.VERBOSE,
-)
-_READS = re.compile(
-    r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0|/dev/stdin|\bfileinput\b|\bos\.read\b"
-    r"|\bcin\b|\bscanf\b|\bgetline\b|\bgetchar|\bfread\b"
-)
-_GIVES = re.compile(r"\b(?:return|yield|pass|raise)\b")
-# A block that only shows a signature.
-_STUB = re.compile(
-    r"\s*(?:async[ ]+)?def[ ]+\w+[ ]*\([^\n]*:\s*(?:(?:'{3}(?:(?!'{3}).)*'{3}"
-    r"|\"{3}(?:(?!\"{3}).)*\"{3})\s*)?(?:#[^\n]*\s*)?"
-    r"(?:\.\.\.|pass)?\s*",
-    re.DOTALL,
-)
-_TRANSCRIPT = re.compile(r"\s*(?:>>>|In \[\d+\]:|\$ )")
-_DEFINED = re.compile(rf"^(?:(?:async[ ]+)?def|class)[ ]+({_NAME})|^([A-Z][A-Z\d_]*)[ ]*=[^=]", re.MULTILINE)
+_DEFINED = re.compile(rf"^(?:(?:async[ ]+)?def|class)[ ]+({NAME})|^([A-Z][A-Z\d_]*)[ ]*=[^=]", re.MULTILINE)
 _IMPORTED = re.compile(r"^(?:from[ ]+[\w.]+[ ]+)?import[ ]+([^\n#(]+)", re.MULTILINE)
 
-_BYTE_ORDER = re.compile(r"^[\ufeff\u200b]+", re.MULTILINE)
 _BLANK = re.compile(r"[ \t\r]*(?:#[^\n]*)?\n")
 _FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import[ \t]*(?:\([^)]*\)[^\n]*|(?:\\\r?\n|[^\n])*)(?:\n|\Z)")
 _DOCTEXT = re.compile(
     r"[rRuU]?(?:'''(?:(?!''').)*'''|\"\"\"(?:(?!\"\"\").)*\"\"\"|'[^'\n]*'|\"[^\"\n]*\")[ \t]*(?:#[^\n]*)?\n",
     re.DOTALL,
 )
-
-_CPP = {"c", "cpp", "c++", "cc", "cxx", "c++17", "c++20", "cpp17", "cpp20"}
-_NO_CODE = """
-    bash sh shell shell-session zsh fish console terminal cmd bat batch powershell ps1 pycon python-repl
-    text txt plain plaintext output out stdout stdin input result results log none raw
-    markdown md json jsonl yaml yml toml ini csv tsv xml html css sql diff patch latex tex math mermaid dot
-"""
-_OTHER_LANGUAGES = """
-    java javascript js typescript ts csharp cs go golang rust rs ruby rb kotlin scala swift php perl r
-    haskell hs julia lua dart matlab pascal fortran objective-c asm pseudo pseudocode
-"""
 
 
 @dataclass(frozen=True)
@@ -130,10 +87,12 @@ def extract_function(
     in it before the function (imports, helpers) is put before a whole function too. ``truncated`` says that
     the length limit cut the response. ``unclosed_answers``: as in ``reading.read``.
     """
-    said = _said(response, truncated, unclosed_answers)
+    said = what_is_said(response, truncated, unclosed_answers)
     definition = _definition(entry_point)
     preamble = _preamble(prompt, definition)
-    found = _defining(said, definition, preamble, truncated)
+    before = first_answer(said)  # where it has no definition, what looked like a further question is none
+    found = _defining(before, definition, preamble, truncated) if before != said else None
+    found = found or _defining(said, definition, preamble, truncated)
     if found is None and (method := _method(prompt, entry_point)):
         bare = re.compile(rf"^(?:async[ \t]+)?def[ \t]+{method}\b|^{method}[ \t]*=[^=]", re.MULTILINE)
         found = _defining(said, bare, preamble + BRIDGE.format(name=entry_point, method=method), truncated)
@@ -150,7 +109,7 @@ def extract_script(
 
     Blocks in a language that is not among ``languages`` are passed over.
     """
-    said = _first_answer(_said(response, truncated, unclosed_answers))
+    said = first_answer(what_is_said(response, truncated, unclosed_answers))
     tried = [_script_blocks(said, docstrings, truncated, languages) for docstrings in (True, False)]
     found = [choices[0] for choices in tried if choices] + [one for choices in tried for one in choices[1:]]
     if found:
@@ -158,7 +117,7 @@ def extract_script(
         language = _language(found[0])
         return Extracted(sources, sources[0], language, prose_follows=not (found[0].closed or truncated))
     head = blocks(said)[0]
-    text = head if _CODE_LINE.search(head) else said
+    text = head if CODE_LINE.search(head) else said
     readings = _readings(text)
     if not readings:
         return None
@@ -169,89 +128,6 @@ def with_preamble(preamble: str, source: str) -> str:
     """``source`` behind ``preamble``, but for what must come first: its imports from ``__future__``."""
     place = _after_future_imports(source) if "__future__" in source else 0
     return source[:place] + preamble + source[place:]
-
-
-# --- what counts of a response -----------------------------------------------------------------------------
-
-
-def _said(response: str, truncated: bool, unclosed_answers: bool) -> str:
-    """What counts of a response: after the reasoning, in the last answer tags; "" where it never ends."""
-    text = _hide_marks(_BYTE_ORDER.sub("", response.replace("\r\n", "\n")))
-    said = read(text, truncated, unclosed_answers, further_questions=True).said or ""
-    answers = _ANSWER.findall(said)
-    if answers:
-        said = _last_ended(answers, truncated)
-    marked = [piece.partition("[DONE]")[:2] for piece in said.split("[BEGIN]")]  # MBPP's few-shot prompt
-    said = _last_ended(marked[1:] or marked, truncated)
-    return _unquoted(_fence_apart(said.replace(_HIDDEN, "<")))
-
-
-def _last_ended(pieces: Sequence[tuple[str, str]], truncated: bool) -> str:
-    """The text of the last (text, what ended it); where the length limit cut it, of the last that ended."""
-    ended = [piece for piece in pieces if piece[1]]
-    return (ended if truncated and ended else pieces)[-1][0]
-
-
-def _hide_marks(text: str) -> str:
-    """``text`` with another first character in the marks that a program holds in its strings and comments.
-
-    A tag that is alone on its line is always a tag, and so are they all where none would be left to end the
-    reasoning.
-    """
-    if not _MARK.search(text):
-        return text
-    hidden = _DOCSTRING.sub(lambda match: _hide(match[0]), text)
-    lines = hidden.split("\n")
-    for number, line in enumerate(lines):
-        if _MARK.search(line) and (_CODE_LINE.match(line) or line.lstrip().startswith(_IN_CODE)):
-            lines[number] = _STRING.sub(_hide_in_line, line)
-    hidden = "\n".join(lines)
-    lost = "</think>" in text and "</think>" not in hidden and "<think>" in hidden
-    return text if lost else hidden
-
-
-def _hide_in_line(code: re.Match[str]) -> str:
-    whole = code[0][0] in ("#", code[0][-1])  # else a quotation mark that nothing closes
-    return _MARK.sub(_hidden, code[0]) if whole else code[0]
-
-
-def _hide(docstring: str) -> str:
-    lines = docstring.split("\n")
-    return "\n".join(line if _MARK.fullmatch(line.strip()) else _MARK.sub(_hidden, line) for line in lines)
-
-
-def _hidden(mark: re.Match[str]) -> str:
-    return _HIDDEN + mark[0][1:]
-
-
-def _fence_apart(text: str) -> str:
-    """``text`` with its only fence on a line of its own, where it is glued to the end of another."""
-    before, fence, after = text.partition("```")
-    glued = (
-        fence
-        and before.rpartition("\n")[2].strip()
-        and "```" not in after
-        and not after.partition("\n")[0].strip()
-    )
-    return f"{before}\n{fence}{after}" if glued else text
-
-
-def _unquoted(text: str) -> str:
-    """``text`` without the marks of a quotation, where all of it is quoted."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or not all(line.startswith(">") and not line.startswith(">>>") for line in lines):
-        return text
-    return re.sub(r"^> ?", "", text, flags=re.MULTILINE)
-
-
-def _first_answer(said: str) -> str:
-    """What stands before a further question that the model asks itself, behind a block that is whole."""
-    for question in islice(_NEXT_QUESTION.finditer(said), 3):
-        before = said[: question.start()]
-        found = blocks(before)[1]
-        if found and found[-1].closed:
-            return before
-    return said
 
 
 # --- functions ---------------------------------------------------------------------------------------------
@@ -285,7 +161,7 @@ def _defining(said: str, definition: re.Pattern[str], preamble: str, truncated: 
         head, fenced = blocks(said, docstrings)
         programs = _programs(fenced, ("python",), definition)
         defining = [number for number, block in enumerate(programs) if definition.search(block.text)]
-        defining = [number for number in defining if not _STUB.fullmatch(programs[number].text)] or defining
+        defining = [number for number in defining if not STUB.fullmatch(programs[number].text)] or defining
         if defining:
             first, *others = _choices(programs, defining, truncated)
             found.append(_with_helpers(programs, first, definition))
@@ -306,9 +182,9 @@ def _completing(said: str, prompt: str) -> Extracted | None:
     """The text that goes on where the prompt stopped; without a prompt, whatever block there is."""
     head, fenced = blocks(said)
     programs = _programs(fenced, ("python",))
-    giving = [block.text for block in programs if _GIVES.search(block.text)] or [b.text for b in programs]
+    giving = [block.text for block in programs if GIVES.search(block.text)] or [b.text for b in programs]
     first = next((line for line in head.split("\n") if line.strip()), "")
-    goes_on = bool(prompt) and (first[:1].isspace() or bool(_CODE_LINE.match(first)))
+    goes_on = bool(prompt) and (first[:1].isspace() or bool(CODE_LINE.match(first)))
     text = said if not fenced else head if goes_on or not giving else giving[-1]
     if prompt and text.strip():
         return Extracted(_completions(prompt, text), text)
@@ -333,10 +209,10 @@ def _script_blocks(
     Empty where there is none or the program stands before all blocks.
     """
     head, fenced = blocks(said, docstrings)
-    programs = _programs(fenced, languages, _READS)
-    programs = [b for b in programs if b.tag or _CODE_LINE.search(b.text) or _language(b) == "c++"]
-    reading = [number for number, block in enumerate(programs) if _READS.search(block.text)]
-    if not programs or (not reading and _READS.search(head) and _CODE_LINE.search(head)):
+    programs = _programs(fenced, languages, READS)
+    programs = [b for b in programs if b.tag or CODE_LINE.search(b.text) or _language(b) == "c++"]
+    reading = [number for number, block in enumerate(programs) if READS.search(block.text)]
+    if not programs or (not reading and READS.search(head) and CODE_LINE.search(head)):
         return []
     first, *others = _choices(programs, reading or list(range(len(programs))), truncated)
     language = _language(programs[first])  # one program has one language
@@ -349,8 +225,8 @@ def _script_blocks(
 def _script(programs: Sequence[Block], number: int) -> Block:
     """The numbered block behind the helpers before it."""
     chosen = programs[number]
-    earlier = [block for block in programs[:number] if not _READS.search(block.text)]
-    return replace(chosen, text=_with_helpers([*earlier, chosen], len(earlier), _READS))
+    earlier = [block for block in programs[:number] if not READS.search(block.text)]
+    return replace(chosen, text=_with_helpers([*earlier, chosen], len(earlier), READS))
 
 
 # --- blocks and readings -----------------------------------------------------------------------------------
@@ -360,18 +236,18 @@ def _programs(
     found: Sequence[Block], languages: Sequence[Language], wanted: re.Pattern[str] | None = None
 ) -> list[Block]:
     """The blocks that may be programs; where none is, those marked as text in which ``wanted`` is found."""
-    whole = [block for block in found if block.text.strip() and not _TRANSCRIPT.match(block.text)]
-    whole = [b for b in whole if b.tag not in _OTHER_LANGUAGES.split() and _language(b) in languages]
-    programs = [block for block in whole if block.tag not in _NO_CODE.split()]
+    whole = [block for block in found if block.text.strip() and not TRANSCRIPT.match(block.text)]
+    whole = [b for b in whole if b.tag not in OTHER_LANGUAGES.split() and _language(b) in languages]
+    programs = [block for block in whole if block.tag not in NO_CODE.split()]
     if wanted is None or any(wanted.search(block.text) for block in programs):
         return programs
-    likely = [b for b in whole if wanted.search(b.text) and _CODE_LINE.search(b.text)]
+    likely = [b for b in whole if wanted.search(b.text) and CODE_LINE.search(b.text)]
     return likely or programs
 
 
 def _language(block: Block) -> Language:
     untagged = not block.tag and re.search(r"^[ \t]*#include\b", block.text, re.MULTILINE)
-    return "c++" if block.tag in _CPP or untagged else "python"
+    return "c++" if block.tag in CPP or untagged else "python"
 
 
 def _choices(programs: Sequence[Block], numbers: Sequence[int], truncated: bool) -> list[int]:
@@ -418,12 +294,12 @@ def _readings(text: str) -> tuple[str, ...]:
     readings: list[str] = []
     before, place = "", 0
     for line in text.splitlines(keepends=True):
-        if not line[:1].isspace() and _CODE_LINE.match(line) and not _CODE_LINE.match(before):
+        if not line[:1].isspace() and CODE_LINE.match(line) and not CODE_LINE.match(before):
             readings.append(text[place:])
         before, place = line, place + len(line)
         if len(readings) == READINGS:
             break
-    return tuple(dict.fromkeys([*readings, text])) if readings or _CODE_LINE.search(text) else ()
+    return tuple(dict.fromkeys([*readings, text])) if readings or CODE_LINE.search(text) else ()
 
 
 def _after_future_imports(source: str) -> int:

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 
 from evals.graders import phrases
 from evals.graders.boxes import Box, last_box
-from evals.graders.last_value import LAST_FORMULA, LAST_NUMBER, LAST_WORD, last_value
+from evals.graders.last_value import last_value
 from evals.graders.reading import Reading, read
 from evals.graders.statements import SENTENCE_END, leading_formulas, statement, trimmed, unwrap
+from evals.graders.whole_value import LAST_FORMULA, LAST_NUMBER, LAST_WORD
 
 FALLBACKS = frozenset((LAST_FORMULA, LAST_NUMBER, LAST_WORD, "bold"))
 """Rules that take what no words announce as the answer."""
@@ -54,6 +55,7 @@ _HEADING_WORDS = re.compile(
 _NAMED_IN_BOX = re.compile(
     r"\\text\s?\{(?:[Ii]t(?:'s| is| was) )?(?:[Oo]n )?(?:(?:an? |the )?([A-Z][\w'-]+)|an? ([a-z]{3,}))\.?\}"
 )
+_FIGURES = re.compile(r"\d[\d,.]*")
 _SHORT = 6  # words of an answer tag that are taken as they are
 
 
@@ -102,10 +104,20 @@ def candidates(said: str, cut: bool) -> Iterator[Extraction]:
         yield Extraction(_in_box(box), "box")
     if tag and box and box.end > tag[0]:
         yield Extraction(_in_tag(said[tag[0] : tag[1]]), "<answer>")
-    for each in phrases.announcements(said):
+    for number, each in enumerate(phrases.announcements(said)):
+        if number == 0:
+            yield from _taken_back(said, each.start, cut)
         answer = stated(said, each, cut)
         if answer:
             yield Extraction(answer, each.rule)
+
+
+def _taken_back(said: str, start: int, cut: bool) -> Iterator[Extraction]:
+    """What corrects the last announcement without a new one: "The answer is 7. Sorry, I meant 8." """
+    for each in phrases.corrections(said, start):
+        answer = stated(said, each, cut)
+        if answer and any(character.isdigit() or character in "\\$" for character in answer):
+            yield Extraction(answer, "correction")
 
 
 def stated(said: str, announcement: phrases.Announcement, cut: bool) -> str | None:
@@ -116,10 +128,15 @@ def stated(said: str, announcement: phrases.Announcement, cut: bool) -> str | No
     if announcement.rule == "####" and not _is_answer_line(said, announcement.start):
         return None
     answer = statement(said, announcement.start, cut)
-    if answer and len(answer.split()) > _SHORT + 2 and "$" not in answer:
+    if answer and len(answer.split()) > _longest(answer) and "$" not in answer:
         value = last_value(answer)
         return value.text if value else answer
     return answer
+
+
+def _longest(answer: str) -> int:
+    """How many words may be an answer: fewer where they are a sentence with one number in it."""
+    return _SHORT - 1 if answer[0].isalpha() and len(_FIGURES.findall(answer)) == 1 else _SHORT + 2
 
 
 def as_shown(said: str) -> str:

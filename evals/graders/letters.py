@@ -54,7 +54,7 @@ _NO_WORD = re.compile(
     r"|with|not|here|instead|rather|on a)\b)"
 )
 _PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_PLACE = re.compile(
+PLACE = re.compile(
     rf"(?:the )?({'|'.join(_PLACES)}) (?:option|choice|answer|statement|one|alternative)\b", re.IGNORECASE
 )
 _ARTICLE = re.compile(r"(?:the|an?)\s+(?=\S)", re.IGNORECASE)
@@ -105,7 +105,7 @@ def named(statement: str, options: Options) -> str | None:
         return leading
     if re.fullmatch(rf"[{options.letters}]{{2,}}", said.strip(" .")):
         return SEVERAL
-    return _beginning(said, options) or _by_place(said, options) or _by_value(said, options)
+    return _beginning(said, options) or by_place(said, options) or _by_value(said, options)
 
 
 def plain(text: str) -> str:
@@ -207,9 +207,9 @@ def _beginning(said: str, options: Options) -> str | None:
     return letter
 
 
-def _by_place(said: str, options: Options) -> str | None:
+def by_place(said: str, options: Options) -> str | None:
     """ "The third option": by its place."""
-    match = _PLACE.match(said)
+    match = PLACE.match(said)
     if match is None:
         return None
     place = _PLACES.index(match[1].lower())

@@ -32,7 +32,7 @@ _NOUNS = (
     "|răspunsul|απάντηση|одговор|отговор|gabarito"
 )
 _NOUNS_EAST = "答案|答え|正解|解答|回答|정답|최종 답|답|대답"
-_NOUNS_SOUTH = "الإجابة|الجواب|جواب|پاسخ|उत्तर|উত্তর|คำตอบ|תשובה"
+_NOUNS_SOUTH = "الإجابة|الجواب|جواب|پاسخ|उत्तर|উত্তর|คำตอบ|ตอบ|תשובה"
 _NO = "no|não|non|nicht|pas|ne|не|nie|niet|inte|ikke|bukan|không"
 _FOREIGN = re.compile(
     rf"(?:(?:{_NOUNS_EAST})(?:应该|應該|应|應)?(?:就)?[是为為はがも은는이가]?"
@@ -43,7 +43,7 @@ _FOREIGN = re.compile(
     r"|zatem|więc|поэтому|тогда)(?!\w),?)?|(?:\s[^\W\d_]{2,14}){1,2}\s?(?=[:：]))?"
     r"(?:\s(?:die|la|le|el|il|lo|(?-i:a|o)|de|letra|lettre|lettera|buchstabe|option|opción|opção|opzione"
     r"|вариант)(?!\w)){0,2}"
-    rf"|(?:{_NOUNS_SOUTH})(?:\s?(?:الصحيحة|النهائية|الصحيح|הנכונה|सही|ที่ถูกต้อง|ที่ถูก)){{0,2}}"
+    rf"|(?:{_NOUNS_SOUTH})(?:\s?(?:الصحيحة|النهائية|الصحيح|النهائي|הנכונה|सही|ที่ถูกต้อง|ที่ถูก)){{0,2}}"
     rf"(?:\s?(?:هي|هو|است|היא|है|হল|คือ|คือข้อ)(?!\w))?){_MARKS}\s{{0,3}}[:：—–=-]?",
     re.IGNORECASE,
 )
@@ -59,7 +59,7 @@ _HEADING = re.compile(
 _SHARPS = re.compile(r"^[ \t>]{0,8}(?:\*\*)?####(?!#)", re.MULTILINE)
 _FIELD = re.compile(
     r"[\"'](?:final|correct)?[_ -]?(?:answer|choice|option|solution|result)[\"']\s{0,3}[:=]\s{0,3}"
-    r"(?:(\"(?:[^\"\\\n]|\\.){0,400}\")|'([^'\n]{0,400})'|([-\w.,/]{1,60}))",
+    r"(?:(\"(?:[^\"\\\n]|\\.){0,400}\")|'([^'\n]{0,400})'|([-\w.,/]{1,60})|\[\s?[\"']?([^\[\]\"'\n]{1,60})[\"']?\s?\])",
     re.IGNORECASE,
 )
 _REVERSED = re.compile(
@@ -109,7 +109,7 @@ _ASKING = re.compile(
 _ON = re.compile(
     r"(?:[\s*_:：`}]|\.{2,}|…|,\s(?=therefore|thus|hence|then)|,\s(?:\w+\s){0,2}\w+,\s|\\(?:text|textbf|mathbf)\{\s?(?=[\d(A-J])"
     r"|(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|actually|still|now|again"
-    r"|equal to|given by|also"
+    r"|equal to|given by|also|一共|总共|總共|共"
     r"|as follows|the (?:number|value|fraction|set|interval|point|ordered pair|expression|function"
     r"|polynomial|word|sum|total))"
     r"\b,?)+",
@@ -121,7 +121,7 @@ _CORRECTION = re.compile(
     r"|on second thoughts?|no,|I (?:\w+ ){0,3}(?:mistake|error)|I (?:misread|miscounted|miscalculated"
     r"|was wrong|forgot|overlooked"
     r"|missed|misinterpreted)|(?:that|this|it|which)(?:'s| is| was) (?:\w+ )?(?:wrong|incorrect"
-    r"|not right|not correct|mistaken)"
+    r"|not right|not correct|mistaken)|\b(?:is|was) (?:wrong|incorrect|mistaken)\b"
     r"|(?:after|upon|on) (?:re-?\w+|double[- ]?check\w*|checking)|let me (?:re-?|double[- ]?)check"
     r"|let me (?:correct|fix|redo|recompute|recalculate|recheck|reconsider)|on closer inspection"
     r"|edit:)"
@@ -158,6 +158,7 @@ _CORRECTION_HINTS = (
     *(
         "misinterpret",
         "not right",
+        "i meant",
         "let me",
         "inspection",
         "after re",
@@ -175,7 +176,8 @@ _CORRECTION_HINTS = (
 _CORRECTED = re.compile(
     r"\b(?:it|this|that|which|value|result|we)\b(?:'s| is)?\s?(?:(?:should|must|has to)\s(?:\w+\s)?be"
     r"|actually|really|instead)\b(?: is)?"
-    r"|\bcorrection\s?:|\bcorrect(?:ed)? (?:value|result|number|one|total|count|answer) (?:is"
+    r"|\bI (?:actually )?meant(?: to say)?\b|\bcorrection\s?:"
+    r"|\bcorrect(?:ed)? (?:value|result|number|one|total|count|answer) (?:is"
     r"|should be)|\bedit\s?:",
     re.IGNORECASE,
 )
@@ -283,7 +285,9 @@ def withheld(sentence: str) -> bool:
 
 
 def _field(match: re.Match[str]) -> str:
-    quoted, single, bare = match.groups()
+    quoted, single, bare, listed = match.groups()
+    if listed is not None:
+        return str(listed).strip()
     if quoted is None:
         return single if single is not None else bare.rstrip(".,")
     try:

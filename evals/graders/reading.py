@@ -33,9 +33,9 @@ _OPENERS = re.compile(
 _MARKERS = re.compile(
     r"<[|｜][A-Za-z][\w▁]{2,40}[|｜]>|</s>|<(?:eos|EOS|eot|EOT|eoa|eod|pad|PAD)>|<(?:end|start)_of_\w{1,20}>"
     r"|<(?:extra_id|SPECIAL|reserved)_\d{1,5}>|<turn\|>"
-    r"|\[/?INST\]|\[(?:EOS|PAD)\]|\[\|(?:endofturn|user|system)\|\]|<\|END_OF_TURN_TOKEN\|>"
+    r"|\[/?INST\]|\[e~\[|\[(?:EOS|PAD)\]|\[\|(?:endofturn|user|system)\|\]|<\|END_OF_TURN_TOKEN\|>"
 )
-_MARKER_HINTS = ("<", "INST]", "[EOS]", "[PAD]", "[|")  # one of them is in every marker
+_MARKER_HINTS = ("<", "INST]", "[EOS]", "[PAD]", "[|", "[e~[")  # one of them is in every marker
 _NO_MARKERS = re.compile(
     r"<\|(?:(?:begin|end)_of_thought|begin_of_solution|(?:START|END)_THINKING|START_RESPONSE)\|>|<\|(?:channel|message|constrain)\|>"
 )
@@ -63,6 +63,10 @@ _ANSWER, _END_ANSWER = "<answer>", "</answer>"
 _ROLES = "user|human|student|instruction"
 _ASKED = "question|q|问题|問題|质问|質問|질문|pregunta|pergunta|frage|domanda|вопрос"
 _SET = "problem|exercise|puzzle|task|题目|題目|문제|problema|problème|aufgabe|задача"
+_NEXT = (
+    "next|new|another|follow-up|новый|новая|следующий|следующая"
+    "|nouvelle|neue|nächste|nueva|siguiente|nova|nuova"
+)
 _ANOTHER = (
     r"(?:here(?:'s| is) (?:another|a (?:new|similar|second|further))"
     r"|(?:let'?s|now) (?:try|do|solve|take) another)"
@@ -70,8 +74,8 @@ _ANOTHER = (
 )
 _FURTHER = re.compile(
     rf"^[ \t]*(?:[#>*_\[<]{{1,4}}[ \t]?){{0,3}}(?:(?:(?P<role>{_ROLES})"
-    rf"|(?P<asked>(?:(?:next|new|another|follow-up) )?(?:{_ASKED}))"
-    rf"|(?P<set>(?:(?:next|new|another) )?(?:{_SET})))"
+    rf"|(?P<asked>(?:(?:{_NEXT}) )?(?:{_ASKED}))"
+    rf"|(?P<set>(?:(?:{_NEXT}) )?(?:{_SET})))"
     r"[ \t]?(?:#?\d{1,3})?[*_\]>]{0,3}[ \t]?(?:[:：]|(?<=\d)[.)]|(?<=\bQ)\.(?=\s)|(?<=[\d*\]>])[ \t]*$)"
     rf"|(?P<another>{_ANOTHER}))"
     # A heading, or the name of a role where the markers around it are lost.
@@ -79,9 +83,7 @@ _FURTHER = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 # How the lines below the first begin that ``_FURTHER`` can match, in lower case: far faster to look for.
-_FURTHER_BEGINS = re.compile(
-    rf"\n[ \t#>*_\[<]*(?:{_ROLES}|{_ASKED}|{_SET}|next |new |another |follow-up|here|let|now )"
-)
+_FURTHER_BEGINS = re.compile(rf"\n[ \t#>*_\[<]*(?:{_ROLES}|{_ASKED}|{_SET}|{_NEXT}|here|let|now )")
 _MARKED_ANSWER = re.compile(
     r"\\boxed\s?\{|</answer>|^[ \t]*(?:####\s?\S|A:)|\banswers?[*_\"')]{0,3}\s?(?:is\b|[:：=])"
     r"|(?:答案|答え|正解|정답|답은|antwort|réponse|respuesta|resposta|risposta|ответ)\W{0,3}[^\W\d_]{0,8}\W{0,3}\w",

@@ -7,6 +7,7 @@ Else it is the rest of the sentence, without the clause that explains it. Mere p
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from evals.graders import phrases
 
@@ -18,6 +19,7 @@ MATH = re.compile(
     r"\$\$(.+?)\$\$|\$((?:[^$\\]|\\.)+)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]",
     re.DOTALL,
 )
+PERCENT = re.compile(r"\s?(?:\\?%|percent\b|per cent\b|pct\b)")
 JOINT = re.compile(r"\s{0,3}(?:,|;|\band\b|\bor\b)\s{0,3}(?:\band\b|\bor\b)?\s{0,3}")
 SENTENCE_END = re.compile(r"\n|\*\*|(?<!\.[A-Za-z])[.!?](?=[\s*\"'”]|$)|[。！？।]")
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|ln|log|exp|pi|infinity|arcsin|arccos|arctan|min|max|gcd|lcm"
@@ -32,9 +34,9 @@ CLAUSE = re.compile(
     r"|assuming|counting|after"
     r"|before|if|due to|that is|i\.e|e\.g|rather than|instead of|making|meaning|and (?:that|this|it"
     r"|we|he|she|they|not)"
-    r"|for (?:all|every|each|any)|depending)\b"
+    r"|for (?:all|every|each|any)|depending|with(?! (?:a )?remainder))\b"
     r"|,?\s+(?:porque|weil|perché|parce que|потому|так как|omdat|eftersom|ponieważ|çünkü|vì|karena)\b"
-    r"|\s*(?:，|；|（|因为|因為)"
+    r"|\s*(?:，|；|（|因为|因為)|(?<=[a-z])\s+in\s+(?=\d+\s[a-z]{3})"
 )
 _WORD_CLAUSE = re.compile(
     r",\s+(?:the|an?|one|his|her|who|which|whose|where|when|because|since|as|so|not|but|and|while|with|having)\b"
@@ -63,7 +65,13 @@ _MEANT = re.compile(
 _REASON_FIRST = re.compile(
     r"(?:since|because|as|if|when|given|after)\b[^,.;\n]{1,120},\s+(?=\S)", re.IGNORECASE
 )
-_QUOTED = re.compile(r"==(.+)==|\"(.+)\"|'(.+)'|“(.+)”|\[([-−]?\$?[\d.,/]+)\]|「(.+)」|【(.+)】")
+_QUOTED = re.compile(
+    r"==(.+)==|<([-−]?[\d.,/]+)>|\"(.+)\"|'(.+)'|“(.+)”|\[([-−]?\$?[\d.,/]+)\]|「(.+)」|【(.+)】"
+)
+_ORNAMENT = re.compile("[\\s\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+$")  # 72 🎉
+# "The largest $n$ is 34", "the area of $ABC$ is $34$": the value of a whole sentence.
+_IS_VALUE = re.compile(r".*\b(?:is|are|equals)\s+(?=[-−–]?\s?(?:\$|\\|[\d(\[{√π]))", re.DOTALL)
+_ITS_SUM = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*\(((?:\d[\d,]*(?:\.\d+)?\s*\+\s*)+\d[\d,]*(?:\.\d+)?)\)")
 _NAMES = re.compile(r"\$[^$\n]{1,40}\$\s?=")  # "$x$ = 5" goes on
 _DENIED = re.compile(
     r"(?:not|never|neither|no longer|unlikely|hardly|anything but|nicht|no es|non è|pas|não é|не"
@@ -125,7 +133,7 @@ _ADJECTIVES = frozenset(
     ]
 )
 _COPULA_AFTER = re.compile(
-    r"(?:입니다|이다|예요|이에요|です|だ|である|になります|となります|है|हैं|'?d[iıuü]r|olur|है।)[.。]?$"
+    r"(?:입니다|이다|예요|이에요|です|だ|である|になります|となります|है|हैं|است|'?d[iıuü]r|olur|है।)[.。]?$"
 )
 
 
@@ -158,7 +166,7 @@ def trimmed(said: str) -> str | None:
     clause = (CLAUSE if value_led else _WORD_CLAUSE).search(said, 1)
     if clause:
         said = unwrap(said[: clause.start()])
-    said = said.rstrip(" ,;✓✔✅☑🎉#")
+    said = _ORNAMENT.sub("", said).rstrip(" ,;#")
     if said.endswith(")") and not any(bracket in said for bracket in "([]"):
         said = said[:-1]
     if said.endswith("}") and said.count("}") > said.count("{"):
@@ -168,12 +176,27 @@ def trimmed(said: str) -> str | None:
 
 
 def _without_sum(said: str) -> str:
-    computed = _SUM.fullmatch(said)
-    return computed[1] if computed else said
+    if computed := _SUM.fullmatch(said):
+        return computed[1]
+    if (explained := _ITS_SUM.fullmatch(said)) and _adds_up(explained[1], explained[2]):
+        return explained[1]  # "72 (48 + 24)"; but "2 (3 + 4)" is a product
+    return said
+
+
+def _adds_up(total: str, terms: str) -> bool:
+    figures = [Fraction(term.strip().replace(",", "")) for term in (total, *terms.split("+"))]
+    return figures[0] == sum(figures[1:])
 
 
 def _worded(said: str) -> str | None:
     said = _IT_IS.sub("", said)
+    if (
+        (whole := _IS_VALUE.match(said))
+        and "$" in whole.group()
+        and not _DENIED.search(said[: whole.end()][-12:])
+    ):
+        said = said[whole.end() :]
+        return leading_formulas(said) or trimmed(said)
     words = said.split()
     if not words or _PREPOSITION.match(said) or (len(words) <= 2 and words[0].casefold() in _ADJECTIVES):
         return None
@@ -200,7 +223,7 @@ def leading_formulas(text: str) -> str:
     found: list[str] = []
     match = MATH.match(text)
     while match:
-        found.append(inside(match))
+        found.append(inside(match) + ("\\%" if PERCENT.match(text, match.end()) else ""))
         joint = JOINT.match(text, match.end())
         match = MATH.match(text, joint.end()) if joint else None
     return ", ".join(found)

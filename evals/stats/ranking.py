@@ -1,4 +1,4 @@
-"""Many models on one benchmark: their order, and which of them cannot be told apart.
+"""Many models on one benchmark: their order, and which of them do not differ significantly.
 
 The best of forty noisy figures is flattered by luck, so neighbours in a table mean little. Every pair is
 tested on the questions that all models answered, corrected for there being so many pairs.
@@ -26,8 +26,8 @@ class Place:
 
     ``best`` is 1 more than the number of models that are significantly better, ``worst`` is where those that
     are significantly worse begin: the ranks that the tests leave open. ``group`` counts from 1: its members
-    cannot be told apart from the first of the group. Two other members may well differ, and the last of one
-    group need not differ from the first of the next.
+    do not differ significantly from the first of the group. Two other members may well differ, and the last
+    of one group need not differ from the first of the next.
     """
 
     name: str

@@ -99,7 +99,7 @@ def read_jsonl(path: Path, columns: tuple[str, ...] = ()) -> list[Row]:
     """The JSON objects of ``path``, one a line; blank lines are passed over.
 
     Raises:
-        TaskError: the file cannot be read, or a line is no JSON object with all of ``columns``; it names
+        TaskError: the file cannot be read, or a line is not a JSON object with all of ``columns``; it names
             the file and the line.
     """
     return [row for _, row in placed_rows(path, columns)]
@@ -223,7 +223,7 @@ def parse_row(line: bytes, columns: tuple[str, ...], where: str) -> Row:
     """The JSON object of a line, which ``where`` names in a message.
 
     Raises:
-        TaskError: it is not one, or has not all of ``columns``.
+        TaskError: it is not one, or lacks some of ``columns``.
     """
     try:
         row = json.loads(line.decode())

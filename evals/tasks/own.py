@@ -79,7 +79,7 @@ def hub_task(source: str) -> Task:
     Which splits it has is known when one is loaded.
 
     Raises:
-        TaskError: it is no such address.
+        TaskError: it is not such an address.
     """
     hub.parts_of(source)
     return Task(

@@ -215,7 +215,7 @@ def checked_questions(where: str, rows: Rows, how: Reading) -> Questions:
     """The questions of all rows, each looked at once.
 
     Raises:
-        TaskError: a row is no question, or has the id of an earlier one; the message names it.
+        TaskError: a row is not a question, or has the id of an earlier one; the message names it.
     """
     seen: dict[int, int] = {}
     again: dict[int, int] = {}

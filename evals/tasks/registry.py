@@ -66,7 +66,7 @@ class Tasks:
         first so many questions at most.
 
         Raises:
-            TaskError: there is none of that name; the message has the nearest ones. Or ``spec`` is malformed.
+            TaskError: nothing has that name; the message has the nearest ones. Or ``spec`` is malformed.
         """
         asked = self._parse(spec)
         task = self._whole(asked.source)

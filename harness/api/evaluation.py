@@ -109,7 +109,7 @@ def evaluate(
         model: A run (its newest checkpoint), a hub id, a folder, an embedded policy ("tiny"), or a whole
             ``[policy]`` table.
         benchmarks: Task names, one or several; ``lm_eval:NAME`` is a task of lm-eval.
-        samples: Samples a question; by default the benchmark's usual.
+        samples: Samples per question; by default the benchmark's usual.
         engine: "transformers" or "vllm".
         protocol: "r1", "greedy" or "model" (its generation_config.json): what the settings below start from.
         temperature: Sampling temperature; 0 is greedy.

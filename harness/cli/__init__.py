@@ -16,7 +16,7 @@ from evals.base.text import printable
 from evals.task import TaskError
 
 # Importing them adds their commands.
-from harness.cli import evals, files, papers, prompts, results, tools, train, view  # noqa: F401
+from harness.cli import diff, evals, files, papers, prompts, results, status, tools, train, view  # noqa: F401
 from harness.cli.app import app
 
 WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it
@@ -61,7 +61,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False) or 0
         if code == INTERRUPTED:
-            typer.echo("Interrupted; the same command goes on from here.", err=True)
+            typer.echo("Interrupted; the same command resumes from here.", err=True)
         sys.exit(code)
     except WrongUsage as error:
         if not error.format_message():  # no words at all: the help was printed

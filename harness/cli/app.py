@@ -12,11 +12,20 @@ from evals.base.text import printable_json
 
 if TYPE_CHECKING:
     from evals.base.progress import Progress
+    from harness.config.choice import Choice
 
 Dtype = Literal["float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 EngineKind = Annotated[
     str, typer.Option(help='What samples: "transformers", "vllm", or one of your own ("file.py:name").')
+]
+EngineSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine-set",
+        metavar="KEY=VALUE",
+        help="A setting of the engine, such as vLLM's tensor_parallel=8; may be repeated.",
+    ),
 ]
 
 app = typer.Typer(
@@ -50,6 +59,23 @@ def watched(folder: Path, quiet: bool) -> Progress:
     from evals.base.progress import Progress
 
     return Progress(quiet, first=f"To watch it: harness view {shlex.quote(str(folder))}")
+
+
+def engine_of(kind: str, settings: list[str] | None) -> Choice:
+    """The engine of that kind with settings of its own.
+
+    Raises:
+        UsageError: a setting is not KEY=VALUE, or the engine does not take it.
+    """
+    from harness.config.choice import Choice
+    from harness.config.kinds import ENGINES
+    from harness.config.load import parse_override
+
+    given = [parse_override(each, "--engine-set", "tensor_parallel=8") for each in settings or ()]
+    choice = Choice.model_validate({"kind": kind, **dict(given)})
+    if given:
+        ENGINES.factory(choice.kind, choice.settings, "--engine-set")
+    return choice
 
 
 def print_json(value: Any) -> None:

@@ -136,11 +136,12 @@ def _four_decimals(value: float | None) -> str:
 def audit_table(audit: Audit) -> None:
     """One line for each response on which two graders disagree, and how many were compared."""
     table = plain_table(None)
-    for heading in ("id", "sample", "gold", "answer", "graded", audit.against):
+    for heading in ("id", "sample", "gold", "answer", "graded", audit.against, "why"):
         table.add_column(heading, overflow="fold")
     for row in audit.rows:
         answers = (row.first.answer or "–", row.first.status, row.second.status)
-        table.add_row(*map(escape, (row.id, str(row.sample), row.gold, *answers)))
+        why = "; ".join(dict.fromkeys(filter(None, (row.first.detail, row.second.detail))))
+        table.add_row(*map(escape, (row.id, str(row.sample), row.gold, *answers, why)))
     console = Terminal()
     if audit.rows:
         console.print(table)
@@ -201,8 +202,8 @@ def crowd_table(comparisons: Sequence[Comparison], ranks: Mapping[str, Sequence[
         console.print(table)
     if ranks:
         console.print(
-            "Ranks are those that the tests leave open, all pairs tested together; the models of a group "
-            "cannot be told apart from its first.",
+            "Ranks are those that the tests leave open, all pairs tested together; no model of a group "
+            "differs significantly from the group's first.",
             markup=False,
         )
     baseline = comparisons[0].a
@@ -226,7 +227,7 @@ def arms_table(result: ArmsResult) -> None:
     benchmarks = list(result.rows[0].pass_at_1)
     console = Terminal()
     figures = plain_table("pass@1, in %")
-    costs = plain_table("what training took, a seed")
+    costs = plain_table("what training took, per seed")
     for table in (figures, costs):
         table.add_column("arm", no_wrap=True)
     for heading in ("seeds", *benchmarks):

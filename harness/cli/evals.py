@@ -9,7 +9,18 @@ import typer
 
 from evals.task import TaskError
 from harness.cli import served
-from harness.cli.app import MEASURE, Device, Dtype, EngineKind, Json, Quiet, app, print_json
+from harness.cli.app import (
+    MEASURE,
+    Device,
+    Dtype,
+    EngineKind,
+    EngineSettings,
+    Json,
+    Quiet,
+    app,
+    engine_of,
+    print_json,
+)
 
 Against = Literal["math-verify", "labels"]
 TaskFile = Annotated[
@@ -44,9 +55,10 @@ def evaluate_command(
     ] = None,
     task_file: TaskFile = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples a question; by default the benchmark's usual.")
+        int | None, typer.Option(min=1, help="Samples per question; by default the benchmark's usual.")
     ] = None,
     engine: EngineKind = "transformers",
+    engine_set: EngineSettings = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -138,7 +150,10 @@ def evaluate_command(
         "server": served.server_of(server, api, key_env, served_model, concurrency, price),
     }
     policy = served.policy_of(model, given)
-    served.check_unused(policy, engine=(engine, "transformers"), batch_size=(batch_size, None))
+    served.check_unused(
+        policy, engine=(engine, "transformers"), engine_set=(engine_set, None), batch_size=(batch_size, None)
+    )
+    chosen_engine = engine_of(engine, engine_set)
     if template or system_prompt or policy.template == "auto":
         known = "" if policy.server else policy.model
         policy = policy.model_copy(update={"template": template_of(known, template, system_prompt)})
@@ -164,7 +179,7 @@ def evaluate_command(
         [(task, chosen) for task in tasks],
         folder,
         Progress(quiet),
-        engine,
+        chosen_engine,
         suites,
         seed,
         batch_size=batch_size,

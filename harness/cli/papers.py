@@ -26,7 +26,7 @@ def reproduce(
         str | None, typer.Option(help="Run these alone: published names with commas between.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples a question; by default the plan's.")
+        int | None, typer.Option(min=1, help="Samples per question; by default the plan's.")
     ] = None,
     hours: Annotated[float, typer.Option(min=0.0, help="Start no evaluation that would take longer.")] = 24.0,
     max_tokens: Annotated[

@@ -10,9 +10,9 @@ from evals.base.registry import Plugin, Registry, settings_class
 from evals.graders.registry import GRADERS
 from evals.tasks.registry import TASKS
 from evals.templates import TEMPLATES
-from harness.config.kinds import ADVANTAGES, ENGINES, EXECUTORS, LOSSES, REWARDS
+from harness.config.kinds import ADVANTAGES, ENGINES, EXECUTORS, LOSSES, REWARDS, TRACKERS
 
-REGISTRIES = (TASKS, GRADERS, TEMPLATES, REWARDS, LOSSES, ADVANTAGES, ENGINES, EXECUTORS)
+REGISTRIES = (TASKS, GRADERS, TEMPLATES, REWARDS, LOSSES, ADVANTAGES, ENGINES, EXECUTORS, TRACKERS)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def check_questions(
     ``against``: other questions that it must not share, besides the built-in benchmarks that are here.
 
     Raises:
-        TaskError, UsageError: a row that is no question, or a model or task that is not there.
+        TaskError, UsageError: a row that is not a question, or a model or task that is not there.
     """
     sets = QuestionSets(tasks)
     asked = sets.of([spec])

@@ -94,9 +94,9 @@ def track(
 
     Example: harness track sync runs/quickstart
     """
-    from harness.train import wandb_tracker
+    from harness.train.sinks import wandb
 
-    sent = wandb_tracker.sync(folder)
+    sent = wandb.sync(folder)
     typer.echo(f"{action}: {sent} uploaded" if sent else "Everything was uploaded before.")
 
 

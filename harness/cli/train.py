@@ -79,7 +79,7 @@ def sweep(
 ) -> None:
     """Runs an Optuna study, confirms its winner on fresh seeds, evaluates base and winner, writes the report.
 
-    Interrupted or killed, the same command goes on.
+    Interrupted or killed, the same command resumes.
 
     Example: harness sweep experiments/quickstart.toml -s sweep.trials=24
 
@@ -161,7 +161,7 @@ def train(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Trains what the experiment's stages say; interrupted or killed, the same command goes on.
+    """Trains what the experiment's stages say; interrupted or killed, the same command resumes.
 
     Example: harness train experiments/quickstart.toml --out runs/one -s grpo.beta=0.01
 

@@ -64,3 +64,4 @@ EngineChoice = Annotated[Choice, AfterValidator(_known(kinds.ENGINES)), _schema(
 ExecutorChoice = Annotated[Choice, AfterValidator(_known(kinds.EXECUTORS)), _schema(kinds.EXECUTORS)]
 LossChoice = Annotated[Choice, AfterValidator(_known(kinds.LOSSES)), _schema(kinds.LOSSES)]
 AdvantageChoice = Annotated[Choice, AfterValidator(_known(kinds.ADVANTAGES)), _schema(kinds.ADVANTAGES)]
+TrackerChoice = Annotated[Choice, AfterValidator(_known(kinds.TRACKERS)), _schema(kinds.TRACKERS)]

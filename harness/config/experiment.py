@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from evals import protocols
-from harness.config.choice import Choice, EngineChoice
+from harness.config.choice import Choice, EngineChoice, TrackerChoice
 from harness.config.controls import Controls, with_controls
 from harness.config.effects import check_effects
 from harness.config.model import Policy
@@ -159,12 +159,18 @@ class Budget(Table):
 
 
 class Tracking(Table):
-    """W&B; metrics.jsonl is written in any case."""
+    """W&B, TensorBoard and others; metrics.jsonl is written in any case."""
 
     wandb: Literal["auto", "online", "offline", "off"] = "auto"
     """"auto" is online when the user is logged in, else offline."""
+    also: list[TrackerChoice] = []
+    """Where figures go besides: "tensorboard", "trackio", or one of your own."""
     project: str = "grpo-harness"
-    """The W&B project."""
+    """The project of W&B and Trackio."""
+    tags: list[str] = []
+    """Tags of the run."""
+    notes: str = ""
+    """A note on the run."""
 
 
 class Experiment(Table):

@@ -72,6 +72,17 @@ EXECUTORS = Registry(
     {
         "local": "harness.sweep.executors.built_in:local",
         "ray": "harness.sweep.executors.built_in:ray",
+        "slurm": "harness.sweep.executors.built_in:slurm",
     },
 )
 """Contract: harness/sweep/executors/registry.py."""
+
+TRACKERS = Registry(
+    "tracker",
+    "harness.trackers",
+    {
+        "tensorboard": "harness.train.sinks.tensorboard:TensorboardSink",
+        "trackio": "harness.train.sinks.trackio:TrackioSink",
+    },
+)
+"""Contract: harness/train/sinks/base.py."""

@@ -30,7 +30,7 @@ def read_experiment(files: Sequence[Path], overrides: Sequence[str] = ()) -> Exp
     texts = [(file, _read_text(file)) for file in files]
     for file, text in texts:
         raw = _overlay(raw, _parse_toml(file, text))
-    settings = [_parse_override(override) for override in overrides]
+    settings = [parse_override(override) for override in overrides]
     for key, value in settings:
         set_key(raw, key, value)
     where = ", ".join(str(file) for file in files) or "experiment"
@@ -139,10 +139,15 @@ def _overlay(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _parse_override(override: str) -> tuple[str, Any]:
+def parse_override(override: str, option: str = "-s", example: str = "grpo.beta=0.01") -> tuple[str, Any]:
+    """The key and the value of ``KEY=VALUE``, the value as TOML has it; a bare word is a string.
+
+    Raises:
+        UsageError: it is not an assignment; the sentence names ``option``.
+    """
     found = split_assignment(override)
     if found is None:
-        raise UsageError(f"-s {override}: must be key=value, for example -s grpo.beta=0.01")
+        raise UsageError(f"{option} {override}: must be key=value, for example {option} {example}")
     key, text = found
     try:
         return key, tomllib.loads(f"value = {text}")["value"]

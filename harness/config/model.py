@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from evals.templates import AUTO, Template
 from harness.config.choice import Choice, EngineChoice, Named
 from harness.config.server import Server
+from harness.config.servers import Servers
 from harness.config.table import Table
 
 HUB_REVISION = re.compile(r"(?P<model>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)")
@@ -60,13 +61,17 @@ class Policy(Table):
     """The dtype of the last product, over the vocabulary: ``dtype``, or float32, in training and sampling."""
     engine: EngineChoice = Choice(kind="transformers")
     """What samples it in training: "transformers", "vllm" (which gets the new weights in place after every
-    update), or one of your own. A name, or a table of ``kind`` and the engine's own settings."""
+    update), or one of your own. A name, or a table of ``kind`` and the engine's own settings; for vLLM
+    memory_share, tensor_parallel, data_parallel, max_model_len, batch_size, and any of its EngineArgs."""
     vllm_memory: float | None = Field(None, gt=0, le=1)
-    """The share of a GPU's memory that vLLM may take; by default 0.45 beside training, and of what is free,
-    up to 0.92, where nothing is trained."""
+    """The share of a GPU's memory that vLLM may take, where ``engine.memory_share`` does not say it; by
+    default 0.45 beside training, and of what is free, up to 0.92, where nothing is trained."""
     server: Server | None = None
     """Where it is served, if it is not loaded here: an address up to /v1, several with commas between, or a
     table. For a teacher, and for a policy that is only measured."""
+    servers: Servers | None = None
+    """vLLM servers that sample the policy in training, apart from where it is trained: their addresses
+    (["http://node1:8000"]), or a table; { count = 2 } starts two of them here."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; "auto" takes a GPU where there is one."""
     template: TemplateEntry = AUTO
@@ -84,6 +89,31 @@ class Policy(Table):
     @classmethod
     def _no_server(cls, value: object) -> object:
         return None if value == "" else value  # as earlier experiments have it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _served_by_vllm(cls, raw: Any) -> Any:
+        """What ``servers`` are is vLLM, which ``engine`` need not say."""
+        if isinstance(raw, dict) and raw.get("servers") is not None and "engine" not in raw:
+            return {**raw, "engine": "vllm"}
+        return raw
+
+    @model_validator(mode="after")
+    def _fits_its_servers(self) -> Policy:
+        if self.servers is None:
+            return self
+        if self.server is not None:
+            raise ValueError(
+                "servers: a policy that is trained has servers, and one that is only measured a server"
+            )
+        if self.engine.kind != "vllm":
+            raise ValueError(f'engine: servers are vLLM\'s, and this is "{self.engine.kind}"; leave it out')
+        if self.servers.addresses and self.engine.settings:
+            raise ValueError(
+                "engine: its settings are of servers that are started here (servers.count); servers with "
+                "addresses are as they were started"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ def experiment_file(name: str) -> Path:
     """The path of a shipped experiment: inside an installed package, or beside it in a source checkout.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: nothing has that name.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "experiments", package.parent / "experiments"):

@@ -43,12 +43,12 @@ class Sweep(Table):
     device_hour_price: float | None = Field(None, gt=0.0)
     """What an hour of a device costs, in any currency."""
     executor: ExecutorChoice = Choice(kind="local")
-    """What launches trials: "local", processes of this machine; "ray", a cluster (RAY_ADDRESS); or one of
-    your own. A name, or a table of ``kind`` and the executor's own settings."""
+    """What launches trials: "local", processes of this machine; "ray", a Ray cluster (RAY_ADDRESS); "slurm",
+    jobs of a Slurm cluster; or one of your own. A name, or a table of ``kind`` and its own settings."""
     cpus_per_trial: float = Field(1.0, gt=0.0)
-    """CPU cores that Ray reserves for a trial; processes of this machine split its cores evenly."""
+    """CPU cores that Ray or Slurm reserves for a trial; processes of this machine split its cores evenly."""
     gpus_per_trial: float = Field(0.0, ge=0.0)
-    """GPUs that Ray reserves for a trial; processes of this machine split its devices evenly."""
+    """GPUs that Ray or Slurm reserves for a trial; processes of this machine split its devices evenly."""
     run_address: str = ""
     """An fsspec address (s3://bucket/folder) that carries runs to and from Ray's nodes."""
     processes_per_trial: int = Field(1, ge=1)

@@ -9,15 +9,18 @@ an engine of one's own (docs/extending.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from evals.base.errors import UsageError
+from evals.base.registry import settings_of, takes
 from evals.engine import Engine
 from evals.runner import BLOCK
 from harness import config
 from harness.config.choice import Choice
 from harness.config.kinds import ENGINES
-from harness.models import dist
+from harness.engines.vllm_settings import VllmSettings
+from harness.models import dist, sharding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -68,6 +71,31 @@ class RolloutEngine(Engine, Protocol):
         ...
 
 
+def takes_pieces(engine: Engine) -> bool:
+    """Whether ``sync`` reads a sharded model piece by piece (``harness.models.pieces``).
+
+    An engine says so by an attribute of that name; others are given whole models.
+    """
+    return bool(getattr(engine, "takes_pieces", False))
+
+
+def close(engine: Engine | None) -> None:
+    """Ends what an engine keeps outside of this process, if it keeps something."""
+    end = getattr(engine, "close", None)
+    if end is not None:
+        end()
+
+
+def kind_takes_pieces(settings: config.Policy) -> bool:
+    """Whether the engine that ``settings`` name takes pieces, before there is one."""
+    return settings.engine.kind == "vllm"
+
+
+def send(engine: RolloutEngine, policy: Policy) -> None:
+    """Gives ``engine`` the policy's weights as they are now; all processes of a run call it together."""
+    engine.sync(policy.model if takes_pieces(engine) else sharding.gathered(policy).model)
+
+
 def block_size(engine: Engine, max_tokens: int) -> int:
     """Completions of an evaluation that share a call of ``engine.generate``.
 
@@ -96,7 +124,7 @@ def make_engine(
     ``batch_size``: completions that are sampled at once; by default as many as the memory holds.
 
     Raises:
-        UsageError: there is none of this name, its package is not installed, or it cannot run this model.
+        UsageError: nothing has this name, its package is not installed, or it cannot run this model.
     """
     choice = Choice.model_validate(kind)
     factory = ENGINES.factory(choice.kind, choice.settings, "engine")
@@ -111,19 +139,48 @@ def transformers(policy: Policy, place: Place) -> RolloutEngine:
     return TransformersEngine(policy, own_weights=place.own_weights, max_rows=place.batch_size)
 
 
-def vllm(policy: Policy, place: Place) -> RolloutEngine:
-    """vLLM in this process. It always keeps weights of its own.
+@takes(VllmSettings)
+def vllm(policy: Policy, place: Place, settings: VllmSettings) -> RolloutEngine:
+    """vLLM in this process, or in each of a run's processes. It always keeps weights of its own.
 
     Raises:
-        UsageError: vLLM is not installed or cannot run this model, or training runs in several processes.
+        UsageError: vLLM is not installed or cannot run this model, or tensor_parallel does not fit the
+            processes of the run.
     """
-    if dist.world() > 1:
+    if dist.world() % settings.tensor_parallel:
         raise UsageError(
-            'policy.engine: "vllm" samples in one process; with several, accepted: "transformers"'
+            f"policy.engine.tensor_parallel: {settings.tensor_parallel} devices that share a copy of the "
+            f"weights are as many processes of the run, which has {dist.world()}: start a multiple of them "
+            "with torchrun, or let servers sample (policy.servers)"
         )
     from harness.engines.vllm_engine import VllmEngine
+    from harness.engines.vllm_start import BESIDE_TRAINING
 
-    return VllmEngine(policy, room=place.room, memory_share=place.memory_share, batch_size=place.batch_size)
+    share = BESIDE_TRAINING if place.memory_share is None else place.memory_share
+    return VllmEngine(policy, _planned(settings, place.room, place.batch_size), memory_share=share)
+
+
+def servers_engine(settings: config.Policy, policy: Policy, room: int | None, folder: Path) -> RolloutEngine:
+    """vLLM servers that sample ``policy`` (``policy.servers``); what they say goes into ``folder``.
+
+    Raises:
+        UsageError, JobError: as ``ServersEngine``.
+    """
+    from harness.engines.servers.engine import ServersEngine
+
+    asked = settings_of(vllm, settings.engine.settings, "policy.engine")
+    assert isinstance(asked, VllmSettings)
+    return ServersEngine(policy, settings, asked, room, folder)
+
+
+def _planned(settings: VllmSettings, room: int | None, batch_size: int | None) -> VllmSettings:
+    """``settings`` with what the work at hand needs, where they do not say it."""
+    return settings.model_copy(
+        update={
+            "max_model_len": settings.max_model_len or room,
+            "batch_size": settings.batch_size or batch_size,
+        }
+    )
 
 
 def evaluation_engine(
@@ -131,7 +188,8 @@ def evaluation_engine(
 ) -> Engine:
     """An engine over the policy that ``settings`` names, where nothing is trained.
 
-    The GPU is vLLM's alone: transformers' copy of the weights is loaded on the CPU, read once, and let go.
+    vLLM has the GPU to itself and reads the weights itself; an adapter's are added by transformers on the
+    CPU, given to it once, and let go.
 
     Raises:
         UsageError, JobError: as ``load_policy`` and ``make_engine``.
@@ -142,13 +200,23 @@ def evaluation_engine(
         from harness.engines.served import ServedEngine
 
         return ServedEngine(settings)
+    choice = Choice.model_validate(kind)
     device = device_of(settings.device)
-    if Choice.model_validate(kind).kind != "vllm" or device.type != "cuda":
+    if choice.kind != "vllm":
         share = settings.vllm_memory
         return make_engine(kind, load_policy(settings), room=room, memory_share=share, batch_size=batch_size)
+    asked = settings_of(vllm, choice.settings, "engine")
+    assert isinstance(asked, VllmSettings)
     from harness.engines import vllm_start
-    from harness.engines.vllm_engine import VllmEngine
+    from harness.engines.vllm_engine import VllmEngine, VllmSampler
+    from harness.models import sources, stored
 
-    policy = load_policy(settings.model_copy(update={"device": "cpu"}))
+    planned = _planned(asked, room, batch_size)
     share = settings.vllm_memory or vllm_start.memory_share(device, alone=True)
-    return VllmEngine(policy, room=room, device=device, memory_share=share, batch_size=batch_size)
+    source = sources.find(settings)
+    if source.adapter is not None:
+        policy = load_policy(settings.model_copy(update={"device": "cpu"}))
+        return VllmEngine(policy, planned, device=device, memory_share=share)
+    subject = vllm_start.subject_in(source.folder, settings)
+    digest = stored.folder_hash(source.folder, vllm_start.without_weights(subject), subject.dtype)
+    return VllmSampler(subject, device, planned, weights_hash=digest, memory_share=share)

@@ -295,7 +295,7 @@ def _said(message: Any, finished: FinishReason) -> str:
 
 
 def _usage(told: Any) -> Usage:
-    """What a server counted; what is no number of tokens is not known."""
+    """What a server counted; what is not a number of tokens is not known."""
     counts = told if isinstance(told, dict) else {}
     return Usage(_count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens")))
 

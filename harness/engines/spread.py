@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from evals.engine import Group, Request, Sampling
-from harness.engines.registry import RolloutEngine
+from harness.engines.registry import RolloutEngine, takes_pieces
 from harness.models.dist import spread
 
 
 class SpreadEngine:
-    """An engine in every process as one: each samples its share of the requests."""
+    """An engine in every process as one: each samples its share of the requests.
 
-    def __init__(self, engine: RolloutEngine) -> None:
+    ``width``: consecutive processes that are one engine together, and have the same share.
+    """
+
+    def __init__(self, engine: RolloutEngine, width: int = 1) -> None:
         self._engine = engine
+        self._width = width
         self.name = engine.name
+        self.takes_pieces = takes_pieces(engine)
 
     @property
     def tokenizer(self) -> Any:
@@ -29,6 +34,12 @@ class SpreadEngine:
     def weights_hash(self) -> str:
         return self._engine.weights_hash
 
+    @property
+    def positions(self) -> int:
+        """Of engines that say it."""
+        found: int = self._engine.positions  # type: ignore[attr-defined]
+        return found
+
     def sync(self, model: Any) -> None:
         self._engine.sync(model)
 
@@ -39,4 +50,4 @@ class SpreadEngine:
         self._engine.resume()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
-        return spread(lambda mine: self._engine.generate(mine, sampling), requests)
+        return spread(lambda mine: self._engine.generate(mine, sampling), requests, self._width)

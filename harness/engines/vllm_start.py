@@ -10,16 +10,23 @@ import os
 import random
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from evals.base.errors import UsageError, first_line
-from harness.models import head
-from harness.models.policy import NO_LIMIT, Policy
+from harness import config
+from harness.engines.vllm_settings import VllmSettings
+from harness.models import dist, head, sharding
+from harness.models.damage import check_folder
+from harness.models.policy import NO_LIMIT, Policy, load_tokenizer, positions
+from harness.models.sources import full_name
 
 # Blocks of 128, vLLM's default on CPUs, would share no prompt shorter than that; small policies run wide.
 CPU_SCHEDULE = {"block_size": 32, "max_num_seqs": 1024}
@@ -27,74 +34,169 @@ BESIDE_TRAINING = 0.45
 """The share of a GPU's memory that vLLM takes by default where a policy is trained on it, too."""
 ALONE = 0.92
 """The most that it takes by default of a GPU where nothing is trained; of what is free, if that is less."""
+HEAD = {"head_dtype": "float32"}
+"""In a model's configuration: what vLLM computes logits in."""
 TO_FIT = -1
 """vLLM's word for the longest context, up to the model's, that the memory has room for."""
 
 
-def start(
-    policy: Policy,
-    device: torch.device,
-    room: int | None,
-    cache_gib: float,
-    memory_share: float,
-    batch_size: int | None = None,
-) -> Any:
-    """A ``vllm.LLM`` of the policy's architecture, weights not yet given.
+@dataclass(frozen=True)
+class Subject:
+    """What vLLM samples, described: its weights are vLLM's own affair."""
 
-    ``room``: positions that the longest prompt and its completion need; None: as many as fit.
-    ``batch_size``: completions that run at once at most; None: vLLM's own choice.
+    name: str
+    dtype: torch.dtype
+    config: Any
+    generation_config: Any
+    tokenizer: Any
+    folder: Path | None = None
+    """Where vLLM reads the weights; None: they are given to it afterwards."""
+    trust: bool = False
+    """Whether the folder's own Python code may run."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """What vLLM is to read otherwise than the folder's configuration has it."""
+    model: torch.nn.Module | None = None
+    """A model in this process whose classes vLLM must leave as they are."""
+
+    @property
+    def positions(self) -> int:
+        return positions(self.config) or NO_LIMIT
+
+
+def subject_of(policy: Policy) -> Subject:
+    """A policy that is loaded here, and gives vLLM its weights."""
+    model = policy.model
+    known = copy.deepcopy(model.config)
+    known.architectures = [
+        sharding.plain_class(model).__name__
+    ]  # vLLM goes by it; models made in code lack it
+    if head.is_float32(model):
+        known.head_dtype = HEAD["head_dtype"]
+    return Subject(policy.name, policy.dtype, known, model.generation_config, policy.tokenizer, model=model)
+
+
+def subject_in(folder: Path, settings: config.Policy) -> Subject:
+    """The policy that lies in ``folder``, of which only configuration and tokenizer are read here.
 
     Raises:
-        UsageError: vLLM cannot run this architecture, or not with this memory.
+        UsageError: the folder holds no whole causal model.
     """
+    check_folder(folder, settings.trust_remote_code)
+    try:
+        found = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=settings.trust_remote_code
+        )
+        if (folder / "generation_config.json").is_file():
+            generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        else:
+            generation = GenerationConfig.from_model_config(found)
+    except Exception as error:  # transformers lets many classes through for a damaged folder
+        raise UsageError(f"{folder}: cannot be loaded as a causal model: {first_line(error)}") from error
+    return Subject(
+        full_name(settings),
+        getattr(torch, settings.dtype),
+        found,
+        generation,
+        load_tokenizer(folder),
+        folder,
+        settings.trust_remote_code,
+        HEAD if settings.head_dtype == "float32" and settings.dtype != "float32" else {},
+    )
+
+
+def without_weights(subject: Subject) -> PreTrainedModel:
+    """The model on the meta device.
+
+    Raises:
+        UsageError: the configuration is of no causal model.
+    """
+    try:
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                subject.config, trust_remote_code=subject.trust
+            )
+    except Exception as error:  # as in subject_in
+        raise UsageError(f"{subject.name}: cannot be built: {first_line(error)}") from error
+    return model
+
+
+def start(subject: Subject, device: torch.device, settings: VllmSettings, share: float) -> Any:
+    """A ``vllm.LLM`` of ``subject``; ``share`` is what it may take of a GPU.
+
+    Raises:
+        UsageError: vLLM cannot run this architecture, or not with this memory or these settings.
+    """
+    if settings.data_parallel > 1:
+        raise UsageError(
+            "policy.engine.data_parallel: one process runs one copy of the weights; for more of them let "
+            "servers sample (policy.servers, or harness eval --server), or train in several processes"
+        )
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     from vllm import LLM
 
     gc.collect()  # an engine that nobody holds ends now, not while its successor sets up the same groups
-    config = copy.deepcopy(policy.model.config)
-    config.architectures = [type(policy.model).__name__]  # vLLM goes by it; models made in code lack it
-    if head.is_float32(policy.model):
-        config.head_dtype = "float32"  # read off the configuration by vLLM's logits
     with tempfile.TemporaryDirectory() as folder, _random_state_kept():
-        config.save_pretrained(folder)
-        policy.tokenizer.save_pretrained(Path(folder))
+        subject.tokenizer.save_pretrained(Path(folder))
         _drop_length(Path(folder) / "tokenizer_config.json")
-        before = _classes(policy.model)
-        limits = {} if batch_size is None else {"max_num_seqs": batch_size}
+        subject.config.save_pretrained(folder)  # beside a tokenizer vLLM looks for one
+        before = {} if subject.model is None else _classes(subject.model)
         try:
             llm = LLM(
-                model=folder,
-                load_format="dummy",
-                dtype=str(policy.dtype).removeprefix("torch."),
+                model=folder if subject.folder is None else str(subject.folder),
+                tokenizer=folder,
+                trust_remote_code=subject.trust,
+                load_format="dummy" if subject.folder is None else "safetensors",
+                dtype=str(subject.dtype).removeprefix("torch."),
                 logprobs_mode="processed_logprobs",
                 generation_config="vllm",
                 disable_log_stats=True,
-                max_model_len=TO_FIT if room is None else min(room, policy.positions),
-                **(_room(policy, device, room, cache_gib, memory_share) | limits),
+                **arguments(subject, device, settings, share),
             )
         except Exception as error:  # vLLM's own, pydantic's and those of the architecture's code
             _put_back(before)
-            raise UsageError(f"{policy.name} cannot be sampled by vLLM: {first_line(error)}") from error
+            raise UsageError(f"{subject.name} cannot be sampled by vLLM: {_said(error)}") from error
         _give_back_classes(llm, before)
     _share_groups(llm)
     return llm
 
 
-def _room(
-    policy: Policy, device: torch.device, room: int | None, cache_gib: float, memory_share: float
-) -> dict[str, Any]:
-    if device.type == "cuda":
-        return {"gpu_memory_utilization": memory_share, "enable_sleep_mode": True}
-    longest = min(room or NO_LIMIT, policy.positions)
-    return {
-        "kv_cache_memory_bytes": int(cache_gib * 2**30),
-        "enforce_eager": True,
-        # A prompt prefilled in pieces rewinds its seeded generator, which generators on CPUs cannot do.
-        "enable_chunked_prefill": False,
-        "max_num_batched_tokens": max(8192, longest if longest < NO_LIMIT else 0),
-        **CPU_SCHEDULE,
+def _said(error: Exception) -> str:
+    """What vLLM says is wrong; of a setting that it refuses, which one and why."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        return f"{key}{key and ': '}{first['msg'].removeprefix('Value error, ')}"
+    return first_line(error)
+
+
+def arguments(subject: Subject, device: torch.device, settings: VllmSettings, share: float) -> dict[str, Any]:
+    """EngineArgs for the memory that there is, with what ``settings`` ask for."""
+    longest = settings.max_model_len
+    found: dict[str, Any] = {
+        "max_model_len": TO_FIT if longest is None else min(longest, subject.positions),
+        "tensor_parallel_size": settings.tensor_parallel,
     }
+    if dist.world() > 1:  # the run's processes: groups of tensor_parallel of them have a copy together
+        found["distributed_executor_backend"] = "external_launcher"
+    if device.type == "cuda":
+        # Sleeping gives the weights' memory back too, and only what is synced has them again afterwards.
+        found |= {"gpu_memory_utilization": share, "enable_sleep_mode": subject.folder is None}
+    else:
+        longest = min(longest or NO_LIMIT, subject.positions)
+        found |= {
+            "kv_cache_memory_bytes": int(settings.cache_gib * 2**30),
+            "enforce_eager": True,
+            # A prompt prefilled in pieces rewinds its seeded generator, which generators on CPUs cannot do.
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(8192, longest if longest < NO_LIMIT else 0),
+            **CPU_SCHEDULE,
+        }
+    if subject.overrides:
+        found["hf_overrides"] = dict(subject.overrides)
+    if settings.batch_size is not None:
+        found["max_num_seqs"] = settings.batch_size
+    return found | settings.passed_on
 
 
 def memory_share(device: torch.device, alone: bool) -> float:
@@ -131,7 +233,8 @@ def _share_groups(llm: Any) -> None:
         return
 
     def end() -> None:
-        if not list(_LIVE):
+        # Of several processes the groups are the run's own, too.
+        if not list(_LIVE) and dist.world() == 1:
             destroy()
         elif torch.cuda.is_available():
             torch.cuda.empty_cache()

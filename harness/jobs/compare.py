@@ -92,7 +92,7 @@ class Result:
 
 
 def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) -> Result:
-    """Trains every arm of ``[compare]`` from its seeds, measures all and compares; goes on where it stopped.
+    """Trains every arm of ``[compare]`` from its seeds, measures all and compares; resumes where it stopped.
 
     Raises:
         UsageError, TaskError: the experiment cannot run as written, or the folder holds another one.

@@ -34,7 +34,7 @@ def write_folder(run: Path, name: str, out: Path) -> Path:
     Scores are those that were measured on the very weights that are sent (by their digest).
 
     Raises:
-        UsageError: ``name`` is no OWNER/NAME, ``out`` exists, or the run has no checkpoint.
+        UsageError: ``name`` is not OWNER/NAME, ``out`` exists, or the run has no checkpoint.
     """
     from reports.page import build_report
 

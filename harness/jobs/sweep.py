@@ -11,9 +11,9 @@ from evals.base.errors import JobError, UsageError
 from evals.base.notebook import shown
 from evals.base.progress import Progress
 from evals.scores import Scores
-from evals.task import folder_of
 from harness.config import Experiment, tasks_of
 from harness.jobs.sweep_line import SweepLine
+from harness.jobs.sweep_tracking import SweepTracking
 from harness.sweep.checks import check_sweep
 from harness.sweep.events import Event
 from harness.sweep.rebuild import STUDY
@@ -21,12 +21,12 @@ from harness.sweep.runner import run_sweep
 from harness.sweep.summary import Summary
 from harness.sweep.tabulate import best_trials, trials_table
 from harness.sweep.timeleft import TimeLeft
+from harness.sweep.winner import write_winner
 from harness.train import checkpoint
 from harness.train.benchmarks import known_tasks
 from harness.train.checks import measure, prepare_policy
 from harness.train.questions import QuestionSets
 from harness.train.status import write_status
-from harness.train.wandb_tracker import Tracker
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -97,12 +97,24 @@ def sweep_and_measure(
     if experiment.sweep is None:
         raise UsageError("sweep: the experiment has no [sweep] table; `harness train` trains it as it is")
     check_sweep(experiment)
-    summary = _search(experiment, folder, progress, storage, accept_space_change, on_event)
-    scores = _measure(experiment, folder, summary, progress)
-    from reports.page import build_report
+    tracking, sets = SweepTracking(experiment, folder), QuestionSets(tasks_of(experiment.tasks))
 
-    report = build_report([folder])
-    _track(experiment, folder, summary, scores, report)
+    def listen(event: Event) -> None:
+        tracking.take(event)
+        if on_event is not None:
+            on_event(event)
+
+    try:
+        summary = _search(experiment, folder, progress, storage, accept_space_change, listen)
+        write_winner(experiment, folder, summary)
+        scores = _measure(experiment, folder, summary, progress, sets)
+        from reports.page import build_report
+
+        report = build_report([folder])
+        tracking.finish(summary, scores, report, sets)
+    finally:
+        tracking.close()
+    write_status(folder, "done")
     return SweepResult(folder, summary, scores, report)
 
 
@@ -112,7 +124,7 @@ def _search(
     progress: Progress,
     storage: str | None,
     accept_space_change: bool,
-    on_event: Callable[[Event], object] | None,
+    on_event: Callable[[Event], object],
 ) -> Summary:
     """The study and its confirmation, with a bar over trials."""
     assert experiment.sweep is not None
@@ -126,8 +138,7 @@ def _search(
 
         def show(event: Event) -> None:
             nonlocal confirmed
-            if on_event is not None:
-                on_event(event)
+            on_event(event)
             confirmed += event.kind == "confirmed"
             left.take(event)
             line.take(event)
@@ -169,13 +180,13 @@ def _note(event: Event) -> str:
 
 
 def _measure(
-    experiment: Experiment, folder: Path, summary: Summary, progress: Progress
+    experiment: Experiment, folder: Path, summary: Summary, progress: Progress, sets: QuestionSets
 ) -> dict[str, list[Scores]]:
     """Base and winner, or who else is asked for, on the benchmarks, under one protocol and one seed."""
     if not experiment.eval.benchmarks:
         return {}
     targets = summary.evals
-    scores = {"base": measure(experiment, experiment.policy, folder / targets.base, progress)}
+    scores = {"base": measure(experiment, experiment.policy, folder / targets.base, progress, sets)}
     chosen = summary.winner or summary.selection.candidate
     evaluated = [*targets.winner, *targets.unconfirmed]
     for target, run in zip(evaluated, chosen.confirmation if chosen and evaluated else (), strict=True):
@@ -183,31 +194,5 @@ def _measure(
         if trained is None:
             raise JobError(f"{folder / run.run}: no undamaged checkpoint is left to evaluate")
         settings = experiment.policy.model_copy(update={"model": str(trained), "revision": None})
-        scores[Path(target).name] = measure(experiment, settings, folder / target, progress)
+        scores[Path(target).name] = measure(experiment, settings, folder / target, progress, sets)
     return scores
-
-
-def _track(
-    experiment: Experiment,
-    folder: Path,
-    summary: Summary,
-    scores: dict[str, list[Scores]],
-    report: Path,
-) -> None:
-    """The sweep as a W&B run of its own: trials step by step, benchmark figures, the report."""
-    tracker = Tracker(
-        experiment.tracking,
-        folder,
-        name="sweep",
-        group=experiment.name,
-        kind="sweep",
-        config=experiment.model_dump(mode="json"),
-    )
-    for trial in summary.trials:
-        tracker.log({"step": trial.number, "trial/value": trial.value, "trial/seconds": trial.seconds})
-    for name, results in scores.items():
-        for each in results:
-            tracker.evaluation(name, each, folder / "evals" / name / folder_of(each.benchmark))
-    tracker.file(report, "report")
-    tracker.close()
-    write_status(folder, "done")

@@ -5,11 +5,13 @@ One table for the plan, for the utilisation of a step and for what a paper's cel
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -105,3 +107,11 @@ def measured_flops(device: torch.device, dtype: torch.dtype) -> float:
             float((left @ right)[0, 0])  # reading a value waits for the device
             fastest = max(fastest, 2.0 * side**3 / (time.perf_counter() - started))
     return fastest
+
+
+def visible_devices() -> list[str]:
+    """The CUDA devices that this process may use; none where there are none."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [device for device in named.split(",") if device.strip() not in ("", "-1")]
+    return sorted((path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")), key=int)

@@ -41,6 +41,11 @@ def world() -> int:
     return int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
 
 
+def local_world() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
+
+
 def is_main() -> bool:
     return rank() == 0
 
@@ -70,16 +75,19 @@ def joined() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def spread(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
+def spread(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], width: int = 1) -> list[R]:
     """``work(items)``, a result for each item in order, each process having worked on its share.
+
+    ``width`` processes after one another have the same share, and come to the same results.
 
     Raises:
         Exception: the first one that any process met, in all of them.
     """
     if world() == 1:
         return list(work(items))
-    results = _told(lambda: list(work(items[rank() :: world()])))
-    return [results[i % world()][i // world()] for i in range(len(items))]
+    shares = world() // width
+    results = _told(lambda: list(work(items[rank() // width :: shares])))[::width]
+    return [results[i % shares][i // shares] for i in range(len(items))]
 
 
 def decided(decide: Callable[[], T]) -> T:

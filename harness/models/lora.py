@@ -164,20 +164,34 @@ def merged(
             yield f"{owner}.{leaf}", tensor
 
 
-def save(model: torch.nn.Module, name: str, folder: Path) -> None:
+def named_as_merged(
+    model: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names, shapes and dtypes of what ``merged`` yields, without adding anything."""
+    for name, tensor in tensors:
+        owner, below, leaf = name.rpartition(".base_layer.")
+        if ".lora_" in name:
+            continue
+        yield (f"{owner}.{leaf}", tensor.float() if leaf == "weight" else tensor) if below else (name, tensor)
+
+
+def save(model: torch.nn.Module, name: str, folder: Path | None) -> None:
     """Writes the adapter as peft does; ``PeftModel.from_pretrained(base, folder)`` loads it.
 
-    ``name`` is the base's, with @REVISION where it is not the newest on the hub.
+    ``name`` is the base's, with @REVISION where it is not the newest on the hub. ``folder`` None: another
+    process of the run writes, and this one takes part in gathering.
     """
+    values = {
+        PREFIX + key.replace(f".{NAME}.", "."): sharding.whole(value.detach()).contiguous()
+        for key, value in adapter(model).items()
+    }
+    if folder is None:
+        return
     settings: peft.LoraConfig = model.peft_config[NAME]  # type: ignore[index, assignment]
     base, at, revision = (name, "", "") if Path(name).exists() else name.partition("@")
     settings.base_model_name_or_path = base
     settings.revision = revision if at else None
     settings.save_pretrained(str(folder))
-    values = {
-        PREFIX + key.replace(f".{NAME}.", "."): value.detach().contiguous()
-        for key, value in adapter(model).items()
-    }
     save_file(values, folder / WEIGHTS, metadata={"format": "pt"})
 
 
@@ -211,7 +225,7 @@ def merge_from(folder: Path, model: torch.nn.Module) -> None:
     try:
         peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except Exception as error:  # peft and torch let many classes through for weights of another model
-        raise UsageError(f"{folder}: is no adapter of its base: {first_line(error)}") from error
+        raise UsageError(f"{folder}: is not an adapter of its base: {first_line(error)}") from error
 
 
 def load(model: torch.nn.Module, folder: Path) -> None:

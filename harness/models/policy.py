@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import re
@@ -11,17 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from accelerate import init_empty_weights
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from evals.base.errors import JobError, UsageError, first_line
 from harness import config
-from harness.models import head, lora, sharding
+from harness.models import dist, head, lora, pieces, sharding, shards, stored
 from harness.models.damage import check_folder, check_pointer
+from harness.models.digest import tensors_hash
 from harness.models.sources import find, full_name
 
-BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-GOLDEN = -7046029254386353131  # 2^64 / golden ratio, as a signed number: spreads consecutive places
-CHECKSUM_CHUNK = 2**20
 ADAPTER = "adapter"
 NO_LIMIT = 2**31 - 1
 """Positions of a model whose configuration states no limit (a recurrent one, say)."""
@@ -70,13 +76,16 @@ class Policy:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
 
-def load_policy(settings: config.Policy, *, trainable: bool = False, seed: int = 0) -> Policy:
+def load_policy(
+    settings: config.Policy, *, trainable: bool = False, seed: int = 0, in_shards: bool = False
+) -> Policy:
     """Loads what ``[policy]`` names; ``trainable`` keeps float32 master weights whatever the dtype.
 
     An adapter of peft's (a run's own ``adapter``, say) is its base with the adapter added.
 
     With ``policy.lora`` what is trained are float32 adapters, initialised by ``seed``; the frozen weights
-    then have the forward pass's dtype.
+    then have the forward pass's dtype. ``in_shards``: what is trained is sharded over the run's processes
+    and each reads its own part, where files have the weights as the model has them.
 
     Raises:
         UsageError: no such model, revision, folder or device; or the folder holds no whole causal model.
@@ -88,8 +97,10 @@ def load_policy(settings: config.Policy, *, trainable: bool = False, seed: int =
     dtype = getattr(torch, settings.dtype)
     adapters = settings.lora if trainable else None
     kept = torch.float32 if trainable and adapters is None else dtype
+    sharded = in_shards and trainable and adapter is None and adapters is None
+    found = _load_in_shards(folder, device, settings.trust_remote_code) if sharded else None
     # An adapter is added in float32, as it is where the policy that has it is sampled and saved.
-    model = _load_model(folder, torch.float32 if adapter else kept, settings.trust_remote_code)
+    model = found or _load_model(folder, torch.float32 if adapter else kept, settings.trust_remote_code)
     if adapter is not None:
         lora.merge_from(adapter, model)
         torch.nn.Module.to(model, kept)
@@ -100,7 +111,10 @@ def load_policy(settings: config.Policy, *, trainable: bool = False, seed: int =
         head.to_float32(model)
     if trainable and settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    torch.nn.Module.to(model, device)  # by the base class: transformers' own decorators hide its signature
+    if found is None:
+        torch.nn.Module.to(
+            model, device
+        )  # by the base class: transformers' own decorators hide its signature
     policy = Policy(
         model=model.train(trainable),
         tokenizer=load_tokenizer(folder),
@@ -140,22 +154,40 @@ def _rope_tables(parameters: Any) -> list[dict[str, Any]]:
     return inner or [parameters]
 
 
-def save_policy(policy: Policy, folder: Path) -> None:
+def save_policy(policy: Policy, folder: Path | None) -> None:
     """Writes model (safetensors), configuration and tokenizer as a Hugging Face folder.
 
     An adapted policy's weights are written merged, and the adapter alone besides, in ``folder``/adapter.
+    A sharded policy is written by all processes together: one has the ``folder``, the others have None.
 
     Raises:
         JobError: the folder cannot be written.
     """
     try:
-        weights = policy.model.state_dict()
-        policy.model.save_pretrained(folder, state_dict=dict(lora.merged(policy.model, weights.items())))
+        if sharding.is_sharded(policy.model):
+            outline = pieces.described(policy.model)
+            shards.write(folder, "model", outline, pieces.pieces(policy.model))
+            if folder is not None:
+                _save_configs(policy.model, folder)
+        elif folder is not None:
+            weights = policy.model.state_dict()
+            policy.model.save_pretrained(folder, state_dict=dict(lora.merged(policy.model, weights.items())))
         if policy.lora is not None:
-            lora.save(policy.model, policy.name, folder / ADAPTER)
-        policy.tokenizer.save_pretrained(folder)
+            lora.save(policy.model, policy.name, None if folder is None else folder / ADAPTER)
+        if folder is not None:
+            policy.tokenizer.save_pretrained(folder)
     except Exception as error:  # safetensors and tokenizers wrap a full disk in classes of their own
         raise JobError(f"{folder}: the policy could not be saved: {first_line(error)}") from error
+
+
+def _save_configs(model: PreTrainedModel, folder: Path) -> None:
+    """What ``save_pretrained`` writes beside the weights."""
+    known = copy.deepcopy(model.config)
+    known.architectures = [sharding.plain_class(model).__name__]
+    known.dtype = str(model.dtype).removeprefix("torch.")
+    known.save_pretrained(folder)
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
 
 
 def weights_hash(model: torch.nn.Module) -> str:
@@ -168,15 +200,8 @@ def weights_hash(model: torch.nn.Module) -> str:
     tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
     saved = model.state_dict().keys()
     tensors.update((name, tensor) for name, tensor in model.named_buffers() if name in saved)
-    lines = []
-    with torch.inference_mode():
-        for name, tensor in lora.merged(model, tensors.items()):
-            checksum = _checksum(sharding.whole(tensor.detach()))
-            lines.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {checksum}\n")
-    digest = hashlib.blake2b(digest_size=16)
-    for line in sorted(lines):
-        digest.update(line.encode())
-    return digest.hexdigest()
+    merged = lora.merged(model, tensors.items())
+    return tensors_hash((name, sharding.whole(tensor.detach())) for name, tensor in merged)
 
 
 def policy_hash(model: torch.nn.Module, tokenizer: Any) -> str:
@@ -193,17 +218,6 @@ def joint_hash(weights: str, tokenizer: Any) -> str:
     return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
 
 
-def _checksum(tensor: torch.Tensor) -> int:
-    """Sum over i of bits[i] * odd(i) modulo 2^64: no single change and hardly a permutation keeps it."""
-    bits = tensor.contiguous().reshape(-1).view(BITS[tensor.dtype.itemsize])
-    total = 0
-    for start in range(0, len(bits), CHECKSUM_CHUNK):
-        part = bits[start : start + CHECKSUM_CHUNK].to(torch.int64)
-        place = torch.arange(start, start + len(part), device=bits.device)
-        total += int((part * (place * GOLDEN).bitwise_or_(1)).sum())
-    return total % 2**64
-
-
 def device_of(name: str, key: str = "policy") -> torch.device:
     """The device that ``device`` of the table ``key`` names.
 
@@ -215,6 +229,33 @@ def device_of(name: str, key: str = "policy") -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError(f'{key}.device is "cuda", but PyTorch finds no GPU here; use "cpu" or "auto"')
     return torch.device(name)
+
+
+def _load_in_shards(folder: Path, device: torch.device, trust: bool) -> PreTrainedModel | None:
+    """The folder's model in float32, of which this process reads its part; None where one process trains, or
+    files have the weights in other pieces than the model."""
+    if dist.world() == 1:
+        return None
+    check_folder(folder, trust)
+    try:
+        known = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
+        with init_empty_weights(include_buffers=False):
+            made: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                known, dtype=torch.float32, trust_remote_code=trust
+            )
+        made.tie_weights()
+        if (folder / "generation_config.json").is_file():
+            made.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # as for a model that is loaded whole
+        raise UsageError(f"{folder}: cannot be loaded as a causal model: {first_line(error)}") from error
+    if not stored.model_names(made) <= stored.places(folder).keys():
+        return None
+    _mend_generation_config(made, folder)
+    if _caps_attention(known):
+        made.set_attn_implementation("eager")
+    model: PreTrainedModel = sharding.shard_empty(made, device)
+    sharding.load_weights(model, shards.Stored(folder))
+    return model
 
 
 def _load_model(folder: Path, dtype: torch.dtype, trust: bool) -> PreTrainedModel:

@@ -31,7 +31,7 @@ LANGUAGES = (
     "hu", "hy", "id", "it", "ja", "ka", "ko", "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk",
     "sl", "sr", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh",
 )  # fmt: skip
-"""What is told apart, by ISO 639-1 code. Latin is left out: formulas in words look like it."""
+"""The languages that are distinguished (ISO 639-1). Latin is left out: formulas in words look like it."""
 SURE = 0.9
 """The least probability with which a sentence counts as one of another language."""
 WORDS = 4

@@ -5,8 +5,8 @@ settings of its own (``evals.base.registry.takes``); None leaves the completion 
 with ``whole_group`` it gets a prompt's completions at once and returns a value for each, in order. A class is
 made once a stage, with its settings, and its objects are called.
 
-What one's own function raises, or returns that is no finite number, leaves the completions concerned without
-a score, said once; a function that fails on every completion of a step ends the run.
+What one's own function raises, or returns that is not a finite number, leaves the completions concerned
+without a score, said once; a function that fails on every completion of a step ends the run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def make_reward(name: str, term: RewardTerm, judge_requests: Path | None = None)
     """The term's function over groups, its settings filled in.
 
     Raises:
-        UsageError: there is none of this name, it cannot be loaded, or its settings are not what it takes.
+        UsageError: nothing has this name, it cannot be loaded, or its settings are not what it takes.
     """
     function = function_of(name, term)
     # What these two need takes seconds to import.

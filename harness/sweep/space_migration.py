@@ -22,7 +22,7 @@ from harness.sweep.space import Params, Space, parse_space
 SPACE = "space"
 """User attribute of a study: its ``[sweep.space]``."""
 OUTSIDE = "outside"
-"""User attribute of a trial that is no point of its study's space: the space and the settings it had."""
+"""User attribute of a trial that is not a point of its study's space: the space and the settings it had."""
 SUCCESSOR = "successor"
 """User attribute of a study: the name of the one that the sweep went on in."""
 CONSTRAINTS = "constraints"

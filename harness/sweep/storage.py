@@ -21,15 +21,15 @@ def open_storage(storage: str) -> optuna.storages.RDBStorage:
     """The storage at an SQLAlchemy address.
 
     Raises:
-        UsageError: it is no address, does not answer, is damaged, or there is no driver for it.
+        UsageError: it is not an address, does not answer, is damaged, or there is no driver for it.
     """
     shown = mask(storage)
     try:
         address = make_url(storage)
     except ArgumentError:
-        raise UsageError(f"storage {shown} is no address such as {EXAMPLE}") from None
+        raise UsageError(f"storage {shown} is not an address such as {EXAMPLE}") from None
     except ValueError:  # the one part that has to be a number
-        raise UsageError(f"storage {shown}: its port is no number, unlike that of {EXAMPLE}") from None
+        raise UsageError(f"storage {shown}: its port is not a number, unlike that of {EXAMPLE}") from None
     try:
         _make_whole(address)
         opened = optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})

@@ -5,6 +5,8 @@ checkpoints/step-N/   model, configuration and tokenizer, as any tool loads them
                       trainer.pt     optimizer, random states, counters
                       reference.pt   the reference policy, where there is one; until it is refreshed, the
                                      same file (a hard link) as in the checkpoint before the last
+                      optimizer….safetensors, reference….safetensors
+                                     what several processes write of them in shards, as they gather it
                       checksums.json file name -> BLAKE2b of its bytes
 checkpoints/best      a link to the one with the best dev evaluation, where it is to be kept
 """
@@ -31,7 +33,7 @@ from transformers import AutoModelForCausalLM
 from evals.base import io
 from evals.base.errors import DamagedFileError, JobError, first_line
 from harness.config import Training
-from harness.models import dist, lora, sharding
+from harness.models import dist, lora, sharding, shards, stored
 from harness.models.policy import ADAPTER, Policy, save_policy
 from harness.train.grpo.reference import Reference
 from harness.train.mending import checkpoint_steps as steps
@@ -39,6 +41,7 @@ from harness.train.mending import checkpoint_steps as steps
 log = logging.getLogger(__name__)
 
 STATE, REFERENCE, CHECKSUMS = "trainer.pt", "reference.pt", "checksums.json"
+OPTIMIZER = "optimizer"
 BEST, OBJECTIVE = "best", "dev/pass@1"
 SETTLED = 2.0
 """Seconds after which a file's time of change tells it from any later version: clocks of disks are coarse."""
@@ -56,22 +59,21 @@ def write(
     """Writes ``folder``/step-N and then deletes all but the newest ``keep`` checkpoints and the best one.
 
     ``best`` makes this the best one, to which the link ``folder``/best leads. ``reference`` is the reference
-    policy's tensors, or the file of an earlier checkpoint that has them. The checkpoint is written aside,
-    flushed to disk and renamed, so a kill at any moment leaves the ones before.
+    policy's tensors, or an earlier checkpoint that has them. The checkpoint is written aside, flushed to disk
+    and renamed, so a kill at any moment leaves the ones before. Several processes call this together: the
+    first one writes what all gather.
 
     Raises:
         JobError: the checkpoint cannot be written (disk full, no permission); nothing is left of it.
     """
     final, aside = folder / f"step-{step}", folder / f".step-{step}.tmp"
+    if not dist.is_main():
+        _write_tensors(None, step, policy, state, reference)
+        return final
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        save_policy(policy, aside)
-        torch.save({**state, "step": step, "random": _random_states()}, aside / STATE)
-        if isinstance(reference, Path):
-            _link(reference, aside / REFERENCE)
-        elif reference is not None:
-            torch.save(dict(reference), aside / REFERENCE)
+        _write_tensors(aside, step, policy, state, reference)
         written = [path for path in sorted(aside.rglob("*")) if path.is_file()]
         checksums = {str(file.relative_to(aside)): _checksum(file) for file in written}
         io.write_json(aside / CHECKSUMS, checksums)
@@ -93,6 +95,37 @@ def write(
         _mark_best(folder, step)
     _drop_old(folder, keep)
     return final
+
+
+def _write_tensors(
+    aside: Path | None,
+    step: int,
+    policy: Policy,
+    state: Mapping[str, Any],
+    reference: Mapping[str, torch.Tensor] | Path | None,
+) -> None:
+    """What needs all processes, in the same order in each; ``aside`` is there in the one that writes."""
+    save_policy(policy, aside)
+    if sharding.is_sharded(policy.model):
+        optimizer, moments = sharding.split_optimizer(state["optimizer"])
+        state = {**state, "optimizer": optimizer}
+        if moments:
+            shards.write(aside, OPTIMIZER, sharding.outline(moments), sharding.gathering(moments))
+    if aside is not None:
+        torch.save({**state, "step": step, "random": _random_states()}, aside / STATE)
+    if isinstance(reference, Path):
+        for file in _reference_files(reference) if aside is not None else ():
+            _link(file, aside / file.name)  # type: ignore[operator]
+    elif reference and sharding.is_sharded(policy.model):
+        shards.write(aside, "reference", sharding.outline(reference), sharding.gathering(reference))
+    elif reference is not None and aside is not None:
+        torch.save(dict(reference), aside / REFERENCE)
+
+
+def _reference_files(checkpoint: Path) -> list[Path]:
+    """The files of the reference policy; none where there is none."""
+    whole = checkpoint / REFERENCE
+    return [whole] if whole.exists() else shards.files(checkpoint, "reference")
 
 
 def _link(there: Path, here: Path) -> None:
@@ -134,7 +167,7 @@ class Keeper:
         self._best: dict[str, float] | None = None
         self._reference = reference
         self._references: list[tuple[int, Path]] = []
-        """The files of the last two checkpoints that have the reference, and after how many refreshes."""
+        """The last two checkpoints that have the reference, and after how many refreshes."""
 
     def begin(self) -> None:
         """Before a stage's first step: a best checkpoint that is damaged is none."""
@@ -159,18 +192,15 @@ class Keeper:
         if value is not None and better:
             self._best = {"step": step, "value": value}
         if due or better:
-            whole = sharding.whole({**state(), "best": self._best})
             reference = self._reference_to_write()
-            plain = sharding.gathered(policy)
-            if dist.is_main():
-                keep = self._stage.keep_checkpoints
-                write(self._folder, step, plain, whole, keep, better, reference)
+            keep = self._stage.keep_checkpoints
+            write(self._folder, step, policy, {**state(), "best": self._best}, keep, better, reference)
             if self._reference is not None and reference is not None:
-                written = self._reference.refreshes, self._folder / f"step-{step}" / REFERENCE
+                written = self._reference.refreshes, self._folder / f"step-{step}"
                 self._references = [*self._references[-1:], written]
 
     def _reference_to_write(self) -> Mapping[str, torch.Tensor] | Path | None:
-        """The reference's tensors, or a file that has them as they are.
+        """The reference's tensors, or a checkpoint that has them as they are.
 
         Not the newest checkpoint's file, while it is not the only one: what damages a file must not damage
         the checkpoint to go back to.
@@ -179,11 +209,11 @@ class Keeper:
             return None
         back = min(2, self._stage.keep_checkpoints)
         if len(self._references) >= back:
-            refreshes, file = self._references[-back]
-            if refreshes == self._reference.refreshes and dist.decided(file.exists):
-                return file
-        tensors: Mapping[str, torch.Tensor] | None = sharding.whole(self._reference.state())
-        return tensors
+            refreshes, checkpoint = self._references[-back]
+            found = dist.decided(lambda: bool(_reference_files(checkpoint)))
+            if refreshes == self._reference.refreshes and found:
+                return checkpoint
+        return self._reference.state()
 
     def resume(self, state: Mapping[str, Any], path: Path | None = None) -> None:
         """Goes back to a checkpoint's state: what came later was not the best.
@@ -191,8 +221,8 @@ class Keeper:
         ``path`` is that checkpoint, whose reference need not be written again.
         """
         self._best = state["best"]
-        if self._reference is not None and path and dist.decided((path / REFERENCE).exists):
-            self._references = [(self._reference.refreshes, path / REFERENCE)]
+        if self._reference is not None and path and dist.decided(lambda: bool(_reference_files(path))):
+            self._references = [(self._reference.refreshes, path)]
         if self._best is not None:
             best = self._folder / f"step-{int(self._best['step'])}"
             problem = dist.decided(lambda: damage(best))
@@ -279,6 +309,8 @@ def read(path: Path, model: torch.nn.Module) -> dict[str, Any]:
     try:
         if lora.is_adapted(model):
             lora.load(model, path / ADAPTER)
+        elif sharding.is_sharded(model) and stored.model_names(model) <= stored.places(path).keys():
+            sharding.load_weights(model, shards.Stored(path))
         else:
             saved = AutoModelForCausalLM.from_pretrained(
                 path,
@@ -287,13 +319,23 @@ def read(path: Path, model: torch.nn.Module) -> dict[str, Any]:
                 trust_remote_code=bool(getattr(model.config, "auto_map", None)),  # as when it was loaded
             )
             sharding.load_weights(model, saved.state_dict())
-        state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = _load(path / STATE, model)
+        if shards.exist(path, OPTIMIZER):
+            state["moments"] = shards.Stored(path, OPTIMIZER)
         if (path / REFERENCE).exists():
-            state["reference"] = torch.load(path / REFERENCE, map_location="cpu", weights_only=True)
+            state["reference"] = _load(path / REFERENCE, model)
+        elif shards.exist(path, "reference"):
+            state["reference"] = shards.Stored(path, "reference")
         _restore_random_states(state.pop("random"))
     except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise JobError(f"{path}: the checkpoint cannot be resumed: {error}") from error
     return state
+
+
+def _load(file: Path, model: torch.nn.Module) -> Any:
+    """Its tensors; of a sharded model's each is read from the file when it is asked for."""
+    mapped = sharding.is_sharded(model)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
 def seed_everything(seed: int) -> None:

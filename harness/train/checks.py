@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -18,7 +19,7 @@ from evals.task import TaskError
 from evals.templates import Template
 from harness import config
 from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Pretrain, Reject, Training, parts
-from harness.config.kinds import ENGINES, LOSSES
+from harness.config.kinds import ENGINES, LOSSES, TRACKERS
 from harness.config.names import TINY_TRACES
 from harness.rewards import check_names
 from harness.rewards.registry import JUDGE, single_reward
@@ -67,6 +68,7 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
             named_judge()
     _check_template("policy.template", experiment.policy.template)
     _check_engines(experiment)
+    _check_trackers(experiment.tracking)
     if experiment.policy.server:
         raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
     _check_graders(sets.of((*experiment.data.train, *experiment.data.dev)))
@@ -203,6 +205,42 @@ def _check_engines(experiment: Experiment) -> None:
     for key, choice in (("policy.engine", experiment.policy.engine), ("eval.engine", experiment.eval.engine)):
         if choice.kind not in ENGINES.built_in or choice.settings:
             ENGINES.factory(choice.kind, choice.settings, key)
+
+
+def check_shared(experiment: Experiment) -> None:
+    """Refuses what a run of several processes cannot do: vLLM samples in all of them together, and one of
+    them alone measures and asks a teacher.
+
+    Raises:
+        UsageError: names the key.
+    """
+    rejects = [stage for stage in parts(experiment.stages) if isinstance(stage, Reject)]
+    alone = {
+        f"{stage.name}.teacher.engine": stage.teacher.engine
+        for stage in rejects
+        if stage.teacher is not None and not stage.teacher.server
+    }
+    if _measured(experiment):
+        alone["eval.engine"] = experiment.eval.engine
+    policy = experiment.policy
+    if policy.servers is None and policy.engine.settings.get("tensor_parallel", 1) != 1:
+        alone |= {f"{stage.name}: policy.engine": policy.engine for stage in rejects if stage.teacher is None}
+    for key, choice in alone.items():
+        if choice.kind == "vllm":
+            raise UsageError(
+                f'{key}: with several processes one of them does this alone, which "vllm" cannot here; take '
+                '"transformers", let a server do it, or measure with harness eval afterwards'
+            )
+
+
+def _check_trackers(tracking: config.Tracking) -> None:
+    """Each can be loaded, with the package that a built-in one needs, which has its name."""
+    for choice in tracking.also:
+        TRACKERS.factory(choice.kind, choice.settings, "tracking.also")
+        if choice.kind in TRACKERS.built_in and find_spec(choice.kind) is None:
+            raise UsageError(
+                f'tracking.also: "{choice.kind}" is not installed: pip install "grpo-harness[{choice.kind}]"'
+            )
 
 
 def _check_graders(asked: Asked) -> None:

@@ -128,7 +128,7 @@ def stage_costs(folder: Path, stages: Sequence[Stage]) -> list[Cost]:
         told = folder / "data" / f"{name}.json"
         if cost.kind == "reject" and told.exists():
             sampled = io.read_as(told, Kept).cost
-            # None of a teacher whose shape is not known: nan, which JSON has not.
+            # None of a teacher whose shape is not known: nan, which JSON does not have.
             flops = math.nan if sampled.flops is None else sampled.flops
             found[name] = replace(
                 cost, tokens=sampled.tokens, flops=flops, device_seconds=sampled.device_seconds

@@ -18,7 +18,7 @@ from evals import templates
 from evals.base.errors import JobError
 from evals.task import Question, Task
 from harness.config import Training
-from harness.engines.registry import RolloutEngine
+from harness.engines.registry import RolloutEngine, send
 from harness.models import dist, sharding
 from harness.models.devices import memory_gib
 from harness.models.policy import Policy
@@ -204,7 +204,7 @@ class _Loop:
         if state["stage"] != self._stage.name:
             raise JobError(f"{path}: a checkpoint of stage {state['stage']}, not {self._stage.name}")
         learner = self._learner
-        sharding.load_optimizer(learner.optimizer, state["optimizer"])
+        sharding.load_optimizer(learner.optimizer, state["optimizer"], state.get("moments"))
         learner.micro_batch.restore(state["budget"])
         self._keeper.resume(state, path)
         learner.stream.position = state["position"]
@@ -254,7 +254,7 @@ class _Loop:
 
     def _sync(self) -> None:
         if self._engine is not None:
-            self._engine.sync(sharding.gathered(self._policy).model)
+            send(self._engine, self._policy)
             self._learner.synced()
 
     def _state(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _is_of_numbers(row: Mapping[str, Any]) -> bool:
 def _intact(
     path: Path, is_whole: Callable[[Mapping[str, Any]], bool]
 ) -> tuple[list[Mapping[str, Any]], str | None]:
-    """The rows before the first that is no row of a step, and what that one is; None where all are whole."""
+    """The rows before the first that is not a row of a step, and what that is; None where all are whole."""
     rows: list[Mapping[str, Any]] = []
     try:
         for row in io.read_lines(path):

@@ -65,7 +65,7 @@ class MicroBatch:
         if dist.world() > 1:
             if self._file is not None:
                 io.write_json(self._file, {"tokens": self.tokens})
-            raise JobError(f"{said}: the same command goes on with {self.tokens}") from error
+            raise JobError(f"{said}: the same command resumes with {self.tokens}") from error
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

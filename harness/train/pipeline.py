@@ -15,7 +15,7 @@ from evals.task import folder_of
 from harness import config
 from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Reject, parts
 from harness.config.names import FINAL
-from harness.engines.registry import RolloutEngine, make_engine
+from harness.engines.registry import RolloutEngine, close, kind_takes_pieces, make_engine, servers_engine
 from harness.engines.served import ServedEngine
 from harness.engines.spread import SpreadEngine
 from harness.models import dist, sharding
@@ -23,7 +23,7 @@ from harness.models.flops import Shape, shape_of
 from harness.models.policy import Policy, load_policy
 from harness.train import checkpoint
 from harness.train.budget import Meter
-from harness.train.checks import check_experiment, known_shape, measure, prepare_policy
+from harness.train.checks import check_experiment, check_shared, known_shape, measure, prepare_policy
 from harness.train.distil.stage import train_on_policy_distill
 from harness.train.forward import Scorer
 from harness.train.grpo.stage import train_grpo
@@ -35,7 +35,7 @@ from harness.train.rejection import has_kept, sample_and_keep
 from harness.train.run_dir import Follower, Run
 from harness.train.sft.stage import train_sft
 from harness.train.status import State, read_status
-from harness.train.wandb_tracker import Tracker
+from harness.train.tracker import Tracker, columns
 
 
 def run_experiment(
@@ -57,6 +57,8 @@ def run_experiment(
 
 def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequence[str]) -> State:
     sets = check_experiment(experiment)
+    if dist.world() > 1:
+        check_shared(experiment)
     scoring = [stage.teacher for stage in experiment.stages if isinstance(stage, OnPolicyDistill)]
     for settings in (experiment.policy, *(teacher for teacher in scoring if not teacher.server)):
         dist.decided(partial(prepare_policy, settings, progress))
@@ -74,7 +76,7 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequenc
         run.set_status(outcome.state, outcome.reason)
         return outcome.state
     except (KeyboardInterrupt, SystemExit):
-        raise  # still "running": the same command goes on
+        raise  # still "running": the same command resumes
     except BaseException as error:
         run.set_status("failed", str(error) or type(error).__name__)
         raise
@@ -90,17 +92,17 @@ def _open(folder: Path, experiment: Experiment, argv: Sequence[str]) -> Run:
 
 
 def _train_and_measure(run: Run, progress: Progress, sets: QuestionSets) -> Outcome:
-    """The stages, then the benchmarks, both told to W&B."""
+    """The stages, then the benchmarks, both told to the sinks."""
     experiment = run.experiment
     confirming = experiment.sweep_of and "confirm" in run.folder.resolve().parts
-    off = experiment.tracking.model_copy(update={"wandb": "off"})
+    off = experiment.tracking.model_copy(update={"wandb": "off", "also": []})
     tracker = Tracker(
         experiment.tracking if dist.is_main() else off,
         run.folder,
         name=_run_name(run),
         group=experiment.sweep_of or experiment.name,
         kind="confirm" if confirming else "trial" if experiment.sweep_of else "train",
-        config=experiment.model_dump(mode="json"),
+        config=columns(experiment),
     )
     try:
         outcome = _train(run, progress, tracker, sets)
@@ -108,7 +110,8 @@ def _train_and_measure(run: Run, progress: Progress, sets: QuestionSets) -> Outc
         tracker.completions()
         if outcome.state == "done":
             for scores in _measure(run, progress, sets):
-                tracker.evaluation(FINAL, scores, run.folder / "evals" / FINAL / folder_of(scores.benchmark))
+                evaluated = run.folder / "evals" / FINAL / folder_of(scores.benchmark)
+                tracker.evaluation(FINAL, scores, evaluated, sets.golds(scores.benchmark))
         tracker.summary({"state": outcome.state, "steps": outcome.step})
     finally:
         tracker.close()
@@ -119,15 +122,38 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
     """The stages, one after another; steps are counted over all of them."""
     experiment = run.experiment
     asked, dev = sets.of(experiment.data.train), sets.of(experiment.data.dev)
-    policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed)
+    by_pieces = kind_takes_pieces(experiment.policy)
+    policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed, in_shards=by_pieces)
     ahead = [stage for stage in parts(experiment.stages) if isinstance(stage, GRPO) and stage.rollout_ahead]
     if ahead and dist.world() > 1:
         raise UsageError(f"{ahead[0].name}.rollout_ahead: with several processes, accepted: 0")
     # Refuses what cannot be trained, before anything is sampled.
     Scorer(policy.model, policy, temperature=1.0)
-    alone = _sampler(experiment, policy, asked, dev, own_weights=bool(ahead))
-    engine = alone if alone is None or dist.world() == 1 else SpreadEngine(alone)
-    policy = sharding.shard(policy)
+    if by_pieces:  # no process needs a whole copy
+        policy = sharding.shard(policy, keep_whole=False)
+    alone = _sampler(run, policy, asked, dev, own_weights=bool(ahead))
+    width = int(experiment.policy.engine.settings.get("tensor_parallel", 1))
+    engine = alone if alone is None or dist.world() == 1 else SpreadEngine(alone, width)
+    if not by_pieces:
+        policy = sharding.shard(policy, keep_whole=alone is not None)
+    try:
+        return _stages(run, progress, tracker, sets, policy, alone, engine)
+    finally:
+        close(alone)
+
+
+def _stages(
+    run: Run,
+    progress: Progress,
+    tracker: Tracker,
+    sets: QuestionSets,
+    policy: Policy,
+    alone: RolloutEngine | None,
+    engine: RolloutEngine | None,
+) -> Outcome:
+    """``engine`` samples for all processes of the run, and ``alone``, its part in this one, for this one."""
+    experiment = run.experiment
+    asked, dev = sets.of(experiment.data.train), sets.of(experiment.data.dev)
     outcome = Outcome("done", 0)
     saved = dist.decided(lambda: checkpoint.newest(run.checkpoints))
     reached = 0 if saved is None else checkpoint.step_of(saved)
@@ -178,11 +204,10 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
     return outcome
 
 
-def _sampler(
-    experiment: Experiment, policy: Policy, asked: Asked, dev: Asked, own_weights: bool
-) -> RolloutEngine | None:
+def _sampler(run: Run, policy: Policy, asked: Asked, dev: Asked, own_weights: bool) -> RolloutEngine | None:
     """What samples the policy in training; None where no stage does: a model that is only fine-tuned and
     measured afterwards needs no engine that can run it here."""
+    experiment = run.experiment
     kind, stages = experiment.policy.engine, parts(experiment.stages)
     if not any(
         isinstance(stage, GRPO | OnPolicyDistill)
@@ -192,6 +217,8 @@ def _sampler(
     ):
         return None
     needed = room(experiment, asked, dev) if kind.kind != "transformers" else None
+    if experiment.policy.servers is not None:
+        return servers_engine(experiment.policy, policy, needed, run.folder / "servers")
     share = experiment.policy.vllm_memory
     return make_engine(kind, policy, own_weights, room=needed, memory_share=share)
 

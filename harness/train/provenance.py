@@ -23,7 +23,7 @@ from harness.config import (
     parts,
     tasks_of,
 )
-from harness.config.kinds import ADVANTAGES, ENGINES, EXECUTORS, LOSSES, REWARDS
+from harness.config.kinds import ADVANTAGES, ENGINES, EXECUTORS, LOSSES, REWARDS, TRACKERS
 from harness.rewards.registry import function_of
 
 
@@ -45,7 +45,7 @@ def _origin(kind: str, name: str) -> dict[str, str] | None:
 
 registries: dict[str, Registry] = {
     registry.kind: registry
-    for registry in (TASKS, GRADERS, TEMPLATES, REWARDS, LOSSES, ADVANTAGES, ENGINES, EXECUTORS)
+    for registry in (TASKS, GRADERS, TEMPLATES, REWARDS, LOSSES, ADVANTAGES, ENGINES, EXECUTORS, TRACKERS)
 }
 
 
@@ -57,6 +57,7 @@ def _named(experiment: Experiment) -> Iterator[tuple[str, str]]:
     yield from _of_template(experiment.policy)
     if experiment.sweep is not None:
         yield EXECUTORS.kind, experiment.sweep.executor.kind
+    yield from ((TRACKERS.kind, choice.kind) for choice in experiment.tracking.also)
     yield from _of_stages(experiment.stages)
     for arm in experiment.compare.arms.values() if experiment.compare else ():
         yield from _of_stages(arm.stages)

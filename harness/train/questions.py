@@ -64,3 +64,8 @@ class QuestionSets:
         if task.name not in self._read:
             self._read[task.name] = task, task.questions(task.benchmark)
         return self._read[task.name][1]
+
+    def golds(self, benchmark: str) -> dict[str, str]:
+        """Right answers by question id of a benchmark that was read here; none where it was not."""
+        _, questions = self._read.get(benchmark, (None, ()))
+        return {question.id: question.gold for question in questions}

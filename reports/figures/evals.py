@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from evals.base.text import printable
 from evals.stats.compare import Comparison
 from evals.stats.ranking import Place
 from reports.cells import signed
@@ -30,6 +32,7 @@ from reports.figures.svg import (
     label,
     slug,
 )
+from reports.samples.anchors import NOWHERE, Anchors
 from reports.study import Evaluation, Study
 from reports.tables import powers
 
@@ -272,8 +275,8 @@ def _draw_cost(
     axes.set_ylabel("pass@1 (%)")
 
 
-def heat_maps(study: Study) -> Figure | None:
-    """Question by model, sorted by difficulty, a panel per benchmark."""
+def heat_maps(study: Study, anchors: Anchors = NOWHERE) -> Figure | None:
+    """Question by model, sorted by difficulty, a panel per benchmark; a question leads to its samples."""
     panels = []
     for benchmark in study.benchmarks():
         shown = [e for e in study.evaluations if e.benchmark == benchmark and e.questions]
@@ -287,14 +290,26 @@ def heat_maps(study: Study) -> Figure | None:
         )
         size = (9.2, 0.95 + 0.3 * len(shown))
         panels.append(
-            Panel(f"heat-{slug(benchmark)}", benchmark, alt, partial(_draw_heat, benchmark, table), size)
+            Panel(
+                f"heat-{slug(benchmark)}",
+                benchmark,
+                alt,
+                partial(_draw_heat, benchmark, table, anchors),
+                size,
+                links={
+                    address: printable(f"{benchmark}, question {key}")
+                    for key in table.columns
+                    if (address := anchors.question(benchmark, str(key)))
+                },
+            )
         )
     if not panels:
         return None
     return Figure(
         "heat",
         "Question by question",
-        "Each column is a question, the hardest on the left; the colour is the share of correct samples.",
+        "Each column is a question, the hardest on the left; the colour is the share of correct samples."
+        + (" A column leads to its samples, where they are on this page." if anchors.questions else ""),
         tuple(panels),
         wide=True,
     )
@@ -307,7 +322,7 @@ def rates(shown: Sequence[Evaluation]) -> pd.DataFrame:
     return table[sorted(table.columns, key=lambda question: (means[question], str(question)))]
 
 
-def _draw_heat(benchmark: str, table: pd.DataFrame, canvas: Canvas) -> None:
+def _draw_heat(benchmark: str, table: pd.DataFrame, anchors: Anchors, canvas: Canvas) -> None:
     axes = canvas.add_subplot()
     axes.set_title(label(benchmark))
     span = (0.5, len(table.columns) + 0.5, len(table) - 0.5, -0.5)
@@ -315,6 +330,11 @@ def _draw_heat(benchmark: str, table: pd.DataFrame, canvas: Canvas) -> None:
     image = axes.imshow(
         shares, aspect="auto", cmap="cividis", vmin=0, vmax=100, interpolation="none", extent=span
     )
+    for place, key in enumerate(table.columns, start=1):
+        if address := anchors.question(benchmark, str(key)):
+            axes.add_patch(
+                Rectangle((place - 0.5, -0.5), 1, len(table), fc="white", alpha=0, lw=0, url=address)
+            )
     axes.set_yticks(range(len(table)), [label(str(name)) for name in table.index])
     axes.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,13 +72,17 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: ``draw`` fills an empty canvas of ``size`` inches; ``alt`` says what it shows."""
+    """One picture: ``draw`` fills an empty canvas of ``size`` inches; ``alt`` says what it shows.
+
+    ``links`` are the addresses that artists have as their url, and what each is called.
+    """
 
     key: str
     title: str
     alt: str
     draw: Callable[[Canvas], None]
     size: tuple[float, float] = (3.7, 2.6)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,14 @@ def inline(panel: Panel) -> str:
             element.attrib[key] = _rename(key, value, names)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
-    root.attrib |= {"class": "plot", "role": "img", "aria-labelledby": f"{panel.key}-t {panel.key}-d"}
+    role = "group" if panel.links else "img"  # what is in an image cannot be followed
+    root.attrib |= {"class": "plot", "role": role, "aria-labelledby": f"{panel.key}-t {panel.key}-d"}
+    for link in root.iter(f"{{{SVG}}}a"):
+        address = link.attrib[f"{{{XLINK}}}href"]
+        link.attrib.pop("target", None)  # matplotlib opens a window of its own
+        if address in panel.links:
+            link.attrib["aria-label"] = panel.links[address]
+            ET.SubElement(link, f"{{{SVG}}}title").text = panel.links[address]
     for index, (tag, text) in enumerate((("title", panel.title), ("desc", panel.alt))):
         element = ET.Element(f"{{{SVG}}}{tag}", {"id": f"{panel.key}-{tag[0]}"})
         element.text = text
@@ -200,7 +211,7 @@ def _rename(key: str, value: str, names: dict[str, str]) -> str:
     if key == "id":
         return names[value]
     if key == f"{{{XLINK}}}href" and value.startswith("#"):
-        return f"#{names[value[1:]]}"
+        return f"#{names.get(value[1:], value[1:])}"
     if value.startswith("url(#"):
         return f"url(#{names[value[5:-1]]})"
     if key in ("d", "points", "transform", "x", "y", "width", "height", "cx", "cy", "r"):

@@ -161,7 +161,7 @@ def as_table(name: str, cells: Sequence[Reproduced]) -> Table:
             Column("n", "n", help="questions"),
             Column("k", "k", help="samples a question"),
             Column("verdict", "Verdict", "text", filter=True),
-            Column("why", "Why", "text"),
+            Column("why", "Why", "text", prose=True),
         ),
         rows=tuple(
             (

@@ -4,69 +4,148 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 
 from evals.asked import known_questions, read_asked
 from evals.base.text import printable
 from evals.stats.metrics import Vote
 from evals.task import Question
+from reports.comparisons import Comparisons
+from reports.figures.svg import slug
 from reports.samples import records as samples
-from reports.samples.records import ShownSample
+from reports.samples.anchors import Anchors
+from reports.samples.shown import Shown, shorten
 from reports.study import Evaluation, Study
+from reports.turned import LISTED, turned
 
-BUDGET = 4_000_000
-"""Characters of responses on a page."""
-QUESTIONS = 12
+BUDGET = 900_000
+"""Characters of responses on a page, shared evenly by its benchmarks."""
+QUESTIONS = 30
 """Questions shown of a benchmark."""
+FLIPS, CHANGED = 5, 12
+"""Questions that a table names of each comparison as those that changed most, and of them those shown."""
+PRINTED = 3
+"""Of them those whose responses are printed."""
 CLASSES = 6
 """Vote classes shown of a question."""
 
 RULE = (
-    f"Up to {QUESTIONS} questions of each benchmark, spread evenly from the hardest to the easiest; of each "
-    "question and model the first sample of each verdict; of a response longer than "
+    f"Up to {QUESTIONS} questions of each benchmark: first those that most samples of one model answer "
+    "rightly and most of the other wrongly, either way, and that changed most, then a spread from the "
+    "hardest "
+    "to the easiest. Of "
+    "each question and model the first sample of each verdict; of a response longer than "
     f"{samples.LONGEST:,} characters its first two thirds and its last third of that; "
-    f"at most {BUDGET // 1_000_000} million characters in all. Everything is in samples.jsonl."
+    f"at most {BUDGET:,} characters in all. Every sample is in samples.jsonl, and harness view shows it."
 )
 
 
 @dataclass(frozen=True)
 class ModelView:
-    """What one model did with one question."""
+    """What one model did with one question. ``prompt`` is the text that it continued, where that is known."""
 
     model: str
+    group: str
+    anchor: str
     correct: int
     samples: int
     votes: tuple[Vote, ...]
     abstained: int
-    shown: tuple[ShownSample, ...]
+    shown: tuple[Shown, ...]
+    prompt: str
 
 
 @dataclass(frozen=True)
 class QuestionView:
-    """One question across models; ``disagree``: most samples are right for one model and not for another."""
+    """One question across models; ``disagree``: most samples are right for one model and not for another.
+
+    ``turn`` says what became of it from the baseline to the model that differs most ("wrong → right"), ""
+    where nothing turned. ``prompts`` has each prompt with the models that got it.
+    """
 
     benchmark: str
     id: str
+    anchor: str
     rate: float
     disagree: bool
+    turn: str
     text: str
     gold: str
+    tests: str
+    prompts: tuple[tuple[str, str], ...]
     models: tuple[ModelView, ...]
+    printed: bool
 
 
-def browse(study: Study) -> list[QuestionView]:
+def browse(study: Study, compared: Comparisons | None = None) -> list[QuestionView]:
     """The questions and samples to show, within the budget."""
     views: list[QuestionView] = []
-    left = BUDGET
-    for benchmark in study.benchmarks():
+    benchmarks = study.benchmarks()
+    given: set[str] = set()
+    for benchmark in benchmarks:
+        left = BUDGET // len(benchmarks)
         shown = [e for e in study.evaluations if e.benchmark == benchmark and e.questions]
         asked = known_questions(benchmark) or _written(shown)
-        for question in samples.spread(_by_difficulty(shown), QUESTIONS):
-            view = _view(benchmark, question, asked.get(question), shown)
+        turns = _turns(study, compared, benchmark)
+        chosen = _chosen(_by_difficulty(shown), [*turns, *_changed(compared, benchmark)])
+        for number, question in enumerate(chosen):
+            anchor = _anchor(benchmark, question, given)
+            view = _view(benchmark, question, anchor, asked.get(question), shown)
             left -= sum(len(s.reasoning) + len(s.reply) for model in view.models for s in model.shown)
             if left < 0:
-                return views
-            views.append(view)
+                break
+            views.append(replace(view, turn=turns.get(question, ""), printed=number < PRINTED))
     return views
+
+
+def anchors(views: Sequence[QuestionView], study: Study) -> Anchors:
+    """The ids of what ``browse`` chose."""
+    known = {printable(key): key for e in study.evaluations for key in e.questions}
+    questions = {(view.benchmark, known.get(view.id, view.id)): view.anchor for view in views}
+    responses: dict[tuple[str, str, str], str] = {}
+    for view in views:
+        for model in view.models:
+            for name in (model.model, model.group):
+                responses.setdefault((view.benchmark, known.get(view.id, view.id), name), model.anchor)
+    return Anchors(questions, responses)
+
+
+def _turns(study: Study, compared: Comparisons | None, benchmark: str) -> dict[str, str]:
+    """The questions that turned in the largest difference on a benchmark, the largest change first, each way
+    in turn: id -> which way."""
+    one = compared.largest(benchmark) if compared is not None else None
+    if one is None:
+        return {}
+    found = turned(study, one)
+    pairs = zip_longest(found.became_right[:LISTED], found.became_wrong[:LISTED])
+    ways = {**dict.fromkeys(found.became_right, "wrong → right")}
+    ways |= dict.fromkeys(found.became_wrong, "right → wrong")
+    return {key: ways[key] for key in chain.from_iterable(pairs) if key is not None}
+
+
+def _changed(compared: Comparisons | None, benchmark: str) -> list[str]:
+    """The questions that changed most in any comparison on a benchmark, of each comparison one in turn."""
+    differences = compared.differences if compared is not None else ()
+    found = [one.flips[:FLIPS] for one in differences if one.benchmark == benchmark]
+    return [flip.id for flip in chain.from_iterable(zip_longest(*found)) if flip is not None][:CHANGED]
+
+
+def _chosen(ordered: Sequence[str], first: Sequence[str]) -> list[str]:
+    """The questions that come first, then others from the hardest to the easiest."""
+    first = list(dict.fromkeys(first))[:QUESTIONS]
+    others = [key for key in ordered if key not in first]
+    return [*first, *samples.spread(others, QUESTIONS - len(first))]
+
+
+def _anchor(benchmark: str, question: str, given: set[str]) -> str:
+    """An id of its own: two questions may differ only by what cannot stand in one."""
+    plain = name = f"q-{slug(benchmark)}-{slug(question)[:60]}"
+    number = 1
+    while name in given:
+        number += 1
+        name = f"{plain}--{number}"
+    given.add(name)
+    return name
 
 
 def _written(shown: Sequence[Evaluation]) -> dict[str, Question]:
@@ -83,37 +162,58 @@ def _by_difficulty(shown: Sequence[Evaluation]) -> list[str]:
     return sorted(rates, key=lambda key: (sum(rates[key]) / len(rates[key]), key))
 
 
-def _view(benchmark: str, question: str, asked: Question | None, shown: Sequence[Evaluation]) -> QuestionView:
+def _view(
+    benchmark: str, question: str, anchor: str, asked: Question | None, shown: Sequence[Evaluation]
+) -> QuestionView:
     models = []
-    for evaluation in shown:
+    tests = ""
+    for number, evaluation in enumerate(shown):
         stats = evaluation.questions.get(question)
         if stats is None:
             continue
+        kept = samples.first_samples(evaluation.samples, question, asked) if evaluation.samples else []
+        tests = next((sample.tests for sample in kept if sample.tests), tests)
         models.append(
             ModelView(
                 model=evaluation.model,
+                group=evaluation.group,
+                anchor=f"{anchor}-m{number}",
                 correct=stats.correct,
                 samples=stats.n,
                 votes=_largest(stats.votes),
                 abstained=stats.abstained,
-                shown=tuple(
-                    samples.first_samples(evaluation.samples, question) if evaluation.samples else ()
-                ),
+                shown=tuple(kept),
+                prompt=next((sample.prompt for sample in kept if sample.prompt_known), ""),
             )
         )
     rates = [model.correct / model.samples for model in models]
     return QuestionView(
         benchmark=benchmark,
         id=printable(question),
+        anchor=anchor,
         rate=sum(rates) / len(rates),
         disagree=any(rate > 0.5 for rate in rates) and any(rate <= 0.5 for rate in rates),
-        text=samples.shorten(printable(asked.text), 2000) if asked else "",
-        gold=samples.shorten(printable(asked.gold), 200) if asked else "",
+        turn="",
+        text=shorten(printable(asked.text), 2000) if asked else "",
+        gold=shorten(printable(asked.gold), 200) if asked else "",
+        tests=tests,
+        prompts=_prompts(models),
         models=tuple(models),
+        printed=False,
     )
+
+
+def _prompts(models: Sequence[ModelView]) -> tuple[tuple[str, str], ...]:
+    """Each different prompt with the models that got it; "" where all got the same."""
+    found: dict[str, list[str]] = {}
+    for model in models:
+        if model.prompt:
+            found.setdefault(model.prompt, []).append(model.model)
+    alone = len(found) == 1
+    return tuple(("" if alone else ", ".join(names), prompt) for prompt, names in found.items())
 
 
 def _largest(votes: Sequence[Vote]) -> tuple[Vote, ...]:
     """The classes with the most votes, fit to be shown; of equals the right one first."""
     ordered = sorted(votes, key=lambda vote: (-vote.count, not vote.correct, vote.answer))[:CLASSES]
-    return tuple(replace(vote, answer=samples.shorten(printable(vote.answer), 40)) for vote in ordered)
+    return tuple(replace(vote, answer=shorten(printable(vote.answer), 40)) for vote in ordered)

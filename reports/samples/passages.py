@@ -51,7 +51,7 @@ def table(study: Study) -> Table | None:
             Column("step", "Step"),
             Column("sign", "Sign", "text", filter=True),
             Column("answer", "Answer", "text"),
-            Column("passage", "Passage", "text"),
+            Column("passage", "Passage", "text", prose=True),
         ),
         rows=tuple(rows),
     )

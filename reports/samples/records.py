@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.base.text import printable
-from evals.graders.reading import split_reasoning, without_tags
+from evals.task import Question
+from reports.samples.shown import Shown, shown, status_of
 
 LONGEST = 6000
 """Characters of a response that a page shows; a longer one loses its middle."""
@@ -35,20 +35,6 @@ class Index:
     damaged: int
 
 
-@dataclass(frozen=True)
-class ShownSample:
-    """One sample ready to be shown: ``reasoning`` is what stood inside <think>, ``reply`` the rest."""
-
-    number: int
-    status: str
-    truncated: bool
-    answer: str | None
-    detail: str
-    tokens: int | None
-    reasoning: str
-    reply: str
-
-
 def index(path: Path) -> Index:
     """Finds the first sample of each kind of every question in ``path``."""
     first: dict[str, dict[Kind, tuple[int, int]]] = {}
@@ -65,8 +51,7 @@ def index(path: Path) -> Index:
 
 
 def _kind(row: Mapping[str, Any]) -> Kind:
-    status = row.get("status") or ("correct" if row.get("correct") else "wrong")
-    return str(status), row.get("finish_reason") == "length"
+    return status_of(row) or "wrong", row.get("finish_reason") == "length"
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -88,7 +73,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return row if "id" in row else None
 
 
-def first_samples(found: Index, question: str) -> list[ShownSample]:
+def first_samples(found: Index, question: str, asked: Question | None = None) -> list[Shown]:
     """The earliest sample of each kind of one question, correct ones first."""
     order = {"correct": 0, "wrong": 1, "unparsed": 2, "grader_error": 3}
     kinds = found.first.get(question, {})
@@ -98,39 +83,8 @@ def first_samples(found: Index, question: str) -> list[ShownSample]:
             handle.seek(kinds[kind][1])
             row = _parse(handle.readline())
             if row is not None:
-                samples.append(_sample(row, *kind))
+                samples.append(shown(row, asked, LONGEST))
     return samples
-
-
-def _sample(row: dict[str, Any], status: str, truncated: bool) -> ShownSample:
-    reasoning, reply = reasoning_and_reply(str(row.get("response") or ""))
-    answer = row.get("answer")
-    return ShownSample(
-        number=int(row.get("sample") or 0),
-        status=status,
-        truncated=truncated,
-        answer=None if answer is None else shorten(printable(str(answer)), 200),
-        detail=shorten(printable(str(row.get("detail") or "")), 400),
-        tokens=row.get("tokens") if isinstance(row.get("tokens"), int) else None,
-        reasoning=shorten(printable(reasoning).strip(), LONGEST),
-        reply=shorten(printable(reply).strip(), LONGEST),
-    )
-
-
-def reasoning_and_reply(response: str) -> tuple[str, str]:
-    """What the graders take for reasoning, without its tags, and what follows; all where it never ends."""
-    reasoning, said = split_reasoning(response)
-    if said is None or not response.endswith(said):
-        reasoning = response  # nothing of what was written is left out
-    return without_tags(reasoning).lstrip("\n"), said or ""
-
-
-def shorten(text: str, longest: int) -> str:
-    """``text``, or its first two thirds and last third of ``longest`` characters around what was cut."""
-    if len(text) <= longest:
-        return text
-    head, tail = longest * 2 // 3, longest // 3
-    return f"{text[:head]}\n⟦… {len(text) - head - tail:,} characters left out …⟧\n{text[-tail:]}"
 
 
 def spread(ordered: Sequence[str], count: int) -> list[str]:

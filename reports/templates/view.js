@@ -1,14 +1,6 @@
 
 // What only the view does: a page about something that runs puts in what has changed, and keys walk samples.
 
-const theme = "harness-theme";
-try {
-  if (localStorage.getItem(theme)) root.dataset.theme = localStorage.getItem(theme);
-  document.getElementById("theme").addEventListener("click", () => localStorage.setItem(theme, root.dataset.theme));
-} catch {
-  // a browser that keeps nothing: the system's theme
-}
-
 const seconds = Number(document.body.dataset.refresh);
 if (seconds) {
   const lamp = document.getElementById("live");

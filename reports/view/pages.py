@@ -12,7 +12,8 @@ from reports.view.folder_pages import View, page_of
 from reports.view.links import Links
 from reports.view.pictures import Pictures
 from reports.view.places import OutsideError, Place, within
-from reports.view.sample_pages import listed, shown
+from reports.view.sample_pages import facts as facts_of
+from reports.view.sample_pages import in_full, listed
 from reports.view.samples import ORDERS, VERDICTS, Cursor, Filters, Order, Page, Source
 from reports.view.standing import Standing, standing
 
@@ -130,7 +131,8 @@ class Pages:
         return render(
             "view_sample.html", self._links, printable(str(found.row["id"])),
             [*self._crumbs(owner_key), back], live=False,
-            sample=shown(found), before=neighbours[0], after=neighbours[1], training=training,
+            sample=in_full(found), facts=facts_of(found), training=training,
+            before=neighbours[0], after=neighbours[1],
             same=self._links.samples(owner_key, training, {"id": str(found.row["id"])}),
         )  # fmt: skip
 

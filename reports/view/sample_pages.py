@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from evals.asked import known_questions, read_asked
-from evals.base import io
 from evals.base.text import printable
 from evals.task import Question
 from reports.cells import finite
-from reports.samples.records import reasoning_and_reply, shorten
+from reports.samples.shown import Shown, reasoning_and_reply, shorten, shown, status_of
 from reports.view.links import Links
-from reports.view.samples import Found, status_of
+from reports.view.samples import Found
 
 LONGEST = 400_000
 """Characters of a prompt, a response or tests that a page shows."""
@@ -38,28 +37,6 @@ class Listed:
     full: Shown | None = None
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A sample in full. ``read`` says which rule found the answer, or what its tests or its judge said.
-
-    ``rewards`` are (function, value) of a completion of training.
-    """
-
-    id: str
-    status: str
-    truncated: bool
-    facts: tuple[tuple[str, str], ...]
-    rewards: tuple[tuple[str, str], ...]
-    prompt: str
-    prompt_known: bool
-    gold: str
-    answer: str | None
-    read: str
-    tests: str
-    reasoning: str
-    reply: str
-
-
 def listed(found: Found, links: Links, back: Mapping[str, str]) -> Listed:
     """A sample as a line of a list; a copy's lines hold it in full."""
     row, source = found.row, found.source
@@ -75,7 +52,7 @@ def listed(found: Found, links: Links, back: Mapping[str, str]) -> Listed:
         answer="" if answer is None else shorten(printable(str(answer)), 80),
         glance=printable(words[:GLANCE]) + (" …" if len(words) > GLANCE else ""),
         href=links.sample(source.key, found.start, back),
-        full=None if links.served else shown(found),
+        full=None if links.served else in_full(found),
     )
 
 
@@ -96,40 +73,15 @@ def _glance_figures(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(figures)
 
 
-def shown(found: Found) -> Shown:
+def in_full(found: Found) -> Shown:
     """A sample in full, with its question as far as it is known."""
     row, folder = found.row, found.source.path.parent
     asked = None if found.source.training else _question(folder, found.source.benchmark, str(row["id"]))
-    prompt = row.get("prompt")
-    reasoning, reply = reasoning_and_reply(str(row.get("response") or ""))
-    answer = row.get("answer")
-    return Shown(
-        id=printable(str(row["id"])),
-        status=status_of(row),
-        truncated=row.get("finish_reason") == "length",
-        facts=_facts(found),
-        rewards=_rewards(row),
-        prompt=_text(prompt if isinstance(prompt, str) else asked.text if asked else ""),
-        prompt_known=isinstance(prompt, str),
-        gold=_text(asked.gold if asked else ""),
-        answer=None if answer is None else _text(answer),
-        read=_text(row.get("detail") or ""),
-        tests=_text(_tests(asked)) if asked else "",
-        reasoning=_text(reasoning).strip(),
-        reply=_text(reply).strip(),
-    )
+    return shown(row, asked, LONGEST)
 
 
-def _text(value: object) -> str:
-    return shorten(printable(str(value)), LONGEST)
-
-
-def _tests(asked: Question) -> str:
-    tests = asked.info.get("tests")
-    return tests if isinstance(tests, str) else ""
-
-
-def _facts(found: Found) -> tuple[tuple[str, str], ...]:
+def facts(found: Found) -> tuple[tuple[str, str], ...]:
+    """The line under the headline of a sample's page."""
     row, source = found.row, found.source
     duel = row.get("duel")
     told = [
@@ -143,16 +95,6 @@ def _facts(found: Found) -> tuple[tuple[str, str], ...]:
         ("Duel", f"{duel[0]:g} of {duel[1]:g} points" if isinstance(duel, list) and len(duel) == 3 else ""),
     ]
     return tuple((name, printable(value)) for name, value in told if value)
-
-
-def _rewards(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    parts = row.get("rewards")
-    told = [(str(name), io.number(value)) for name, value in parts.items()] if isinstance(parts, dict) else []
-    told += [(name, io.number(row.get(name))) for name in ("reward", "advantage") if name in row]
-    return tuple(
-        (printable(name), "no score" if value is None else f"{value:.4g}".replace("-", "−"))
-        for name, value in told
-    )
 
 
 def _question(folder: Path, benchmark: str, key: str) -> Question | None:

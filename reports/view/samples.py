@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evals.base import io
+from reports.samples.shown import status_of
 from reports.view import lines, places
 
 SIZE = 50
@@ -79,15 +80,6 @@ class Filters:
             needle in str(row.get(name) or "").casefold()
             for name in ("response", "answer", "id", "prompt", "detail")
         )
-
-
-def status_of(row: Mapping[str, Any]) -> str:
-    """The verdict on a sample; of a completion of training whether its accuracy was rewarded, or ""."""
-    if "status" in row or "correct" in row:
-        return str(row.get("status") or ("correct" if row.get("correct") else "wrong"))
-    rewards = row.get("rewards")
-    accuracy = io.number(rewards.get("accuracy")) if isinstance(rewards, dict) else None
-    return "" if accuracy is None else "correct" if accuracy > 0 else "wrong"
 
 
 @dataclass(frozen=True)

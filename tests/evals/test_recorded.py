@@ -129,8 +129,8 @@ def test_questions_of_the_benchmark_without_rows_are_named(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        ("not json\n", "is no JSON"),
-        ("[1]\n", "is no JSON object"),
+        ("not json\n", "is not valid JSON"),
+        ("[1]\n", "is not a JSON object"),
         ({"response": "x", "gold": "4"}, "lacks the key 'id'"),
         ({"id": "a", "gold": "4"}, "lacks the key 'response'"),
         ({"id": None, "response": "x", "gold": "4"}, "needs 'id'"),

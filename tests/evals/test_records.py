@@ -70,14 +70,14 @@ def test_a_missing_key_is_named() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{", b"\x00\x00", b"\xff{}", b"[" * 100_000])
 def test_lines_that_are_no_json(line: bytes) -> None:
-    with pytest.raises(ValueError, match=r"^is no JSON$"):
+    with pytest.raises(ValueError, match=r"^is not valid JSON$"):
         parse_line(line)
 
 
 def test_a_bad_line_is_named_by_number(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text(json.dumps(ROW) + "\n[1]\n")
-    with pytest.raises(TaskError, match=r"samples\.jsonl, line 2 is no JSON object"):
+    with pytest.raises(TaskError, match=r"samples\.jsonl, line 2 is not a JSON object"):
         list(read_samples(path))
     with pytest.raises(TaskError, match="no such file"):
         list(read_samples(tmp_path / "other.jsonl"))

@@ -220,7 +220,7 @@ def test_a_corrupt_line_is_named_set_aside_and_sampled_again(
     (tmp_path / "samples.jsonl").write_bytes(damaged)
     with caplog.at_level(logging.WARNING):
         run(tmp_path)
-    assert "samples.jsonl, line 10 is no JSON (and 1 more)" in caplog.text
+    assert "samples.jsonl, line 10 is not valid JSON (and 1 more)" in caplog.text
     assert (tmp_path / "samples.corrupt-1.jsonl").read_bytes() == damaged
     rows, _, scores = content(tmp_path)
     expected, _, expected_scores = content(finished)
@@ -486,7 +486,7 @@ def test_responses_get_what_the_longest_prompt_leaves_and_the_protocol_says_so(
     assert f"responses end after {100 - longest} tokens, not 32,768" in caplog.text
     calls = len(engine.calls)
     run(tmp_path / "r1", engine, r1)
-    assert len(engine.calls) == calls  # the same command goes on
+    assert len(engine.calls) == calls  # the same command resumes
     fits = run(tmp_path / "fits", engine, r1.changed(max_tokens=5)).protocol
     assert fits is not None
     assert fits["sampling"]["max_tokens"] == 5

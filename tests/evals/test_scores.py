@@ -131,7 +131,7 @@ def test_scores_read_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"per_question": [3]}', "[" * 50_000])
 def test_what_is_no_scores_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "scores.json").write_text(text)
-    with pytest.raises(TaskError, match=r"scores\.json: is no scores\.json of this program"):
+    with pytest.raises(TaskError, match=r"scores\.json: is not a scores\.json of this program"):
         read_scores(tmp_path / "scores.json")
     with pytest.raises(TaskError, match="no such file"):
         read_scores(tmp_path / "other.json")
@@ -150,7 +150,7 @@ def test_scores_that_cannot_be_are_named(tmp_path: Path, damage: dict[str, Any])
     inner = set(damage) <= set(raw["per_question"][0]) | {"duels"}
     (raw["per_question"][0] if inner else raw).update(damage)
     (tmp_path / "scores.json").write_text(json.dumps(raw))
-    with pytest.raises(TaskError, match=r"scores\.json: is no scores\.json of this program"):
+    with pytest.raises(TaskError, match=r"scores\.json: is not a scores\.json of this program"):
         read_scores(tmp_path / "scores.json")
 
 

@@ -40,6 +40,8 @@ class Service:
     address: str = ""
     runs: dict[str, ServedRun] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
+    refuse_lines: int = 0
+    """How many requests that bring lines of history or a summary to refuse: an outage."""
     lock: Lock = field(default_factory=Lock)
 
 
@@ -56,9 +58,11 @@ def serve() -> Iterator[Service]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             with service.lock:
-                said = _reply(service, self.path, body)
+                away = service.refuse_lines > 0 and self.path.endswith("/file_stream")
+                service.refuse_lines -= away
+                said = {} if away else _reply(service, self.path, body)
             content = json.dumps(said).encode()
-            self.send_response(200)
+            self.send_response(503 if away else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

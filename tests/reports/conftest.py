@@ -196,7 +196,21 @@ def _write_run(
             history.append({"step": step, "value": value, "stderr": 0.018})
         lines.append(json.dumps(row))
     _write(run / "metrics.jsonl", "\n".join(lines) + "\n")
+    _write(run / "samples.jsonl", "".join(json.dumps(row) + "\n" for row in completions(steps)))
     return history
+
+
+def completions(steps: int) -> list[dict[str, Any]]:
+    """What training keeps: the reward falls with every step, so that the newest are the worst."""
+    return [
+        {
+            "step": step, "id": f"train/{step}", "prompt": f"What is {step} + 1?",
+            "response": f"<think>{HOSTILE[step % len(HOSTILE)]}</think> It is {step + 1}.",
+            "rewards": {"accuracy": 1.0 - step / steps, "format": None}, "reward": 1.0 - step / steps,
+            "advantage": -0.5, "finish_reason": "stop",
+        }
+        for step in range(1, steps + 1)
+    ]  # fmt: skip
 
 
 def _write_evals(folder: Path, seed: int) -> None:

@@ -124,3 +124,42 @@ def test_many_models_are_ranked_and_named_once(tmp_path: Path) -> None:
     assert all(len(one) < 500 for one in told)
     assert not any("rained models" in one for one in told)
     assert "model-30-Instruct comes first, but cannot be told apart from 9 of the 39 others" in told[0]
+
+
+def test_the_baseline_is_the_policy_that_training_started_from(sweep_folder: Path, tmp_path: Path) -> None:
+    """A run that is named first is no baseline for the base policy, nor for another model's evaluation."""
+    run = tmp_path / "my-run"
+    shutil.copytree(next(sweep_folder.glob("confirm/*/seed-1")), run)
+    shutil.copytree(sweep_folder / "evals/winner-seed-1", run / "evals/final")
+    study = collect([run, sweep_folder])
+    assert study.groups()[0] == "my-run"
+    assert study.baseline() == "quick-sweep: base"
+    found = comparisons.compare(study).differences
+    assert {one.a for one in found} == {"quick-sweep: base"}
+    assert {one.b for one in found} == {"my-run", "quick-sweep: winner"}
+    assert all(one.difference.value > 0 for one in found)
+    assert "Trained models are better than quick-sweep: base" in prose.headline(
+        study, comparisons.compare(study)
+    )
+    alone = collect([run, sweep_folder / "evals/base"])
+    assert alone.baseline() == "base"
+    assert {one.a for one in comparisons.compare(alone).differences} == {"base"}
+
+
+def test_of_two_evaluations_the_first_is_the_baseline_as_in_harness_compare(sweep_folder: Path) -> None:
+    folders = [sweep_folder / "evals/winner-seed-1", sweep_folder / "evals/base"]
+    [printed] = [one for one in compare_folders(folders) if one.benchmark == "tiny-aime"]
+    [shown] = [
+        one for one in comparisons.compare(collect(folders)).differences if one.benchmark == "tiny-aime"
+    ]
+    assert (shown.a, shown.b) == (printed.a, printed.b) == ("winner-seed-1", "base")
+    assert shown.difference.value == pytest.approx(printed.value_b - printed.value_a)
+    assert shown.difference.value < 0
+
+
+def test_folders_of_one_name_are_told_apart(sweep_folder: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(sweep_folder / "evals/base/tiny-aime", tmp_path / name / "eval/tiny-aime")
+    study = collect([tmp_path / "one/eval", tmp_path / "two/eval"])
+    assert study.models() == ["one/eval", "two/eval"]
+    assert len(comparisons.compare(study).differences) == 1

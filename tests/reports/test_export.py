@@ -99,7 +99,7 @@ def test_latex() -> None:
 
 def test_all_tables_are_written_with_the_numbers_of_scores_json(sweep_folder: Path, tmp_path: Path) -> None:
     written = export.export_tables([sweep_folder], ["md", "csv", "tex"], tmp_path)
-    assert len(written) == len(set(written)) == 7 * 3
+    assert len(written) == len(set(written)) == 8 * 3
     with (tmp_path / "results.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     for row in rows:

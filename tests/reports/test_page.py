@@ -99,8 +99,9 @@ def test_hostile_responses_are_shown_as_text(page: Path, read: Reader) -> None:
 def test_ids_are_unique_and_the_contents_lead_somewhere(read: Reader) -> None:
     ids = [attributes["id"] for _, attributes in read.tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
-    links = [a["href"] for tag, a in read.tags if tag == "a" and (a.get("href") or "").startswith("#")]
-    assert {link[1:] for link in links if link} <= set(ids)
+    links = [(a.get("href") or a.get("xlink:href") or "") for tag, a in read.tags if tag == "a"]
+    assert all(link.startswith("#") for link in links)
+    assert {link[1:] for link in links} <= set(ids)
     assert {
         "summary",
         "results",
@@ -131,7 +132,27 @@ def test_reproduction_is_complete(read: Reader) -> None:
 
 
 def test_the_page_is_small(page: Path) -> None:
-    assert page.stat().st_size < 3_000_000
+    assert page.stat().st_size < 1_500_000
+
+
+def test_what_is_repeated_is_explained_once_and_every_warning_says_what_to_do(read: Reader) -> None:
+    told = _sentences(read)
+    assert "What to do: Raise eval.max_tokens and measure again, all models alike." in " ".join(
+        read.texts["span"]
+    )
+    assert "a score here says nothing about AIME" in " ".join(read.texts["dd"])
+    assert "Good to know" in " ".join(read.texts["h3"])
+    assert "grave one can change a conclusion" in told
+    assert "git checkout 0123456789abcdef0123456789abcdef01234567" in "".join(read.texts["code"])
+
+
+def test_completions_of_training_are_shown_with_their_rewards(read: Reader) -> None:
+    assert {"highest reward", "lowest reward"} <= set(read.texts["h5"])
+    assert "newest" not in read.texts["h5"]  # they are those with the lowest
+    shown = " ".join(read.texts["span"])
+    assert "accuracy 0.9833" in shown
+    assert "format no score" in shown
+    assert "advantage −0.5" in shown
 
 
 def test_a_damaged_sweep_still_gives_a_page(fresh_sweep: Path) -> None:

@@ -152,7 +152,7 @@ def test_every_row_of_every_table_fits_its_columns(sweep_folder: Path) -> None:
         for item in part.items
         if isinstance(item, Table)
     ]
-    keys = ["results", "at-k", "differences", "flips", "selection", "trials", "costs"]
+    keys = ["results", "at-k", "differences", "turned", "flips", "selection", "trials", "costs"]
     assert [table.key for table in found] == keys
     for table in found:
         assert all(len(row) == len(table.columns) for row in table.rows)

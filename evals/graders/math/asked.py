@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from evals.graders.math.brackets import split
 from evals.graders.math.compound import compound
-from evals.graders.math.forms import EQUALS
+from evals.graders.math.forms import EQUALS, parse
 from evals.graders.math.normalize import canonical, clean, number
 from evals.graders.math.units import conversion, glued_unit, known_unit
 
@@ -65,6 +65,8 @@ def restate(question: str, gold: str, answer: str) -> str:
     ):
         # "How many dozen?": of a gold of 3, "3 dozen" says no other number.
         return scaled[1] if canonical(gold) == canonical(scaled[1]) else answer
+    if "mod" in answer or "mod" in gold:
+        answer = _residue(question, gold, answer)
     if "=" in answer and "=" not in gold:
         answer = _after_what_was_sought(question, answer)
     if "_" in answer and "_" not in gold:
@@ -75,6 +77,25 @@ def restate(question: str, gold: str, answer: str) -> str:
     if glued and re.search(_UNIT_WORDS[glued[1][0]], question, re.IGNORECASE):
         return f"{glued[0]} \\text{{ {glued[1]}}}"
     return answer
+
+
+def expected(question: str, gold: str) -> str:
+    """The gold with a decimal point, where the question says that its comma is one."""
+    if "," in gold and _COMMA.search(question):
+        return _FRACTION.sub(r"\1.\2", _GROUPED.sub(lambda match: match.group().replace(".", ""), gold))
+    return gold
+
+
+def _residue(question: str, gold: str, answer: str) -> str:
+    r"""``3 \pmod 7`` and 3 in one spelling, where the question asks for a remainder modulo 7."""
+    stated, given = parse(gold), parse(answer)
+    residue = next((form for form in (stated, given) if form.kind == "residue"), None)
+    if residue is None or stated.kind == given.kind:
+        return answer
+    value, modulus = residue.items
+    if not re.search(rf"\b(?:mod|modulo|divided by)\b\W{{0,12}}{re.escape(modulus.text)}\b", question):
+        return answer
+    return value.text if residue is given else f"{answer} \\pmod{{{modulus.text}}}"
 
 
 def _in_unit_asked(question: str, gold: str, value: Fraction, unit: str) -> str:

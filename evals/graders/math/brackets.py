@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+COMMA = re.compile(r"[,;]")
+
 _OPENING, _CLOSING = "([{", ")]}"
 
 

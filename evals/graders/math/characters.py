@@ -96,6 +96,7 @@ _RAISED_RUN = re.compile(f"[{''.join(_RAISED)}]+")
 _RAISED_OVER_LOWERED = re.compile(f"([{''.join(_RAISED)}]+)[⁄/]([{''.join(_LOWERED)}]+)")
 _LOWERED_RUN = re.compile(f"[{''.join(_LOWERED)}]+")
 _ROOT = re.compile(r"(?:(?<!\w)([²³⁴⁵]))?([√∛∜])\s?(\d+(?:\.\d+)?|[A-Za-zπθ])?")
+_SET_OF_NOTHING = re.compile(r"(?<![A-Za-z\\}])\{\s?∅\s?\}")  # braces of LaTeX would group a command
 _ROOT_OF = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
 
 
@@ -106,6 +107,7 @@ def to_latex(text: str) -> str:
     """
     if text.isascii():
         return text
+    text = _SET_OF_NOTHING.sub(r"\\{\\emptyset \\}", text)
     text = _ROOT.sub(_root, text)
     text = _RAISED_OVER_LOWERED.sub(_fraction, text)
     text = _RAISED_RUN.sub(lambda run: "^{" + "".join(_RAISED[c] for c in run.group()) + "}", text)

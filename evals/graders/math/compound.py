@@ -10,6 +10,7 @@ from evals.graders.math.units import conversion, known_unit
 _TEXT = re.compile(r"\\text\s?\{([^{}]*)\}")
 _PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s?(?:\\,)?\s?([A-Za-z]{1,12})\.?")
 _JOINT = re.compile(r"\s?(?:,|;|and\b|,\s?and\b)?\s?")
+_PRIMES = re.compile(r"(\d{1,3})\s?'\s?(\d{1,2}(?:\.\d{1,4})?)\s?(?:''|\")")  # 5'3"
 _MOST_PARTS = 3
 _LONGEST = 80
 
@@ -23,6 +24,9 @@ def compound(text: str) -> tuple[Fraction, str] | None:
     if len(text) > _LONGEST or not text[:1].isdigit():
         return None
     plain = " ".join(_TEXT.sub(r" \1 ", text).split())
+    if feet := _PRIMES.fullmatch(plain):
+        inches = Fraction(feet[2])
+        return (12 * int(feet[1]) + inches, "in") if inches < 12 else None
     total, unit, place, count = Fraction(0), "", 0, 0
     while match := _PART.match(plain, place):
         name = "min" if unit == "h" and match[2] == "m" else known_unit(match[2])

@@ -14,16 +14,17 @@ from functools import lru_cache
 
 from evals.graders.math.counting import arrangements
 from evals.graders.math.form import Form, Truth
-from evals.graders.math.forms import EMPTY, excludes_all, parse, says_both
+from evals.graders.math.forms import excludes_all, parse, says_both
 from evals.graders.math.gold import lettered
+from evals.graders.math.leaves import EMPTY
 from evals.graders.math.meaning import Leaves, same
 from evals.graders.math.normalize import canonical, clean, number
 from evals.graders.math.units import conversion, split_unit
 from evals.graders.math.values import differ
-from evals.graders.math.wording import short_scale
+from evals.graders.math.wording import ordinal, short_scale
 
 BASED = re.compile(
-    r"(?=\(?[A-Fa-f]*\d|\(?[A-F]+_\{?(?:16|12|11|[a-z]))\(?([0-9A-Fa-f]+)\)?(?:_\{?(?:base)?(\d{1,2}|[a-z]{3,11})\}?|\(?(?:in)?base(\d{1,2}|[a-z]{3,11})\)?)"
+    r"(?=\(?[A-Fa-f]*\d|\(?[A-F]+_\{?(?:16|12|11|[a-z]))\(?([0-9A-Fa-f]+)\)?(?:_\{?\(?(?:base)?(\d{1,2}|[a-z]{3,11})\)?\}?|\(?(?:in)?base(\d{1,2}|[a-z]{3,11})\)?)"
 )
 _BASES = {
     "two": "2", "binary": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
@@ -34,12 +35,14 @@ WORDS = re.compile(r"[^\W\d_][^\W\d_' .-]*(?:[ .-][^\W\d_' .-]+)*")
 _MARKED_TEXT = "\\text"
 _LONGEST_NUMERAL = 60
 _AND_SO_ON = r"\ldots"
+_LIKE_EMPTY = ("\\phi", "\\Phi")  # typed for the sign of the empty set
 _PREFIXED = re.compile(r"0([box])([0-9A-Fa-f]+)", re.IGNORECASE)  # 0x2A, as programs write it
 _PREFIXES = {"b": "2", "o": "8", "x": "16"}
 _WEEKDAY = re.compile(
     r"(?:on)?(?:an?)?(mon|tue|tues|wed|weds|wednes|thu|thur|thurs|fri|sat|satur|sun)(?:days?)?"
 )
-_ARTICLE = re.compile(r"(?:an?|the) (?=[a-z]{3})")
+_ARTICLE = re.compile(r"(?:it(?: i|['’])s )?(?:(?:an?|the) )?(?=[a-z]{3})")
+_NAMES_JOINED = re.compile(r"\s?,?\s?\band\b\s?|\s?,\s?")
 _YES_NO = re.compile(r"(yes|no)\b, (?!.*\b(?:yes|no|not|but|however)\b).+", re.DOTALL)
 _SHORT_WORDS = frozenset(("yes", "no", "odd", "sun", "mon", "tue", "wed", "thu", "fri", "sat"))
 
@@ -50,7 +53,9 @@ def decide(gold: str, answer: str, percent: bool = False) -> Truth:
 
     ``percent`` says that the question asks for a percentage: then 25% answers a gold of 25.
     """
-    if canonical(gold) == canonical(answer) or _read_as_gold(gold, answer):
+    if canonical(gold) == canonical(answer) or _read_as_gold(gold, answer) or _comma_in_gold(gold, answer):
+        return True
+    if canonical(answer) in _LIKE_EMPTY and canonical(gold) == EMPTY:
         return True
     return means(gold, answer, lambda g, a: leaf(g, a, percent))
 
@@ -115,9 +120,10 @@ def is_no_value(text: str) -> bool:
 
 
 _TWO_SIGNS = re.compile(r"(?:^|[(\[{=,])[+-]\s?[+-]")
-_SUBSCRIBED = re.compile(r"\d(?:_|'|\s?\\ldots| \d)")
+_SUBSCRIBED = re.compile(r"\d(?:_|'|\s?\\ldots)|(?<!_)(?<!_\d)\d \d")
 _COMMA_DECIMAL = re.compile(r"([+-]?\d{1,30}|[+-]?\d{1,3}(?:\.\d{3})+)(?:,|\{,\})(\d{1,30})")
 _LAKHS = re.compile(r"[+-]?\d{1,2}(?:,\d\d)+,\d{3}")
+_COMMA_GOLD = re.compile(r"-?(?:0,\d{1,30}|\d{1,9}(?:\{,\}|,)(?:\d\d|\d{4,30}))")
 _CHANCE = re.compile(r"(\d{1,30}) (?:in|out of) (\d{1,30})")
 _TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
 _DOTTED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3}){2,10}")
@@ -142,10 +148,12 @@ def is_angle_in_radians(gold: Form, answer: Form) -> bool:
 def _read_as_gold(gold: str, answer: str) -> bool:
     """Whether ``3,5``, ``1.234.567`` or "3 and 1/2", which can be read in two ways, is the gold's number."""
     if len(answer) > _LONGEST_NUMERAL or not any(
-        mark in answer for mark in (",", ".", "and", " in ", " of ", "P", "C", "A")
+        mark in answer for mark in (",", ".", "and", " in ", " of ", "P", "C", "A", "t", "d")
     ):
         return False
     plain = " ".join(_TEXT.sub(r" \1 ", clean(answer)).split())
+    if figures := ordinal(clean(answer).removeprefix("the ")):  # "the 12th grade"
+        return number(canonical(gold)) == int(figures)
     text, unit = split_unit(clean(answer))
     said_and = " and" in answer.replace("{", " ")
     value = _mixed(plain if said_and else "") or _chance(plain) or _continental(text) or arrangements(plain)
@@ -156,6 +164,14 @@ def _read_as_gold(gold: str, answer: str) -> bool:
         return False
     stated, gold_unit = split_unit(clean(gold))
     return number(canonical(stated)) == value and conversion(gold_unit, unit) == 1
+
+
+def _comma_in_gold(gold: str, answer: str) -> bool:
+    """Whether a gold with a decimal comma (``0,125``, ``1,22``) is the answer's number; 3,5 may be a list."""
+    if not _COMMA_GOLD.fullmatch(gold.strip("$ ")):
+        return False
+    value = Fraction(gold.strip("$ ").replace("{,}", ",").replace(",", "."))
+    return number(canonical(split_unit(clean(answer))[0])) == value
 
 
 def _chance(text: str) -> Fraction | None:
@@ -193,9 +209,11 @@ def _percentage(gold: Form, answer: Form, percent: bool) -> Truth:
     first, second = number(canonical(gold.value)), number(canonical(answer.value))
     if first is None or second is None:
         return None
-    if first / shares.get(gold.unit, 1) == second / shares.get(answer.unit, 1):
+    if percent and first == second:
         return True
-    return percent and first == second
+    if percent and not gold.unit and abs(first) > 1:
+        return False  # a gold of 28 is 28%, and not the share of 2800%
+    return first / shares.get(gold.unit, 1) == second / shares.get(answer.unit, 1)
 
 
 def _based(first: str, second: str) -> bool:
@@ -249,6 +267,10 @@ def _same_saying(gold: str, answer: str) -> bool:
         return reply[1] == first
     if " and " in first and " and " in second:
         return sorted(first.split(" and ")) == sorted(second.split(" and "))
+    if "," in first or "," in second:
+        names = [sorted(_NAMES_JOINED.split(text)) for text in (first, second)]
+        if names[0] == names[1]:
+            return True
     return _ARTICLE.sub("", first, count=1) == _ARTICLE.sub("", second, count=1)
 
 

@@ -13,8 +13,16 @@ _FUNCTION = re.compile(rf"(?<![A-Za-z\\])({_NAMED})(?=\s?[(\d\\{{^_]|\s[A-Za-z](
 _INVERSE = re.compile(r"(?<![A-Za-z\\])a(sin|cos|tan)h?(?=\s?\()")
 _CONSTANT = re.compile(r"(?<![A-Za-z\\])(pi|theta|alpha|beta|gamma|lambda|phi|omega)(?![A-Za-z])")
 _INFINITY = re.compile(r"(?<![A-Za-z\\])(?:[Ii]nfinity|infty|Inf|inf|INF|oo)(?![A-Za-z])")
-_BRACKETED = re.compile(r"(?<![A-Za-z])\\?(sqrt|cbrt|exp)\s?\(|\^\s?\(")
-_OPENINGS = {"sqrt": r"\sqrt{", "cbrt": r"\sqrt[3]{", "exp": "e^{", None: "^{"}
+_BRACKETED = re.compile(r"(?<![A-Za-z])\\?(sqrt|cbrt|exp|abs|floor|ceil)\s?\(|\^\s?\(")
+_BRACES: dict[str | None, tuple[str, str]] = {
+    "sqrt": (r"\sqrt{", "}"),
+    "cbrt": (r"\sqrt[3]{", "}"),
+    "exp": ("e^{", "}"),
+    "abs": ("|", "|"),
+    "floor": (r"\lfloor ", r"\rfloor "),
+    "ceil": (r"\lceil ", r"\rceil "),
+    None: ("^{", "}"),
+}
 _ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\s?(?=[\d{])")
 _EXPONENTIAL = re.compile(r"\\?(?<![A-Za-z])exp\s?\{")
 
@@ -49,8 +57,9 @@ def _braced(text: str) -> str:
     edits: dict[int, tuple[int, str]] = {}  # start → end, what stands there instead
     for place, match in openings.items():
         if place in partners:
-            edits[match.start()] = (match.end(), _OPENINGS[match[1]])
-            edits[partners[place]] = (partners[place] + 1, "}")
+            opening, closing = _BRACES[match[1]]
+            edits[match.start()] = (match.end(), opening)
+            edits[partners[place]] = (partners[place] + 1, closing)
     pieces: list[str] = []
     place = 0
     while place < len(text):

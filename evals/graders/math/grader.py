@@ -18,7 +18,7 @@ from typing import Literal, Self
 from evals.graders.base import Response, Verdict, numbered
 from evals.graders.extract import Extraction, extract
 from evals.graders.math import exact
-from evals.graders.math.asked import asks_percent, restate
+from evals.graders.math.asked import asks_percent, expected, restate
 from evals.graders.math.brackets import depths
 from evals.graders.math.gold import stated
 from evals.graders.math.normalize import canonical
@@ -226,7 +226,7 @@ class MathGrader:
 
 
 def _pair(question: Question, answer: str) -> Pair:
-    gold = stated(question.gold)
+    gold = expected(question.text, stated(question.gold))
     return Pair(gold, restate(question.text, gold, answer), asks_percent(question.text))
 
 

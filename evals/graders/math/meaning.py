@@ -25,14 +25,17 @@ from fractions import Fraction
 
 from evals.graders.math.brackets import split
 from evals.graders.math.form import Form, Truth
-from evals.graders.math.forms import EMPTY, EQUALS, ORDERED, is_name, parse
+from evals.graders.math.forms import EQUALS, parse
+from evals.graders.math.intervals import ORDERED
+from evals.graders.math.leaves import EMPTY, is_name
 from evals.graders.math.normalize import canonical, number
 from evals.graders.math.special import SYMMETRIC
 from evals.graders.math.values import is_formula
 
 Leaves = Callable[[Form, Form], Truth]
 
-_PLAIN_NAME = re.compile(r"\\?[A-Za-z]+|[A-Za-z]_\w")
+_PLAIN_NAME = re.compile(r"\\?[A-Za-z]+|[A-Za-z]_(?:\w|\{\w{1,9}\})")
+_ROOT_NAME = re.compile(r"x(?:_\d)?")
 _SPECIAL = frozenset(("matrix", "cases", "residue", "relation", "ratio", "time", "date"))
 _LABELLED = re.compile(r"[A-Z]'?\s?(\(.+,.+\))")  # the point P(1,2)
 _SUBSCRIPT = re.compile(r"_(?:\{[^{}]*\}|\w)")
@@ -43,6 +46,7 @@ _COMPUTED = re.compile(
     r"\\(?:frac|cdot|times|sqrt|pi|div|binom|circ|sin|cos|tan|ln|log|text\s?\{[^{}]*\})(?![A-Za-z])"
 )
 _COLUMN = re.compile(r"\\binom\{([^{}]*)\}\{([^{}]*)\}")  # a vector, where a vector is expected
+_SIZE_OF = re.compile(r"\|\s?[A-Z]{1,4}\s?\|")  # |S|, |AB|; |x| = 5 does not say what x is
 _SOUGHT = re.compile(r"[A-Za-z(){}|'\s,+]+(?:[-/][A-Za-z(){}|'\s,+]+)*")
 
 
@@ -75,10 +79,13 @@ def same(gold: Form, answer: Form, leaf: Leaves) -> Truth:
         return _ordered(gold.items, answer.items, leaf)
     if gold.kind == "list" and answer.kind in ("()", "[]", "list", "set"):
         if _named(gold.items) and answer.kind != "set" and not any(item.name for item in answer.items):
-            return _ordered(_by_name(gold.items), answer.items, leaf)
+            truths = [_ordered(items, answer.items, leaf) for items in (_by_name(gold.items), gold.items)]
+            return True if True in truths else None if None in truths else False
         return _unordered(gold.items, answer.items, leaf)
     if gold.kind == "set" and answer.kind in ("set", "list"):
         return _unordered(gold.items, answer.items, leaf)
+    if gold.kind == "union" and answer.kind == "list" and all(item.kind in ORDERED for item in answer.items):
+        return _unordered(gold.items, answer.items, leaf)  # "(1,2) or (3,4)"
     if gold.kind == "union" and answer.kind == "union":
         return _unordered(gold.items, answer.items, leaf)
     return False
@@ -107,9 +114,9 @@ def _is_name_or_sought(text: str) -> bool:
     if is_name(text):
         return True
     bare = _HARMLESS.sub(" ", _SUBSCRIPT.sub("", text)).strip()
-    return (
-        bool(bare) and not bare.startswith("|") and "\\" not in bare and _SOUGHT.fullmatch(bare) is not None
-    )
+    if bare.startswith("|"):
+        return _SIZE_OF.fullmatch(bare) is not None
+    return bool(bare) and "\\" not in bare and _SOUGHT.fullmatch(bare) is not None
 
 
 def _is_computation(text: str) -> bool:
@@ -187,6 +194,8 @@ def _ratios(gold: Form, answer: Form, leaf: Leaves) -> Truth:
             return False
         return _proportional(_figures(time.text.split(":")), _figures([item.text for item in ratio.items]))
     if kinds == {"ratio"}:
+        if gold.name and gold.name.split(":") == answer.name.split(":")[::-1]:
+            answer = replace(answer, items=answer.items[::-1])  # B:A for A:B
         if len(gold.items) != len(answer.items):
             return False
         figures = [_figures([item.text for item in form.items]) for form in (gold, answer)]
@@ -255,6 +264,8 @@ def _names_differ(gold: Form, answer: Form) -> bool:
     r"""Two different variables; ``f(x) = …`` or ``\text{Area} = …`` do not contradict ``y = …``."""
     if gold.name == answer.name or not gold.name or not answer.name:
         return False
+    if all(_ROOT_NAME.fullmatch(form.name) for form in (gold, answer)):
+        return False  # x_1 and x_2 are two values of one x, in any order
     return bool(_PLAIN_NAME.fullmatch(gold.name) and _PLAIN_NAME.fullmatch(answer.name))
 
 

@@ -27,11 +27,16 @@ _SPELLINGS = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         # Thousands separators that cannot be a list's comma.
-        (r"(?<=\d)(?:\{,\}|\{\\,\}|,\\!|\\[,;:! ]|')\s{0,4}(?=\d{3}(?!\d))", ""),
+        (r"(?<=\d)(?:\{,\}|\\text\{,\}|\{\\,\}|,\\!|\\[,;:! ]|'|\\?_)\s{0,4}(?=\d{3}(?!\d))", ""),
+        (r"\\(?:therefore|because)(?![A-Za-z])|∴", ""),
+        (r"\\textsuperscript\s?\{", "^{"),
+        (r"(?<![\d.,])(\d{1,3})\.(\d{3})\.(\d{3})(?![\d,]|\.\d)", r"\1\2\3"),
+        (r"\\(overline|bar|dot)\s?(\d)(?!\d)", r"\\\1{\2}"),
+        (r"^\s?\\mid(?![A-Za-z])([^|]{1,80}?)\\mid\s?$", r"|\1|"),
         (rf"\\(?:left|right|[bB]igg?[lrm]?){_END}\.?", ""),
         (rf"\\(?:displaystyle|textstyle|limits|rm|bf|it|{_SIZES}){_END}", ""),
         (r"(?<!\\)(?:\\\\|\\)\s*$", ""),
-        (rf"(?<!\\)\\[!,;:> ]|~|\\q?quad{_END}|\s", " "),
+        (r"(?<!\\)\\[!,;:> ]|~|\\q?quad|\s", " "),
         (rf"\\(?:{_FONTS})(?=\s?\{{)", r"\\text"),
         (r"\\(?:textcolor|colorbox)\s?\{[\w!]{1,40}\}\s?\{([^{}]*)\}", r"\1"),
         (r"\\color\s?\{[\w!]{1,40}\}", ""),
@@ -55,7 +60,9 @@ _SPELLINGS = tuple(
         (r"\+/-", r"\\pm "),
         (rf"\\(?:dots[bcimo]?|cdots){_END}|\.\.\.", r"\\ldots "),
         (r"\\mathbb\s?([A-Z])(?![A-Za-z])", r"\\mathbb{\1}"),
-        (r"\)\s?\^\s?\{?\s?(?:T|\\top)\s?\}?$", ")"),
+        (r"([)\]])\s?\^\s?\{?\s?(?:T|\\top)\s?\}?$", r"\1"),
+        (r"^\s?<([^<>]{1,80},[^<>]{1,80})>\s?$", r"(\1)"),
+        (r"(?<=[)\]]) ?U ?(?=[(\[])", r"\\cup "),
         (r"(?<=[\w)}\]])(?:\*\*| \*\* )(?=[\w({\\-])", "^"),
         (r"\^\s?(-\d+|\d{2,}|\\frac\{[^{}]*\}\{[^{}]*\})", r"^{\1}"),
         # 1.5e6, 1.5 x 10^6

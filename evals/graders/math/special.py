@@ -14,13 +14,13 @@ from evals.graders.math.normalize import canonical
 
 _TEXT = re.compile(r"\\text\s?\{([^{}]*)\}")
 _CLOCK = re.compile(
-    r"(?P<hour>\d{1,2}|(?=noon|midnight))(?:(?P<separator>[:.])(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?)?"
-    r"(?: ?(?:(?P<half>[ap])\.? ?m\b\.?|(?P<word>noon|midnight|o'clock)))?"
+    r"(?P<hour>\d{1,2}|(?=noon|midday|midnight))(?:(?P<separator>[:.])(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?)?"
+    r"(?: ?(?:(?P<half>[ap])\.? ?m\b\.?|(?P<word>noon|midday|midnight|o'clock)))?"
     r"(?: (?:in the )?(?P<part>morning|afternoon|evening))?"
     r"(?: ?h(?:rs?|ours)?)?",
     re.IGNORECASE,
 )
-_NAMED_HOUR = re.compile(r"\b(?:noon|midnight)\b", re.IGNORECASE)
+_NAMED_HOUR = re.compile(r"\b(?:noon|midday|midnight)\b", re.IGNORECASE)
 _MONTHS = [
     "january",
     "february",
@@ -104,7 +104,7 @@ def special(text: str, parse: Callable[[str], Form]) -> Form | None:
         plain = " ".join(_TEXT.sub(r" \1 ", text).split())
         if found := _clock(plain, text) or _date(plain, text):
             return found
-    return _relation(text, parse) or _ratio(text, parse)
+    return _relation(text, parse) or ratio(text, parse)
 
 
 def rows(body: str) -> list[list[str]]:
@@ -180,9 +180,14 @@ def _clock(plain: str, text: str) -> Form | None:
     word, part = (match["word"] or "").lower(), (match["part"] or "").lower()
     if match["separator"] == "." and not (half or word or part):
         return None
-    half = half or {"noon": "p", "midnight": "a", "morning": "a", "afternoon": "p", "evening": "p"}.get(
-        word or part, ""
-    )
+    half = half or {
+        "noon": "p",
+        "midday": "p",
+        "midnight": "a",
+        "morning": "a",
+        "afternoon": "p",
+        "evening": "p",
+    }.get(word or part, "")
     if hour > 24 or (half and not 1 <= hour <= 23):
         return None
     if half and hour <= 12:
@@ -201,7 +206,8 @@ def _date(plain: str, text: str) -> Form | None:
     return None
 
 
-def _ratio(text: str, parse: Callable[[str], Form]) -> Form | None:
+def ratio(text: str, parse: Callable[[str], Form]) -> Form | None:
+    """``3:2``, "3 to 2", ``a:b:c``."""
     bare = _TEXT.sub(
         lambda match: f" {match[1]} " if _RATIO_MARK.search(match[1]) else match[0], text
     ).strip()

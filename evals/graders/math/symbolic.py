@@ -55,6 +55,8 @@ _MIXED = re.compile(r"(?<![\w.^}])(\d{1,30})\s?(\\frac\s?\{\s?\d{1,30}\s?\}\s?\{
 _CHOOSE = re.compile(
     r"(?:\{\s?\})?[_^]\{?(\w{1,9})\}?\s?C\s?_\{?(\w{1,9})\}?|(?<![A-Za-z\\])C\((\d{1,9}), ?(\d{1,9})\)"
 )
+_STACKED = re.compile(r"(?<![A-Za-z\\])C\s?_\s?(?:\{(\w{1,3})\}|(\w))\s?\^\s?(?:\{(\w{1,3})\}|(\w))")
+_INFIX = re.compile(r"(?<![\w.])(\d{1,3})C(\d{1,3})(?!\w)")
 _COMMON_LOGARITHM = re.compile(r"\\lg(?![A-Za-z])")
 _DEGREES = re.compile(r"(\d[\d.]*|\([^()]{1,60}\)|\\?[A-Za-z]+)\s?\^\s?\{?\s?\\circ\s?\}?")
 _CAPITAL_GAMMA = re.compile(r"\\Gamma(?![A-Za-z])(?!\s?[({])")
@@ -241,6 +243,7 @@ def _read(latex: str) -> Any:
         return None
     text = _BASED.sub(_based_value, _CALLED_NATURAL.sub(r"\\\1 ", text))
     text = _CHOOSE.sub(lambda match: f"\\binom{{{match[1] or match[3]}}}{{{match[2] or match[4]}}}", text)
+    text = _INFIX.sub(r"\\binom{\1}{\2}", _STACKED.sub(_stacked, text))
     text = _COMMON_LOGARITHM.sub(r"\\log_{10}", text)
     text = _MIXED.sub(r"(\1+\2)", text)
     text = _CIS.sub(lambda match: f"e^{{i {match[1] or match[2]}}}", text)
@@ -278,6 +281,15 @@ def _corners(match: re.Match[str]) -> str:
     kind, letters = match[1], match[2]
     letters = min(letters, letters[::-1]) if kind == "angle" else "".join(sorted(letters))
     return f"\\Psi_{{{kind[0]}{letters}}}"
+
+
+def _stacked(match: re.Match[str]) -> str:
+    """``C_{10}^3`` as a binomial coefficient; ``C_1^2`` is the square of a constant."""
+    many, chosen = match[1] or match[2], match[3] or match[4]
+    both = many.isdigit() and chosen.isdigit()
+    if (both and int(many) < int(chosen)) or (not both and {many, chosen} - set("nmkr")):
+        return match[0]
+    return f"\\binom{{{many}}}{{{chosen}}}"
 
 
 def _letter_i(match: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 # Each dimension's units by their size in the first one's, and the names that they go by.
 _DIMENSIONS: dict[str, dict[str, tuple[str, str]]] = {
-    "share": {"%": ("1", "% percentage pct")},
+    "share": {"%": ("1", "% percentage pct percentage-points")},
     "angle": {
         "°": ("1", r"° ^\circ \circ degree degrees deg degs"),
         "arcmin": ("1/60", "arcminute arcminutes"),
@@ -90,9 +90,18 @@ _CURRENCY = re.compile(
     r"^([+-]?)\s*(?:\\\$|\$|\\text\{\s?\\?\$\s?\}|€|£|₹|¥|Rs\.?|USD|US\\?\$)\s*(?=[\d.\\-])"
 )
 _SIGN = re.compile(r"\s*(\^\\circ|%|°|¢|€|£|₹|¥|\\\$|\$)$")
+# What Chinese, Japanese and Korean count with, 72個, 72명: no scale, and no unit that is known.
+_COUNTER = re.compile(
+    r"([+-]?\d[\d,.]*)\s?(?![十百千万萬億亿兆십백천만억조])[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{1,4}"
+)
 _TEMPERATURE = re.compile(r"\s?\^\\circ\s?(?:\\text\s?\{\s?)?([CF])\s?\}?$")
-_POWER = r"(?:\^\s?\{?\s?([23])\s?\}?)?"
-_TEXT = re.compile(rf"\s*\\text\s?\{{((?:[^{{}}]|\^\{{\d\}})*)\}}\s?{_POWER}$")
+_POWER = r"(?:\^\s?\{?\s?(-[123]|[23])\s?\}?)?"
+_TEXT = re.compile(rf"\s*\\text\s?\{{((?:[^{{}}]|\^\{{-?\d\}})*)\}}\s?{_POWER}$")
+_TEXT_TIMES = re.compile(
+    r"\s*\\text\s?\{([^{}]*)\}\s?(?:\\cdot\s?)?\\text\s?\{([^{}]*)\}\s?\^\s?\{\s?-([123])\s?\}$"
+)
+# "km h^{-1}", "m s^-2"
+_INVERSE = re.compile(r"(.*[A-Za-z])(?:\s|\\cdot\s?|·|\.)+([A-Za-z]+)\s?\^\s?\{?\s?-([123])\s?\}?\s?")
 _FRACTION = re.compile(
     r"\s*\\frac\s?\{\s?\\text\s?\{([^{}]*)\}\s?\}\{\s?\\text\s?\{([^{}]*)\}\s?(?:\^\s?\{?([23])\}?)?\s?\}$"
 )
@@ -100,7 +109,8 @@ _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _VERDICT = re.compile(r"\b(?:not|wrong|incorrect|false|base)\b")
 _TEXT_OVER = re.compile(r"\s*\\text\s?\{([^{}]*)\}\s?/\s?\\text\s?\{([^{}]*)\}\s?(?:\^\s?\{?([23])\}?)?$")
 _WORDS = re.compile(
-    rf"^([+-]?[\d.,/\\{{}} frac]*[\d}}])( ?)([A-Za-z°](?:[A-Za-z/ .]|\^[23]|(?<=[a-z])[23])*?)\s?{_POWER}$"
+    rf"^([+-]?[\d.,/\\{{}} frac]*[\d}}](?:\s?\\(?:times|cdot)\s?10\s?\^\s?\{{?[+-]?\d{{1,3}}\}}?)?)"
+    rf"( ?)([A-Za-z°](?:[A-Za-z/ .]|\^[23]|(?<=[a-z])[23])*?)\s?{_POWER}$"
 )
 _PER = re.compile(r"\s?(?:\bper\b|/|\ba\b|\ban\b)\s?")
 # Pounds are of weight or of money, degrees of an angle or of temperature: the question says which.
@@ -119,12 +129,18 @@ def split_unit(text: str) -> tuple[str, str]:
         prefix = next((sign for sign in "€£₹¥" if sign in currency.group()), "")
         prefix = prefix or ("₹" if "Rs" in currency.group() else "$")
         text = currency.group(1) + text[currency.end() :]
+    if match := _COUNTER.fullmatch(text):
+        return match[1], ""
     if match := _TEMPERATURE.search(text):
         return text[: match.start()], "°" + match[1]
     if (match := _SIGN.search(text)) and not (match[1] == r"^\circ" and _TRIGONOMETRY.search(text)):
         return text[: match.start()], _NAMES[match[1].removeprefix("\\") if match[1][-1] == "$" else match[1]]
     if match := _FRACTION.search(text) or _TEXT_OVER.search(text):
         unit = _unit(f"{match[1]}/{match[2]}{'^' + match[3] if match[3] else ''}", None)
+        if unit:
+            return text[: match.start()].strip(), unit
+    if match := _TEXT_TIMES.search(text):
+        unit = _unit(f"{match[1].strip()} {match[2].strip()}", f"-{match[3]}")
         if unit:
             return text[: match.start()].strip(), unit
     if match := _TEXT.search(text):
@@ -188,6 +204,11 @@ def _size(unit: str) -> tuple[tuple[str, ...], Fraction] | None:
 
 def _unit(words: str, power: str | None) -> str:
     """The canonical name of "square centimeters", "cm" with exponent 2, "miles per hour"; else ""."""
+    inverse = _INVERSE.fullmatch(f"{words.strip()}^{power}" if power else words)
+    if inverse:
+        words, power = f"{inverse[1]}/{inverse[2]}", inverse[3] if inverse[3] != "1" else None
+    elif power and power.startswith("-"):
+        return ""
     upper, per, lower = _PER.sub("/", words).partition("/")
     if not per:
         return _simple(words, power)

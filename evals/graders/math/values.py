@@ -301,7 +301,9 @@ class _Reader:
             power = self._script()
             if power.real < 0:
                 raise _UnreadableError  # sin^{-1} is no power
-        value = function(self._argument())
+        argument = self._argument()
+        self.largest = max(self.largest, abs(argument))  # \sin\pi is as exact as \pi is
+        value = function(argument)
         return value if power is None else _raised(value, power)
 
     def _argument(self) -> complex:

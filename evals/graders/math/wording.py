@@ -92,6 +92,13 @@ _DECIMAL_PARTS = re.compile(rf"({_FIGURES}) (tenths|hundredths|thousandths|milli
 _SHORT = re.compile(rf"([+-]?)((?:[$€£]|\\\$)?) ?({_FIGURES})({'|'.join(SHORT_SCALES)})")
 _ORDINAL = re.compile(r"(\d{1,30})(?:\^?\{? ?(?:\\text ?\{)? ?(?:st|nd|rd|th)\b ?\}?\}?)(?: [A-Za-z ]+)?")
 _FURTHER = re.compile(r"(or|and|to) (.+)", re.DOTALL)
+_HOURS = "|".join(_SMALL[1:13])
+_SPOKEN_TIME = re.compile(
+    rf"(?:at )?(?:(?P<part>half|(?:a )?quarter)|(?P<minutes>\d{{1,2}}|{'|'.join(_SMALL[5:])}|twenty)"
+    r"(?: minutes)?(?= past))"
+    rf" (?P<side>past|after|to|before) (?P<hour>\d{{1,2}}|{_HOURS})(?P<rest>\b.*)",
+    re.IGNORECASE | re.DOTALL,
+)
 _WORD = re.compile(r"[A-Za-z]{2}")
 _HYPHENS = re.compile(r"(?<=[a-z])-(?=[a-z])", re.IGNORECASE)
 _TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
@@ -106,6 +113,8 @@ def reword(text: str) -> str:
         return text
     if instead := _INSTEAD.fullmatch(plain):
         return reword(instead[1])
+    if spoken := _SPOKEN_TIME.fullmatch(plain):
+        return _clock_time(spoken)
     lead = _LEAD.match(plain)
     rest = plain[lead.end() :] if lead else plain
     if len(rest) < len(plain) and (not rest or not (rest[0].isdigit() or _stated(rest))):
@@ -128,6 +137,19 @@ def reword(text: str) -> str:
     if further := _FURTHER.fullmatch(rest):
         rest = f"{further[1]} {reword(further[2])}"
     return f"{sign}{figures} {rest}".strip()
+
+
+def _clock_time(spoken: re.Match[str]) -> str:
+    """ "half past three", "quarter to 4 in the morning" in figures."""
+    minutes = 30 if spoken["part"] == "half" else 15 if spoken["part"] else _cardinal(spoken["minutes"])
+    hour = _cardinal(spoken["hour"])
+    if spoken["side"].lower() in ("to", "before"):
+        hour, minutes = (hour - 2) % 12 + 1, 60 - minutes
+    return f"{hour}:{minutes:02}{spoken['rest']}"
+
+
+def _cardinal(word: str) -> int:
+    return int(word) if word.isdigit() else _CARDINALS[word.lower()]
 
 
 def states_no_value(text: str) -> bool:
@@ -202,7 +224,8 @@ def _said(text: str) -> tuple[str, str] | None:
         elif name == "and" and seen and place + 1 < len(names):
             part, rest = _and_part(" ".join(words[place:]))
             if part:
-                return _figures(total + group + part), rest
+                scale, rest = _scale(rest)  # "one and a half million"
+                return _figures((total + group + part) * scale), rest
             if names[place + 1] not in _CARDINALS or group % 100:
                 break
         else:
@@ -223,7 +246,7 @@ def _continues(group: Fraction, value: int) -> bool:
 
 def _and_part(text: str) -> tuple[Fraction, str]:
     """The fraction of "and a half", "and three quarters"; 0 where there is none."""
-    words = text.split(" ")
+    words = _HYPHENS.sub(" ", text).split(" ")
     if len(words) < 3:
         return Fraction(0), text
     count = 1 if words[1].lower() in ("a", "an", "one") else _CARDINALS.get(words[1].lower(), 0)

@@ -29,7 +29,7 @@ class CodecError(ValueError):
 
 
 def dumps(value: object, handle: Callable[[object], list[Any]]) -> bytes:
-    """``value`` as JSON bytes; ``handle`` gives the JSON that stands for an object that is no plain value.
+    """``value`` as JSON bytes; ``handle`` gives the JSON that stands for an object that is not a plain value.
 
     Raises:
         CodecError: the value is nested too deeply or contains itself.

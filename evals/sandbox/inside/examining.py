@@ -2,7 +2,7 @@
 
 The tests see the program's functions as ``Remote`` objects. Calling one sends plain values over and gets a
 plain value back (``codec``), so that every comparison is made here, between built-in types, by code that the
-program cannot reach. A value that is no plain one comes back as another ``Remote``: it can be called, have
+program cannot reach. A value that is not a plain one comes back as another ``Remote``: it can be called, have
 attributes and be handed back as an argument, but it refuses to be compared or taken as true, so it decides
 no test.
 
@@ -29,7 +29,7 @@ ENDS_LOOPS = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
 class ProgramError(Exception):
-    """The program raised an exception of a type that is no built-in one."""
+    """The program raised an exception of a type that is not a built-in one."""
 
 
 class ProgramEnded(BaseException):
@@ -106,7 +106,7 @@ class Remote:
         return f"<{self._handle[1]} of the program>"
 
     def _refuse(self, *_: object) -> NoReturn:
-        raise TypeError(f"the program returned a {self._handle[1]}, which is no plain value")
+        raise TypeError(f"the program returned a {self._handle[1]}, which is not a plain value")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __bool__ = __hash__ = _refuse

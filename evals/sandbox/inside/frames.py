@@ -8,7 +8,7 @@ MAX_BYTES = 32 << 20
 
 
 class Closed(Exception):  # noqa: N818
-    """The other end has gone, or sends what is no message."""
+    """The other end has gone, or sends what is not a message."""
 
 
 def send(fd: int, data: bytes) -> None:

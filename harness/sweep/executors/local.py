@@ -13,6 +13,7 @@ import psutil
 
 from evals.base.errors import JobError
 from evals.base.machine import cores
+from harness.models.devices import visible_devices
 from harness.sweep.executors.registry import Exit, Launch
 from harness.train.heartbeat import ATTEMPT as TOKEN
 
@@ -27,6 +28,8 @@ shift; exec "$@"
 """
 WAITING = "passive"
 """What a thread does that has nothing to do: it gives its core to the trials and graders beside it."""
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+"""Before the command: the process ends when the one that started it does, however that ended."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -138,14 +141,6 @@ class LocalExecutor:
             own = self.devices[launch.slot :: self.slots] or [self.devices[launch.slot % len(self.devices)]]
             share["CUDA_VISIBLE_DEVICES"] = ",".join(own)
         return share
-
-
-def visible_devices() -> list[str]:
-    """The CUDA devices that this process may use; none where there are none."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [device for device in named.split(",") if device.strip() not in ("", "-1")]
-    return sorted((path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")), key=int)
 
 
 def _read_process(path: Path) -> ProcessId | None:

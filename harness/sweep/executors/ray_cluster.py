@@ -28,14 +28,12 @@ from ray.exceptions import RayActorError
 
 from evals.base.errors import JobError, first_line
 from evals.base.secrets import mask
-from harness.sweep.executors.local import LocalExecutor
+from harness.sweep.executors.local import WITH_PARENT, LocalExecutor
 from harness.sweep.executors.registry import Exit, Launch
 from harness.sweep.executors.sync import Carrier
 
 log = logging.getLogger(__name__)
 NAMESPACE = "grpo-harness"
-WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
-"""Before the command: the process ends when the actor does, however that ended."""
 CARRY_SECONDS = 3.0
 """Between two looks at what is to be carried."""
 EXPERIMENT, START, RUN, STOP, FENCE = "experiment.toml", "start", "run", "stop", "fence"
@@ -234,12 +232,12 @@ class RayExecutor:
         """All that a run has left which has ended; at the address stay the notes ``kept`` alone.
 
         Raises:
-            JobError: it has not all come.
+            JobError: it did not all arrive.
             Exception: whatever the address's client raises where it does not answer.
         """
         if handle.carrier is not None and handle.folder is not None:
             if not handle.carrier.pull(handle.folder, RUN):
-                raise JobError(f"what {handle.folder} has left has not all come")
+                raise JobError(f"what {handle.folder} has left did not arrive completely")
             handle.carrier.clear(*kept)
             handle.carrier = None
 

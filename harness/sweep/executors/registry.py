@@ -84,7 +84,7 @@ def make_executor(sweep: Sweep) -> Executor:
     """The executor that ``sweep.executor`` names.
 
     Raises:
-        UsageError: there is none of this name, its settings are not what it takes, or it cannot work here.
+        UsageError: nothing has this name, its settings are not what it takes, or it cannot work here.
     """
     choice = sweep.executor
     made: Executor = EXECUTORS.factory(choice.kind, choice.settings, "sweep.executor")(sweep)

@@ -1,7 +1,7 @@
 """A run's folder carried over an fsspec address (s3://, gs://, a mounted folder) between two machines.
 
 One side pushes: every file that changed under a name of its own, then an index that says which is which; the
-other side pulls what the index has and it has not. The index is written last and names nothing twice, so a
+other side pulls what the index has and it lacks. The index is written last and names nothing twice, so a
 reader never meets half a file, or a checkpoint of two halves. Small notes go either way.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -41,7 +40,7 @@ def make_reference(policy: Policy, settings: Settings) -> Reference:
     """The policy as it is now, frozen."""
     if policy.lora is not None:
         return AdapterReference(policy.model, settings)
-    return ModelReference(sharding.gathered(policy).model, settings)
+    return ModelReference(policy.model, settings)
 
 
 class ModelReference:
@@ -50,7 +49,7 @@ class ModelReference:
     def __init__(self, model: torch.nn.Module, settings: Settings) -> None:
         self._settings = settings
         self.refreshes = 0
-        self.model: torch.nn.Module = sharding.shard_model(copy.deepcopy(model).eval().requires_grad_(False))
+        self.model: torch.nn.Module = sharding.shard_copy(model).eval().requires_grad_(False)
 
     def applied(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -16,8 +16,7 @@ import torch
 
 from evals import templates
 from harness.config import GRPO
-from harness.engines.registry import RolloutEngine
-from harness.models import sharding
+from harness.engines.registry import RolloutEngine, send
 from harness.models.flops import shape_of
 from harness.models.policy import Policy
 from harness.rewards import make_mix
@@ -147,7 +146,7 @@ class GrpoLearner(Learner):
         else:
             waited = self._ahead.wait()
             metrics["seconds/rollout"] += waited
-        self._engine.sync(sharding.gathered(self._policy).model)
+        send(self._engine, self._policy)
         metrics |= self._probe.check()
         if self._ahead is None:  # else drawn by the policy of an earlier step, which an update explains
             check_drift(self._engine, self._policy, metrics.get("drift", 0.0))

@@ -194,7 +194,7 @@ def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:
 def _check_characters(row: Row) -> None:
     for key, value in row.items():
         if any(HALF.search(text) for text in _strings(value)):
-            raise ValueError(f'"{key}" holds half a character (a lone surrogate), which is no text')
+            raise ValueError(f'"{key}" holds half a character (a lone surrogate), which is not text')
 
 
 def _strings(value: object) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.graders.extract import Extraction, extract
-from evals.graders.last_value import LAST_NUMBER
+from evals.graders.whole_value import LAST_NUMBER
 
 BOX, TAG, PHRASE, LINE, SHARPS = "box", "<answer>", "the answer is", "answer line", "####"
 

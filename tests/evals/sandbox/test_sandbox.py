@@ -76,7 +76,7 @@ def test_right_programs_pass(sandbox: Sandbox, source: str, tests: str) -> None:
             "class O: pass\ndef f(x): return O()",
             "assert f(3)",
             "failed",
-            "returned a O, which is no plain value",
+            "returned a O, which is not a plain value",
         ),
         ("def f(x): return [0] * 10**12", "assert f(3) == 9", "memory", "MemoryError"),
         ("import os\ndef f(x): os.abort()", "assert f(3) == 9", "crashed", "the program ended"),

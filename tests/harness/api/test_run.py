@@ -12,7 +12,7 @@ from harness.api.evaluation import Evaluation
 from harness.api.run import RunResult
 from harness.config import dump_toml
 from harness.models.policy import Policy, save_policy
-from harness.train import wandb_tracker
+from harness.train.tracker import Tracker
 
 STEPS = 3
 
@@ -66,15 +66,15 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_done_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(wanted(model), tmp_path / "whole", quiet=True)
-    logged = wandb_tracker.Tracker.log
+    logged = Tracker.log
 
-    def interrupted(self: wandb_tracker.Tracker, row: dict[str, object]) -> None:
+    def interrupted(self: Tracker, row: dict[str, object]) -> None:
         if row["step"] == 2:
             raise KeyboardInterrupt
         logged(self, row)
 
     with monkeypatch.context() as patched:
-        patched.setattr(wandb_tracker.Tracker, "log", interrupted)
+        patched.setattr(Tracker, "log", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(wanted(model), tmp_path / "run", quiet=True)
     assert RunResult(tmp_path / "run").state == "running"

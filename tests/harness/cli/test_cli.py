@@ -85,7 +85,7 @@ def test_an_interrupt_says_that_the_same_command_goes_on(
     monkeypatch.setattr("harness.cli.doctor.examine", interrupted)
     said = harness("doctor")
     assert (said.code, said.out) == (130, "")
-    assert said.err == "Interrupted; the same command goes on from here.\n"
+    assert said.err == "Interrupted; the same command resumes from here.\n"
 
 
 def test_data_files_are_listed_as_json(harness: Harness) -> None:
@@ -158,7 +158,7 @@ def test_the_module_is_a_program() -> None:
         (["report", ".", "--export", "pdf"], "unknown export format 'pdf'; accepted: md, csv, tex, png, svg"),
         (["view", "nowhere"], "nowhere: no such folder"),
         (["view", ".", "--bundle", "copy", "--port", "1"], "--bundle: writes files and serves nothing"),
-        (["track", "sync", "nowhere"], "nowhere: holds no offline W&B run"),
+        (["track", "sync", "nowhere"], "nowhere: holds no W&B run that was recorded offline"),
         (["reproduce", "table3"], "unknown table 'table3'; accepted: table2, table4, table5, table6"),
         (["reproduce", "table5", "--from", "nowhere"], "nowhere: no such folder"),
         (["reproduce", "table5", "--paper", "none.csv"], "none.csv: no such file"),

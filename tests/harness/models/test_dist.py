@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 import tomli_w
 import torch
-from safetensors.torch import load_file
 
 from evals.base import io
 from evals.base.progress import Progress
 from harness.config import read_experiment
-from harness.models import dist
+from harness.models import dist, shards
 from harness.models.policy import Policy, save_policy
 from harness.train import checkpoint
 from harness.train.pipeline import run_experiment
@@ -111,7 +110,7 @@ def assert_close(mine: Path, theirs: Path) -> None:
             assert row[name] == pytest.approx(other[name], rel=1e-5, abs=1e-5), (row["step"], name)
     for step in range(1, LAST + 1):
         weights, expected = (
-            load_file(run / "checkpoints" / f"step-{step}" / "model.safetensors") for run in (mine, theirs)
+            dict(shards.Stored(run / "checkpoints" / f"step-{step}")) for run in (mine, theirs)
         )
         assert checkpoint.damage(mine / "checkpoints" / f"step-{step}") is None
         assert weights.keys() == expected.keys()

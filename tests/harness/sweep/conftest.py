@@ -17,11 +17,13 @@ import pytest
 from harness.config import Experiment, validate
 from harness.sweep.events import Event
 from harness.sweep.runner import run_sweep
+from tests.harness.sweep.fake_slurm import commands
 
 HERE = Path(__file__).parent
 TRAINER = (sys.executable, str(HERE / "fake_trainer.py"))
 
 NO_RAY = "Ray is not installed (the extra `ray`)"
+NO_SUBMITIT = "submitit is not installed (the extra `slurm`)"
 
 SPACE: dict[str, Any] = {
     "grpo.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
@@ -51,6 +53,19 @@ def ray_cluster() -> Iterator[Any]:
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.fixture
+def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Slurm's commands for jobs on this machine; the folder that has them all."""
+    pytest.importorskip("submitit", reason=NO_SUBMITIT)
+    home = tmp_path / "slurm"
+    home.mkdir()
+    monkeypatch.setenv("FAKE_SLURM", str(home))
+    monkeypatch.setenv("PATH", f"{commands(home)}{os.pathsep}{os.environ['PATH']}")
+    path = [str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
+    return home
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_training_ends_where_its_budget_does(tiny_random_policy: Policy, tmp_pat
     assert checkpoint.step_of(newest) == len(rows)
     assert json.loads((tmp_path / "run/ledger.json").read_text())["stages"][1]["tokens"] == sum(tokens[2:])
 
-    (tmp_path / "run/status.json").unlink()  # as if killed before it could say so: the same command goes on
+    (tmp_path / "run/status.json").unlink()  # as if killed before it could say so: the same command resumes
     assert run_experiment(experiment, tmp_path / "run", Progress(quiet=True)) == "done"
     assert [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()] == rows
 

@@ -54,7 +54,7 @@ def test_costs_by_stage_leave_evaluations_out(tmp_path: Path, monkeypatch: pytes
 def test_a_teacher_of_unknown_shape_costs_what_nobody_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not a number, which JSON has not: null in the file."""
+    """Not a number, which JSON does not have: null in the file."""
     monkeypatch.setattr(ledger, "devices", lambda: 1)
     io.write_json(write(tmp_path) / "data" / "taught.json", {"cost": {**PAID, "flops": math.nan}})
     assert math.isnan(stage_costs(tmp_path, STAGES)[2].flops)

@@ -74,7 +74,7 @@ def _texts(browser: Any, table: str, column: int) -> list[str]:
 
 def _visible_samples(browser: Any) -> list[dict[str, str]]:
     script = """
-        return [...document.querySelectorAll(".sample")].filter((sample) => sample.checkVisibility())
+        return [...document.querySelectorAll("#samples .sample")].filter((sample) => sample.checkVisibility())
             .map((sample) => ({verdict: sample.dataset.verdict, text: sample.textContent}));
     """
     samples: list[dict[str, str]] = browser.execute_script(script)
@@ -121,43 +121,62 @@ def test_a_click_on_a_heading_sorts_and_another_turns_it(opened: Any) -> None:
     assert heading.get_attribute("aria-sort") == "ascending"
 
 
-def test_filters_of_a_table_add_up(opened: Any) -> None:
-    benchmark, model = opened.find_elements(By.CSS_SELECTOR, "select[data-table='results']")
-    Select(benchmark).select_by_visible_text("tiny-aime")
-    assert set(_texts(opened, "results", 0)) == {"tiny-aime"}
-    assert len(_texts(opened, "results", 0)) == 3
-    Select(model).select_by_visible_text("base")
+def _scope(browser: Any, name: str, value: str) -> None:
+    """The page's own filter; "" for all."""
+    Select(browser.find_element(By.CSS_SELECTOR, f"#scope [name={name}]")).select_by_value(value)
+
+
+def test_one_filter_narrows_tables_figures_and_samples(opened: Any) -> None:
+    _scope(opened, "benchmark", "tiny-aime")
+    assert _texts(opened, "results", 0) == ["tiny-aime"] * 3
+    assert set(_texts(opened, "flips", 0)) == {"tiny-aime"}
+    panels = opened.find_elements(By.CSS_SELECTOR, "#figure-at-k .panel")
+    assert [panel.is_displayed() for panel in panels] == [True, False, False]
+    assert [card.is_displayed() for card in opened.find_elements(By.CSS_SELECTOR, ".card")].count(True) == 1
+    _scope(opened, "model", "base")
     assert _texts(opened, "results", 1) == ["base"]
-    Select(benchmark).select_by_index(0)
+    assert len(_texts(opened, "differences", 0)) == 1  # it is one side of the pair
+    shown = opened.find_elements(By.CSS_SELECTOR, ".question .model:not([hidden])")
+    visible = {part.get_attribute("data-model") for part in shown if part.is_displayed()}
+    assert visible == {"base"}
+    _scope(opened, "benchmark", "")
     assert len(_texts(opened, "results", 0)) == 3
 
 
 def test_samples_filter_by_benchmark_verdict_model_and_text(opened: Any) -> None:
     def choose(name: str, value: str) -> None:
-        Select(opened.find_element(By.CSS_SELECTOR, f"#sample-filters [name={name}]")).select_by_visible_text(
-            value
-        )
+        Select(opened.find_element(By.CSS_SELECTOR, f"#sample-filters [name={name}]")).select_by_value(value)
 
     everything = len(_visible_samples(opened))
-    choose("benchmark", "tiny-code")
+    _scope(opened, "benchmark", "tiny-code")
     choose("verdict", "wrong")
-    choose("model", "base")
+    _scope(opened, "model", "base")
     some = _visible_samples(opened)
     assert 0 < len(some) < everything
     assert {sample["verdict"] for sample in some} == {"wrong"}
     assert opened.find_element(By.ID, "sample-count").text == f"{len(some)} samples"
-    for name in ("benchmark", "verdict", "model"):
-        choose(name, "all")
-    opened.find_element(By.CSS_SELECTOR, "#sample-filters [name=text]").send_keys("window.HACKED = 1")
+    choose("verdict", "")
+    for name in ("benchmark", "model"):
+        _scope(opened, name, "")
+    choose("kind", "wrong → right")
+    turned = opened.find_elements(By.CSS_SELECTOR, ".question:not([hidden])")
+    assert {question.get_attribute("data-turn") for question in turned} == {"wrong → right"}
+    choose("kind", "")
+    search = opened.find_element(By.CSS_SELECTOR, "#sample-filters [name=text]")
+    search.send_keys("window.HACKED = 1")
     found = _visible_samples(opened)
     assert 0 < len(found) < everything
     assert all("window.hacked = 1" in sample["text"] for sample in found)
+    search.clear()
+    search.send_keys("made-up/15")  # a question by its id, with all of its samples
+    names = opened.find_elements(By.CSS_SELECTOR, ".question:not([hidden]) .self")
+    assert {name.text for name in names} == {"made-up/15"}
 
 
 def test_a_sample_opens_with_its_reasoning_folded(opened: Any) -> None:
-    sample = opened.find_element(By.CSS_SELECTOR, ".sample:has(.think)")
+    sample = opened.find_element(By.CSS_SELECTOR, "#samples .sample:has(.think)")
     reasoning = sample.find_element(By.CSS_SELECTOR, ".think pre")
-    reply = sample.find_element(By.CSS_SELECTOR, ":scope > pre")
+    reply = sample.find_element(By.CSS_SELECTOR, ".reply")
     assert not reply.is_displayed()
     sample.find_element(By.TAG_NAME, "summary").click()
     assert reply.is_displayed()
@@ -192,9 +211,12 @@ def test_both_themes_by_preference_and_by_button(opened: Any) -> None:
     opened.find_element(By.ID, "theme").click()
     assert _ground(opened) == light
     assert line.value_of_css_property("stroke") != in_dark
+    opened.refresh()
+    assert _ground(opened) == light  # what was chosen is remembered
     _prefer(opened, "light")
     opened.find_element(By.ID, "theme").click()
     assert _ground(opened) == dark
+    opened.execute_script("localStorage.clear()")
     _prefer(opened, "")
 
 
@@ -226,8 +248,8 @@ def test_pictures_for_people(browser: Any, every_page: dict[str, Path], name: st
     folder.mkdir(parents=True, exist_ok=True)
     taken = set()
     for look, width, scheme in (
-        ("desktop", 1400, "light"),
-        ("dark", 1400, "dark"),
+        ("desktop", 1280, "light"),
+        ("dark", 1280, "dark"),
         ("phone", 390, "light"),
     ):
         _resize(browser, width)
@@ -242,8 +264,12 @@ def test_pictures_for_people(browser: Any, every_page: dict[str, Path], name: st
 
 
 def test_every_command_can_be_copied_and_every_control_has_a_name(opened: Any) -> None:
-    for control in opened.find_elements(By.CSS_SELECTOR, "select, input, nav button, .copy"):
-        assert control.accessible_name or not control.is_displayed()
+    nameless = [
+        control.get_attribute("outerHTML")
+        for control in opened.find_elements(By.CSS_SELECTOR, "#scope select, .filters *, nav button, .take")
+        if control.tag_name in ("select", "input", "button") and not control.accessible_name
+    ]
+    assert nameless == []
     opened.find_element(By.CSS_SELECTOR, "button.copy").click()
     opened.implicitly_wait(1)
     assert opened.find_element(By.XPATH, "//button[text()='Copied']")

@@ -8,7 +8,8 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import given
 
-from reports.samples import records
+from evals.base.text import printable
+from reports.samples import records, shown
 
 
 def _write(path: Path, *rows: object) -> Path:
@@ -52,7 +53,7 @@ def test_an_unknown_question_has_no_samples(tmp_path: Path) -> None:
 
 
 def test_reasoning_is_split_as_the_graders_split_it() -> None:
-    split = records.reasoning_and_reply
+    split = shown.reasoning_and_reply
     assert split("<think>\nso 7</think>The answer is 7") == ("so 7", "The answer is 7")
     assert split("<thinking>so 7</thinking>The answer is 7") == ("so 7", "The answer is 7")
     assert split("so </think> and </think>7") == ("so </think> and ", "7")
@@ -63,13 +64,13 @@ def test_reasoning_is_split_as_the_graders_split_it() -> None:
 
 
 def test_what_cannot_be_seen_is_named() -> None:
-    assert records.printable("a\x00b\u202ec\n\td") == "a⟦U+0000⟧b⟦U+202E⟧c\n\td"
-    assert records.printable("\ud83d") == "⟦U+D83D⟧"
+    assert printable("a\x00b\u202ec\n\td") == "a⟦U+0000⟧b⟦U+202E⟧c\n\td"
+    assert printable("\ud83d") == "⟦U+D83D⟧"
 
 
 @given(st.text(st.characters()))
 def test_shown_text_can_be_written_and_keeps_every_visible_character(text: str) -> None:
-    shown = records.printable(text)
+    shown = printable(text)
     shown.encode("utf-8")
     assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
     for character in text:
@@ -79,7 +80,7 @@ def test_shown_text_can_be_written_and_keeps_every_visible_character(text: str) 
 
 @given(st.text(max_size=300), st.integers(30, 100))
 def test_shortening_keeps_both_ends(text: str, longest: int) -> None:
-    short = records.shorten(text, longest)
+    short = shown.shorten(text, longest)
     if len(text) <= longest:
         assert short == text
     else:

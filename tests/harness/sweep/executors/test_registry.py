@@ -26,11 +26,21 @@ def on_ray(address: str = "") -> Executor:
     return RayExecutor(address=address)
 
 
+def on_slurm() -> Executor:
+    from harness.sweep.executors.built_in import SlurmSettings
+    from harness.sweep.executors.slurm import SlurmExecutor
+
+    return SlurmExecutor(SlurmSettings().parameters(cpus=1, gpus=0), ask_seconds=0.2)
+
+
 EXECUTORS: dict[str, Callable[[Path], Executor]] = {
     "local": lambda folder: LocalExecutor(slots=2),
     "ray": lambda folder: on_ray(),
     "carried": lambda folder: on_ray(f"file://{folder}/address"),
+    "slurm": lambda folder: on_slurm(),
 }
+NEEDS = {"ray": "ray_cluster", "carried": "ray_cluster", "slurm": "fake_slurm"}
+"""Fixtures."""
 SLEEP = "import time; time.sleep(1000)"
 STUBBORN = (
     "import signal, time\n"
@@ -47,8 +57,8 @@ PARENT = (
 
 @pytest.fixture(params=sorted(EXECUTORS))
 def new_executor(request: pytest.FixtureRequest, tmp_path: Path) -> NewExecutor:
-    if request.param != "local":
-        request.getfixturevalue("ray_cluster")
+    if request.param in NEEDS:
+        request.getfixturevalue(NEEDS[request.param])
     return partial(EXECUTORS[request.param], tmp_path)
 
 

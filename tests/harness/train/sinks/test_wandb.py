@@ -17,8 +17,9 @@ from evals.base.errors import JobError, UsageError
 from evals.scores import Scores
 from evals.stats.metrics import QuestionStats, Vote
 from harness.config import Tracking
-from harness.train import wandb_tracker
-from harness.train.wandb_tracker import Tracker
+from harness.train.sinks import wandb as wandb_sink
+from harness.train.sinks.base import CHARACTERS, ROWS
+from harness.train.tracker import Tracker
 from tests.harness.wandb_service import Service, serve
 
 
@@ -71,7 +72,7 @@ def test_a_killed_run_loses_and_repeats_nothing(tmp_path: Path) -> None:
     """Killed between a line of metrics.jsonl and its sending; the next start sends what is missing."""
     program = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom harness.config import Tracking\n"
-        "from harness.train.wandb_tracker import Tracker\nfolder = Path(sys.argv[1])\n"
+        "from harness.train.tracker import Tracker\nfolder = Path(sys.argv[1])\n"
         "one = Tracker(Tracking(), folder, name='run', group='study', kind='train', config={})\n"
         "one.log({'step': 4, 'stage': 'grpo', 'reward': 0.4})\n"
         "import time; time.sleep(1)\nos.kill(os.getpid(), signal.SIGKILL)\n"
@@ -86,7 +87,7 @@ def test_a_killed_run_loses_and_repeats_nothing(tmp_path: Path) -> None:
 
 def test_figures_tables_and_files_go_along(tmp_path: Path) -> None:
     metrics_file(tmp_path, range(1, 4))
-    long = "x" * (wandb_tracker.CHARACTERS + 500)
+    long = "x" * (CHARACTERS + 500)
     completions = [
         {
             "step": i,
@@ -96,7 +97,7 @@ def test_figures_tables_and_files_go_along(tmp_path: Path) -> None:
             "rewards": {"accuracy": 1.0},
             "reward": 1.0,
         }
-        for i in range(wandb_tracker.ROWS + 7)
+        for i in range(ROWS + 7)
     ]
     io.write_text(tmp_path / "samples.jsonl", "".join(json.dumps(row) + "\n" for row in completions))
     scores = Scores(
@@ -104,12 +105,20 @@ def test_figures_tables_and_files_go_along(tmp_path: Path) -> None:
     )
     folder = tmp_path / "evals" / "final" / "tiny-aime"
     scores.write(folder)
-    graded = {"id": "q1", "sample": 0, "status": "correct", "answer": "1", "response": "1", "tokens": None}
+    graded = {
+        "id": "q1",
+        "prompt": "1 + 0 = ",
+        "sample": 0,
+        "status": "correct",
+        "answer": "1",
+        "response": "1",
+        "tokens": None,
+    }
     io.write_text(folder / "samples.jsonl", json.dumps(graded) + "\n")
     one = tracker(tmp_path)
     one.best()
     one.completions()
-    one.evaluation("final", scores, folder)
+    one.evaluation("final", scores, folder, {"q1": "1"})
     one.close()
 
     found = list(records(tmp_path))
@@ -124,20 +133,23 @@ def test_figures_tables_and_files_go_along(tmp_path: Path) -> None:
     assert {"scores", "run_table"} <= kinds
     tables = {path.name: json.loads(path.read_text()) for path in tmp_path.rglob("*.table.json")}
     sizes = {len(table["data"]) for table in tables.values()}
-    assert {wandb_tracker.ROWS, 1} <= sizes
+    assert {ROWS, 1} <= sizes
+    [evaluated] = [table for table in tables.values() if "gold" in table["columns"]]
+    shown = dict(zip(evaluated["columns"], evaluated["data"][0], strict=True))
+    assert (shown["prompt"], shown["gold"]) == ("1 + 0 = ", "1")
     texts = [row[table["columns"].index("response")] for table in tables.values() for row in table["data"]]
-    assert max(map(len, texts)) < wandb_tracker.CHARACTERS + 50
+    assert max(map(len, texts)) < CHARACTERS + 50
 
 
 LAUNCH = """
 import json, sys
 from pathlib import Path
 from evals.base import io as files
-from harness.train import wandb_tracker as tracking
+from harness.train.tracker import Tracker
 from harness.config import Tracking
 folder, mode, steps = Path(sys.argv[1]), sys.argv[2], range(int(sys.argv[3]), int(sys.argv[4]))
-settings = Tracking(wandb=mode)
-one = tracking.Tracker(settings, folder, name="run", group="study", kind="train", config={"beta": 0.1})
+settings = Tracking(wandb=mode, tags=["paper"], notes="second machine")
+one = Tracker(settings, folder, name="run", group="study", kind="train", config={"beta": 0.1})
 for step in steps:
     one.log({"step": step, "stage": "grpo", "reward": step / 10})
 row = {"step": steps[-1], "id": "q", "prompt": "p", "response": "r", "reward": 1.0}
@@ -148,7 +160,7 @@ one.close()
 SYNC = """
 import sys
 from pathlib import Path
-from harness.train.wandb_tracker import sync
+from harness.train.sinks.wandb import sync
 print(sync(Path(sys.argv[1])))
 """
 
@@ -189,7 +201,7 @@ def test_the_service_holds_every_step_once_over_resumes(tmp_path: Path, service:
     assert told == [(step, step / 10) for step in range(1, 7)]
     own = [row["_step"] for row in run.rows()]
     assert own == sorted(set(own))
-    assert (run.group, run.job_type) == ("study", "train")
+    assert (run.group, run.job_type, run.tags) == ("study", "train", ["paper"])
     assert service.artifacts == ["run_table", "run_table"]
 
 
@@ -200,6 +212,22 @@ def test_two_runs_of_one_experiment_are_two_runs(tmp_path: Path, service: Servic
         with_service(service, LAUNCH, tmp_path / name, "online", 1, 3)
     assert len(service.runs) == 2
     assert all(len([row for row in run.rows() if "reward" in row]) == 2 for run in service.runs.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refused", [2, 10**9], ids=["for a while", "to the end"])
+def test_an_outage_in_the_middle_loses_nothing(tmp_path: Path, service: Service, refused: int) -> None:
+    """W&B's client tries again; what the service did not take by the end goes up with a sync later."""
+    hasty = "from harness.train.sinks import wandb as sink\nsink.FINISH_SECONDS = 4.0\n"
+    service.refuse_lines = refused
+    with_service(service, (hasty if refused > 10 else "") + LAUNCH, tmp_path, "online", 1, 5)
+    [run] = service.runs.values()
+    if refused > 10:
+        assert run.rows() == []
+        service.refuse_lines = 0
+        assert with_service(service, SYNC, tmp_path).strip() == "1"
+    told = [(row["step"], row["reward"]) for row in run.rows() if "reward" in row]
+    assert told == [(step, step / 10) for step in range(1, 5)]
 
 
 def test_off_writes_nothing(tmp_path: Path) -> None:
@@ -238,14 +266,14 @@ def test_a_file_that_is_gone_ends_tracking_alone(tmp_path: Path, caplog: pytest.
 def test_syncing_needs_a_run_and_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 
-    with pytest.raises(UsageError, match="holds no offline W&B run"):
-        wandb_tracker.sync(tmp_path)
+    with pytest.raises(UsageError, match="holds no W&B run that was recorded offline"):
+        wandb_sink.sync(tmp_path)
     one = tracker(tmp_path)
     one.log({"step": 1, "reward": 1.0})
     one.close()
     monkeypatch.setattr(wandb, "login", lambda **_: False)
     with pytest.raises(JobError, match="nobody is logged in"):
-        wandb_tracker.sync(tmp_path)
+        wandb_sink.sync(tmp_path)
     [run] = tmp_path.glob("wandb/offline-run-*/*.wandb")
     run.with_name(f"{run.name}.synced").touch()
-    assert wandb_tracker.sync(tmp_path) == 0
+    assert wandb_sink.sync(tmp_path) == 0

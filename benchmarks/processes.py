@@ -1,0 +1,101 @@
+"""What a process of a run takes when several share it: peak RSS with one process and with two, on a CPU.
+
+    python benchmarks/processes.py                          SmolLM2-135M (smollm2), sampled by a vLLM server
+    python benchmarks/processes.py --engine transformers    sampled in each process, from a whole copy
+
+The engine "servers" starts one vLLM server, which is not counted: it holds what samples. "vllm" has its own
+copy in each process. RSS counts libraries once a process, some 0.5 GiB that no sharding saves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import tomli_w
+
+POLICIES: dict[str, dict[str, Any]] = {
+    "servers": {"servers": {"count": 1}},
+    "vllm": {"engine": {"kind": "vllm", "cache_gib": 0.25}},
+    "transformers": {"engine": "transformers"},
+}
+
+
+def peaks(options: argparse.Namespace, processes: int, folder: Path) -> dict[str, Any]:
+    """Peak RSS of each process that trains, in GiB, and the run's own figures of its last step."""
+    told = {
+        "name": "processes",
+        "policy": {"model": options.model, "device": "cpu", **POLICIES[options.engine]},
+        "data": {"train": "tiny-math:train[:8]"},
+        "stages": [
+            {
+                "kind": "grpo",
+                "steps": options.steps,
+                "completions_per_step": 8,
+                "group_size": 4,
+                "learning_rate": 1e-6,
+                "rewards": {"overlong": 1.0},
+                "overlong_buffer": options.tokens // 2,
+                "max_tokens": options.tokens,
+                "micro_batch_tokens": 512,
+                "checkpoint_every": 1,
+            }
+        ],
+        "tracking": {"wandb": "off"},
+    }
+    file, out = folder / f"{processes}.toml", folder / f"run-{processes}"
+    file.write_text(tomli_w.dumps(told), encoding="utf-8")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
+    launcher = torchrun if processes > 1 else ()
+    words = (sys.executable, *launcher, "-m", "harness.cli", "train", str(file), "--out", str(out), "-q")
+    run = psutil.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    found: dict[int, float] = {}
+    while run.poll() is None:
+        for process in (run, *_children(run)):
+            try:
+                command = process.cmdline()
+                # What trains, and not the launcher, a server or a grader.
+                if "train" in command and "torch.distributed.run" not in command:
+                    rss = process.memory_info().rss / 2**30
+                    found[process.pid] = max(found.get(process.pid, 0.0), rss)
+            except psutil.Error:
+                continue
+        time.sleep(0.1)
+    if run.returncode:
+        raise SystemExit(run.returncode)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return {"gib": sorted(found.values(), reverse=True)[:processes], "last": rows[-1]}
+
+
+def _children(run: psutil.Process) -> list[psutil.Process]:
+    try:
+        return run.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--engine", choices=list(POLICIES), default="servers")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=32, help="of a completion")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        alone, shared = (peaks(options, processes, Path(place)) for processes in (1, 2))
+    for name, one in (("one process", alone), ("two processes", shared)):
+        print(f"{name}: {', '.join(f'{gib:.2f}' for gib in one['gib'])} GiB at most")
+    print(f"ratio: {max(shared['gib']) / max(alone['gib']):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The command that says how runs stand, in a line each: status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from evals.base.errors import UsageError
+from evals.base.terminal import Terminal
+from harness.cli.app import MEASURE, Json, app, print_json
+
+if TYPE_CHECKING:
+    from reports.view.places import Place
+    from reports.view.standing import Standing
+
+
+@app.command(rich_help_panel=MEASURE)
+def status(
+    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or any folder that holds such.")] = Path(
+        "runs"
+    ),
+    running: Annotated[bool, typer.Option("--running", help="Only what is at work now.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Says how everything below a folder stands: running, done or failed, how far, best so far, time left.
+
+    What a sweep or a comparison holds is not listed apart; `harness sweep --status DIR` has a sweep's trials.
+
+    Example: harness status runs --running
+    """
+    from reports.view.places import find
+    from reports.view.standing import standing
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    found = [(place, standing(place)) for place in find(folder)]
+    if not found:
+        raise UsageError(f"{folder}: holds no run, sweep, comparison or evaluation")
+    if running:
+        found = [(place, one) for place, one in found if one.live]
+    if as_json:
+        print_json([{"folder": str(place.folder), **asdict(one)} for place, one in found])
+    else:
+        _table(found)
+
+
+def _table(found: Sequence[tuple[Place, Standing]]) -> None:
+    """One line per run, sweep, comparison or evaluation."""
+    from harness.cli import console
+    from reports.view.standing import ago, duration
+
+    table = console.plain_table(None)
+    for heading in ("folder", "what", "state", "progress", "best", "cost", "last seen", "left"):
+        table.add_column(heading, overflow="fold")
+    for place, one in found:
+        cells = (str(place.folder), one.kind, one.state, one.progress, one.best, one.cost)
+        table.add_row(*map(escape, cells), ago(one.seen), duration(one.left))
+    terminal = Terminal()
+    terminal.print(table)
+    for place, one in found:
+        if one.reason:
+            terminal.print(f"{place.folder}: {one.reason}", markup=False, soft_wrap=True)

@@ -1,0 +1,85 @@
+"""Orders to a vLLM server that samples a policy in training: is it up, how many workers, new weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from evals.base.errors import JobError, UsageError
+
+SHOWN = 300
+"""Characters of what a server says that are passed on."""
+
+
+class Control:
+    """The server at one address."""
+
+    def __init__(self, address: str, seconds: float) -> None:
+        """``seconds``: how long an order may take."""
+        self.address = address
+        self._client = httpx.Client(base_url=address, timeout=httpx.Timeout(seconds, connect=30.0))
+
+    def wait(self, seconds: float, ended: Callable[[], str | None] = lambda: None) -> None:
+        """Returns when the server answers; ``ended`` says why it never will, if that is so.
+
+        Raises:
+            JobError: it does not, in ``seconds``.
+        """
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            why = ended()
+            if why is not None:
+                raise JobError(why)
+            try:
+                if self._client.get("/health", timeout=10.0).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.5)
+        raise JobError(f"policy.servers: {self.address} did not answer within {seconds:.0f} s")
+
+    def workers(self) -> int:
+        """How many processes hold (parts of) the weights.
+
+        Raises:
+            UsageError: the server takes no such orders.
+        """
+        return int(self._ask("GET", "/get_world_size")["world_size"])
+
+    def served(self) -> str:
+        """The name by which the model is asked."""
+        return str(self._ask("GET", "/v1/models")["data"][0]["id"])
+
+    def order(self, path: str, body: dict[str, Any] | None = None) -> None:
+        """Posts ``body``; returns when the server has done it.
+
+        Raises:
+            JobError: it refuses, or does not answer.
+        """
+        self._ask("POST", path, body)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise JobError(
+                f"policy.servers: {self.address} does not answer to {path} ({type(error).__name__}); "
+                "the same command resumes from the last checkpoint"
+            ) from None
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise UsageError(
+                f"policy.servers: {self.address} has no {path}: vLLM servers take new weights where they "
+                "were started with VLLM_SERVER_DEV_MODE=1 and --weight-transfer-config"
+            )
+        if answer.is_error:
+            said = " ".join(answer.text.split())[:SHOWN]
+            raise JobError(
+                f"policy.servers: {self.address} refuses {path} with status {answer.status_code}: {said}"
+            )
+        return answer.json() if answer.content else None
+
+    def close(self) -> None:
+        self._client.close()

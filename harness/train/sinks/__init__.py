@@ -1,0 +1,1 @@
+"""Where figures go besides a run's folder; harness/train/tracker.py feeds them."""
