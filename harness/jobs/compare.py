@@ -214,7 +214,6 @@ def _train(
 def _tuned(experiment: Experiment, name: str, seed: int, params: Mapping[str, Any]) -> Experiment:
     plain = arm_experiment(experiment, name, seed)
     assert experiment.compare is not None
-    space = parse_space(experiment.compare.arms[name].space, f"compare.arms.{name}.space")
     # A control has other rewards, of which nothing is tuned.
     mine = {
         key: value
@@ -223,6 +222,7 @@ def _tuned(experiment: Experiment, name: str, seed: int, params: Mapping[str, An
     }
     if not mine:
         return plain
+    space = parse_space(experiment.compare.arms[name].space, f"compare.arms.{name}.space")
     chosen = space.apply(plain, mine, plain.name)
     return chosen.model_copy(update={"eval": plain.eval, "sweep_of": plain.sweep_of})
 
