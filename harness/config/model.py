@@ -84,11 +84,19 @@ class Policy(Table):
     """Compute activations again in the backward pass: less memory for about a third more time."""
     lora: LoRA | None = None
     """Train adapters instead of the whole model; by default all of it is trained."""
+    quantization: Literal["nf4"] | None = None
+    """With ``lora``: the frozen linear layers in four bits while it trains (QLoRA, by bitsandbytes)."""
 
     @field_validator("server", mode="before", json_schema_input_type=Server | str | None)
     @classmethod
     def _no_server(cls, value: object) -> object:
         return None if value == "" else value  # as earlier experiments have it
+
+    @model_validator(mode="after")
+    def _adapters_over_codes(self) -> Policy:
+        if self.quantization is not None and self.lora is None:
+            raise ValueError("quantization needs lora: weights in four bits are frozen, and adapters learn")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -134,7 +142,9 @@ def check_teacher(teacher: Policy) -> None:
     Raises:
         ValueError: names the key.
     """
-    without_effect = dict.fromkeys(("lora", "gradient_checkpointing"), "a teacher is not trained")
+    without_effect = dict.fromkeys(
+        ("lora", "quantization", "gradient_checkpointing"), "a teacher is not trained"
+    )
     if teacher.server:
         where = f"{teacher.server.addresses[0]} samples the teacher as it was started"
         without_effect |= dict.fromkeys(("engine", "device", "dtype", "head_dtype"), where)

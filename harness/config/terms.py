@@ -96,6 +96,8 @@ class Reference(Table):
     """The interval, in training steps, of "every" and "ema"."""
     decay: float = Field(0.6, gt=0.0, lt=1.0)
     """For "ema": reference <- decay * reference + (1 - decay) * policy."""
+    offload: bool = False
+    """Keep its weights in the host's memory but for the forward pass that needs them."""
 
 
 class RewardTerm(Table):

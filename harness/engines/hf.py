@@ -25,8 +25,8 @@ from evals.engine import Group, Request, Sampling, TokenPair
 from harness.engines import hf_attention, hf_scoring
 from harness.engines import tokens as text
 from harness.engines.hf_sampling import Draws
+from harness.models import lora, trial
 from harness.models import policy as policies
-from harness.models import trial
 from harness.models.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,9 @@ class TransformersEngine:
         return policies.weights_hash(self._policy.model)
 
     def sync(self, model: PreTrainedModel) -> None:
-        if self._owns:
+        if self._owns and lora.is_adapted(model):  # the rest is frozen, and may be codes that nothing loads
+            lora.put(self._policy.model, lora.adapter(model))
+        elif self._owns:
             self._policy.model.load_state_dict(model.state_dict())
         else:
             self._policy = replace(self._policy, model=model)

@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
+from transformers.pytorch_utils import Conv1D
 
 from evals.base.errors import UsageError, first_line
 from harness.config import Policy
@@ -56,11 +57,13 @@ LLAMA = {
 @dataclass(frozen=True)
 class Architecture:
     """What plans need of a model. ``parameters`` are all of them, without the ``adapters`` that are trained
-    in their stead where the policy has some; ``shape`` counts both. ``cache`` is the bytes that keys and
+    in their stead where the policy has some; ``shape`` counts both. ``linear`` are those in linear layers but
+    the output, which can be quantised. ``cache`` is the bytes that keys and
     values of one token take at two bytes a number."""
 
     shape: Shape
     parameters: int
+    linear: int
     adapters: int
     hidden: int
     layers: int
@@ -93,6 +96,7 @@ def _architecture(settings: str) -> Architecture:
         return Architecture(
             replace(shape, parameters=shape.parameters + adapters),
             sum(parameter.numel() for parameter in model.parameters()),
+            _linear(model),
             adapters,
             text.hidden_size,
             text.num_hidden_layers,
@@ -106,6 +110,12 @@ def _architecture(settings: str) -> Architecture:
             f"policy.model: the sizes of {policy.model} cannot be read off its configuration: "
             f"{first_line(error)}"
         ) from error
+
+
+def _linear(model: PreTrainedModel) -> int:
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    layers = (module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D))
+    return sum(layer.weight.numel() for layer in layers if layer is not head)
 
 
 def _cached(text: Any) -> int:

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from harness.models import quantized
+
 BACKWARD = 2
 """The cost of a backward pass, in forward passes."""
 FROZEN_BACKWARD = 1
@@ -53,9 +55,10 @@ def shape_of(model: torch.nn.Module) -> Shape:
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2 or id(parameter) in tables or "bias" in name.rpartition(".")[2]:
             continue
+        size = quantized.shape(parameter).numel()
         stacked = parameter.ndim == 3 and "experts" in name.split(".")
         share = min(1.0, chosen / parameter.shape[0]) if stacked and chosen else 1.0
-        parameters += share * parameter.numel()
+        parameters += share * size
     return Shape(round(parameters), attending_layers(settings) * query_heads(settings) * head_size(settings))
 
 

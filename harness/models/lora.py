@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 from evals.base.errors import UsageError, first_line
 from harness import config
-from harness.models import sharding
+from harness.models import quantized, sharding
 
 NAME = "default"
 WEIGHTS = "adapter_model.safetensors"
@@ -49,7 +49,7 @@ def check(settings: config.LoRA, model: torch.nn.Module, name: str) -> None:
                     f'accepted: {there}, or "all-linear"'
                 )
     for place in _places(settings, model):
-        smaller = min(found[place].weight.shape)
+        smaller = min(quantized.shape(found[place].weight))
         if settings.rank > smaller:
             raise UsageError(
                 f"policy.lora.rank: {settings.rank} is above {smaller}, the smaller side of {place} in {name}"
@@ -72,7 +72,7 @@ def attach(model: torch.nn.Module, settings: config.LoRA, seed: int) -> None:
     Raises:
         UsageError: peft cannot adapt these layers, or what it made cannot be merged into the model again.
     """
-    before = list(model.state_dict())
+    before = [name for name, _ in merged(model, model.state_dict().items())]
     mixture = _experts(model)
     wanted = peft.LoraConfig(
         r=settings.rank,
@@ -147,13 +147,17 @@ def merged(
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """``tensors`` of ``model``, one after another, as a model without adapters names and has them.
 
-    A matrix W with an adapter becomes W + (alpha / rank) B A, in float32. Without adapters nothing changes.
+    A matrix W with an adapter becomes W + (alpha / rank) B A, in float32; a quantised one is dequantised
+    first. Without adapters and quantised weights nothing changes.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    codes = {name: p for name, p in model.named_parameters() if quantized.is_quantized(p)}
     for name, tensor in tensors:
         owner, below, leaf = name.rpartition(".base_layer.")
-        if ".lora_" in name:
-            continue
+        if ".lora_" in name or name.rpartition(".weight.")[0] + ".weight" in codes:
+            continue  # an adapter's, or the scales of a quantised weight
+        if name in codes:
+            tensor = quantized.dequantized(codes[name])
         if not below:
             yield name, tensor
         elif leaf == "weight":

@@ -23,7 +23,7 @@ from transformers import (
 
 from evals.base.errors import JobError, UsageError, first_line
 from harness import config
-from harness.models import dist, head, lora, pieces, sharding, shards, stored
+from harness.models import dist, head, lora, pieces, quantized, sharding, shards, stored
 from harness.models.damage import check_folder, check_pointer
 from harness.models.digest import tensors_hash
 from harness.models.sources import find, full_name
@@ -84,8 +84,9 @@ def load_policy(
     An adapter of peft's (a run's own ``adapter``, say) is its base with the adapter added.
 
     With ``policy.lora`` what is trained are float32 adapters, initialised by ``seed``; the frozen weights
-    then have the forward pass's dtype. ``in_shards``: what is trained is sharded over the run's processes
-    and each reads its own part, where files have the weights as the model has them.
+    then have the forward pass's dtype, or four bits (``policy.quantization``). ``in_shards``: what is trained
+    is sharded over the run's processes and each reads its own part, where files have the weights as the model
+    has them.
 
     Raises:
         UsageError: no such model, revision, folder or device; or the folder holds no whole causal model.
@@ -97,10 +98,15 @@ def load_policy(
     dtype = getattr(torch, settings.dtype)
     adapters = settings.lora if trainable else None
     kept = torch.float32 if trainable and adapters is None else dtype
+    quantize = device if trainable and settings.quantization is not None else None
+    if quantize is not None:
+        quantized.check("policy.quantization", is_adapter=adapter is not None)
     sharded = in_shards and trainable and adapter is None and adapters is None
     found = _load_in_shards(folder, device, settings.trust_remote_code) if sharded else None
     # An adapter is added in float32, as it is where the policy that has it is sampled and saved.
-    model = found or _load_model(folder, torch.float32 if adapter else kept, settings.trust_remote_code)
+    model = found or _load_model(
+        folder, torch.float32 if adapter else kept, settings.trust_remote_code, quantize
+    )
     if adapter is not None:
         lora.merge_from(adapter, model)
         torch.nn.Module.to(model, kept)
@@ -258,8 +264,14 @@ def _load_in_shards(folder: Path, device: torch.device, trust: bool) -> PreTrain
     return model
 
 
-def _load_model(folder: Path, dtype: torch.dtype, trust: bool) -> PreTrainedModel:
+def _load_model(
+    folder: Path, dtype: torch.dtype, trust: bool, quantize: torch.device | None = None
+) -> PreTrainedModel:
+    """``quantize``: the device where linear layers' weights become NF4 codes; None: they stay as they are."""
     check_folder(folder, trust)
+    four_bits: dict[str, Any] = {}
+    if quantize is not None:
+        four_bits = {"quantization_config": quantized.config_of(dtype), "device_map": {"": quantize}}
     try:
         # Any: with output_loading_info it returns a pair, which its annotation does not say.
         pair: Any = AutoModelForCausalLM.from_pretrained(
@@ -269,10 +281,13 @@ def _load_model(folder: Path, dtype: torch.dtype, trust: bool) -> PreTrainedMode
             use_safetensors=True,
             output_loading_info=True,
             trust_remote_code=trust,
+            **four_bits,
         )
     except Exception as error:  # transformers lets many classes through for a damaged folder
         raise UsageError(f"{folder}: cannot be loaded as a causal model: {first_line(error)}") from error
     model: PreTrainedModel = pair[0]
+    if quantize is not None:
+        quantized.settle(model)
     _mend_generation_config(model, folder)
     if _caps_attention(model.config):  # which PyTorch's fused attention leaves out without a word
         model.set_attn_implementation("eager")

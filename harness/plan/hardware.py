@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, parts
+from harness.models import quantized
 from harness.models.architecture import Architecture, architecture
 from harness.models.devices import Device
 from harness.plan.workload import Work
@@ -26,8 +27,10 @@ SENDING = 10e-6
 """Seconds that PyTorch takes to send one, in eager mode."""
 SCHEDULING = 3e-3
 """Seconds of a decoding step in which vLLM schedules and takes in tokens; operations go in one CUDA graph."""
-TRAINED = 16
-"""Bytes a trained parameter takes: float32 weight and gradient, and AdamW's two moments."""
+LEARNED = 8
+"""Bytes a trained parameter takes: float32 weight and gradient."""
+MOMENTS: Mapping[str, float] = {"adamw": 8, "adamw8bit": 2 + 2 * 4 / 256}
+"""Bytes of its two moments: float32 each, or a byte each and a float32 scale for 256 of them."""
 FROZEN: Mapping[str, int] = {"float32": 4, "bfloat16": 2}
 """Bytes that a parameter which is not trained takes beside those that are, by the policy's dtype."""
 SAMPLER = 2
@@ -44,10 +47,14 @@ SAMPLING_STAGES = (GRPO, OnPolicyDistill)
 
 @dataclass(frozen=True)
 class Memory:
-    """GiB of one device in the two phases of a step; sampling gets what the other phase holds back too."""
+    """GiB of one device in the two phases of a step; sampling gets what the other phase holds back too.
+
+    ``host`` is what lies in the host's memory instead, all processes together.
+    """
 
     learning: float
     sampling: float
+    host: float = 0.0
 
 
 def memory(experiment: Experiment, devices: int) -> Memory:
@@ -58,18 +65,34 @@ def memory(experiment: Experiment, devices: int) -> Memory:
     policy = architecture(experiment.policy)
     stages = [stage for stage in parts(experiment.stages) if isinstance(stage, Training)]
     tokens = max((stage.micro_batch_tokens for stage in stages), default=0)
-    reference = any(isinstance(stage, GRPO) and stage.beta > 0 for stage in stages)
-    held = policy.parameters * (TRAINED + SAMPLER * reference) / devices
-    if experiment.policy.lora is not None:
-        frozen = FROZEN[experiment.policy.dtype] * policy.parameters
-        held = (frozen + TRAINED * policy.adapters) / devices
+    trained = policy.parameters if experiment.policy.lora is None else policy.adapters
+    moments = trained * max((MOMENTS[s.optimizer] for s in stages if not s.offload_optimizer), default=0.0)
+    copied = SAMPLER * policy.parameters if experiment.policy.lora is None else 0
+    beside = [s.reference.offload for s in stages if isinstance(s, GRPO) and s.beta > 0]
+    held = LEARNED * trained + moments + copied * (False in beside) + _frozen(experiment.policy, policy)
+    held /= devices
+    away = trained * max((MOMENTS[s.optimizer] for s in stages if s.offload_optimizer), default=0.0)
+    away += copied * (True in beside)
     activations = ACTIVATIONS * tokens * policy.hidden * policy.layers
     longest = max((stage.max_tokens for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0)
     sequences = max(
         (stage.completions_per_step for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0
     )
     keys = policy.cache * longest * min(sequences / devices, 64)
-    return Memory((held + activations) / GIB, (held + policy.parameters * SAMPLER + keys) / GIB)
+    visiting = copied * (True in beside) / devices  # an offloaded reference policy, for its forward pass
+    return Memory(
+        (held + max(activations, visiting)) / GIB,
+        (held + policy.parameters * SAMPLER + keys) / GIB,
+        away / GIB,
+    )
+
+
+def _frozen(settings: Policy, policy: Architecture) -> float:
+    """Bytes of the weights under adapters; linear layers may be quantised."""
+    if settings.lora is None:
+        return 0.0
+    codes = policy.linear if settings.quantization is not None else 0
+    return codes * quantized.BITS / 8 + (policy.parameters - codes) * FROZEN[settings.dtype]
 
 
 def seconds(part: Work, device: Device, devices: int) -> float:

@@ -109,11 +109,14 @@ def plan_on(
     if most > device.memory:
         ways = "use more devices, a smaller micro_batch_tokens"
         ways += ", or LoRA" if experiment.policy.lora is None else ', or policy.dtype = "bfloat16"'
+        ways += "" if experiment.policy.lora is None else ' and policy.quantization = "nf4"'
         warnings.append(
             f"needs {most:,.0f} GiB on each device, and a {device.name} has {device.memory:.0f}: {ways}"
         )
     length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
     basis = f"{count} x {device.name} by its data sheet; responses of {length}"
+    host = max((each.host for each in needed), default=0.0)
+    basis += f"; {host:,.1f} GiB in the host's memory" if host else ""
     return _plan(experiment, found, most, count, price, basis, warnings)
 
 

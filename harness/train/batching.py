@@ -33,12 +33,14 @@ class Row:
 class Block:
     """Micro-batches over the same few groups; ``shared``: each group's prompt runs once for all of them.
 
-    ``idle``: it runs because another process has something to do, and counts for nothing.
+    ``packed``: the rows of a micro-batch run one behind another, without padding. ``idle``: it runs because
+    another process has something to do, and counts for nothing.
     """
 
     micro_batches: tuple[tuple[Row, ...], ...]
     shared: bool
     idle: bool = False
+    packed: bool = False
 
     @property
     def prompts(self) -> dict[int, tuple[int, ...]]:
@@ -46,16 +48,19 @@ class Block:
         return {row.group: row.prompt_ids for batch in self.micro_batches for row in batch}
 
 
-def plan(rows: Sequence[Row], budget: int, may_share: bool) -> list[Block]:
+def plan(rows: Sequence[Row], budget: int, may_share: bool, may_pack: bool = False) -> list[Block]:
     """Cuts rows into micro-batches of at most ``budget`` tokens, padding included (one row at least).
 
-    Rows of similar length go together, which keeps padding small. With shared prompts, blocks of whole
-    groups whose prompts fit a quarter of the budget come first, as their keys and values stay in memory
-    while the block's completions pass.
+    Where rows may be packed and sharing prompts does not pay, nothing is padded. Otherwise rows of similar
+    length go together, which keeps padding small. With shared prompts, blocks of whole groups whose prompts
+    fit a quarter of the budget come first, as their keys and values stay in memory while the block's
+    completions pass.
     """
     if not rows:
         return []
     if not (may_share and _sharing_pays(rows)):
+        if may_pack:
+            return [Block(tuple(_filled(rows, budget)), shared=False, packed=True)]
         return [Block(tuple(_pack(rows, budget, lambda row: row.tokens)), shared=False)]
     blocks = []
     for groups in _blocks(rows, budget // 4):
@@ -92,6 +97,9 @@ def padded_tokens(blocks: Iterable[Block]) -> int:
         if block.shared:
             total += _padded([len(ids) for ids in block.prompts.values()])
         for batch in block.micro_batches:
+            if block.packed:
+                total += sum(row.tokens for row in batch)
+                continue
             total += _padded([len(row.completion_ids) if block.shared else row.tokens for row in batch])
     return total
 
@@ -114,6 +122,21 @@ def _blocks(rows: Sequence[Row], budget: int) -> list[list[list[Row]]]:
             blocks.append([])
         blocks[-1].append(group)
     return blocks
+
+
+def _filled(rows: Sequence[Row], budget: int) -> list[tuple[Row, ...]]:
+    """Micro-batches of at most ``budget`` tokens: as few as rows taken longest first into any room need."""
+    batches: list[list[Row]] = []
+    room: list[int] = []
+    for row in sorted(rows, key=lambda row: (-row.tokens, row.index)):
+        place = next((i for i, left in enumerate(room) if row.tokens <= left), None)
+        if place is None:
+            batches.append([])
+            room.append(budget)
+            place = len(room) - 1
+        batches[place].append(row)
+        room[place] -= row.tokens
+    return [tuple(batch) for batch in batches]
 
 
 def _pack(rows: Sequence[Row], budget: int, length: Callable[[Row], int]) -> list[tuple[Row, ...]]:

@@ -1,28 +1,31 @@
 """Completion tokens through the model: their log-probabilities, with the prompt run once per group.
 
 The last hidden states come from the model's backbone; ``logprobs.score_tokens`` projects them. Either
-prompt and completion run as one row, right-padded and without any mask (``_Rows``), or the prompts of a
-block run first and its completions attend to their keys and values (``_Shared``). In the second case
-gradients gather at those keys and values over all micro-batches, and then pass through the prompts once.
+prompt and completion run as one row, right-padded and without any mask (``Rows``), or rows run one behind
+another without padding (``Packed``), or the prompts of a block run first and its completions attend to their
+keys and values (``Shared``). In the last case gradients gather at those keys and values over all
+micro-batches, and then pass through the prompts once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from evals.base.errors import UsageError, first_line
+from harness.config.training import Packing
 from harness.models import head, trial
 from harness.models.policy import Policy
 from harness.models.sharding import inside, is_sharded
+from harness.train import packed
 from harness.train.batching import Block, Row
 from harness.train.logprobs import TokenScores, score_tokens
+from harness.train.states import Packed, Rows, Shared, States, pad
 
 TRIAL_TOKENS = 36
 """Tokens of the text that each way is tried on."""
@@ -49,8 +52,12 @@ class Scores:
 class Scorer:
     """Scores completions under one model at one sampling temperature."""
 
-    def __init__(self, model: torch.nn.Module, policy: Policy, temperature: float) -> None:
+    def __init__(
+        self, model: torch.nn.Module, policy: Policy, temperature: float, packing: Packing = "never"
+    ) -> None:
         """``model`` is the policy's own or a reference with the same architecture.
+
+        ``packing``: whether rows may be packed, as ``Training.packing``; ``may_pack`` says what came of it.
 
         Raises:
             UsageError: the model's logits are not a plain projection of its last hidden states.
@@ -61,6 +68,8 @@ class Scorer:
         self._float32_head = head.is_float32(model)
         self._policy = policy
         self._temperature = temperature
+        asked = packing == "always" or (packing == "auto" and policy.device.type == "cuda")
+        self.may_pack = asked and packed.possible(model, policy)
         with evaluation_mode(model):
             self.may_share = self._tried()
 
@@ -87,22 +96,45 @@ class Scorer:
                 f"policy.model: {name} cannot be trained: its log-probabilities of a text change by "
                 f"{off:.2g} nats a token when others are beside it; training takes causal language models"
             )
+        if self.may_pack:
+            self.may_pack = self._right(rows, plain, packed=True) and self._learns(rows)
         # Activations that are computed again would be put into the prompts' cache again.
         # Several processes must run forward and backward passes in the same order.
         if not _only_full_attention(model.config) or _checkpointed(model) or is_sharded(model):
             return False
+        return self._right(rows, plain, shared=True)
+
+    def _right(self, rows: tuple[Row, ...], plain: Sequence[torch.Tensor], **way: bool) -> bool:
+        """Whether a way of ``Block`` gives the model's own log-probabilities."""
         try:
-            return self._off(rows, plain, shared=True) <= trial.limit(self._policy)
+            return self._off(rows, plain, **way) <= trial.limit(self._policy)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # an attention or a cache of its own: its rows are right all the same
             return False
 
-    def _off(self, rows: tuple[Row, ...], plain: Sequence[torch.Tensor], shared: bool) -> float:
+    def _learns(self, rows: tuple[Row, ...]) -> bool:
+        """Whether a backward pass over packed rows runs; a kernel may know the forward pass alone."""
+        if not any(parameter.requires_grad for parameter in self._model.parameters()):
+            return True
+        try:
+            for scores in self.micro_batches(Block((rows,), shared=False, packed=True)):
+                scores.logprobs.sum().backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # whatever a kernel says that does not take this model
+            return False
+        finally:
+            self._model.zero_grad(set_to_none=True)
+        return True
+
+    def _off(
+        self, rows: tuple[Row, ...], plain: Sequence[torch.Tensor], shared: bool = False, packed: bool = False
+    ) -> float:
         """Mean |difference| from the plain pass, in nats, at temperature 1."""
         wanted, self._temperature = self._temperature, 1.0
         try:
-            return trial.difference(self.score([Block((rows,), shared)], len(rows)), plain)
+            return trial.difference(self.score([Block((rows,), shared, packed=packed)], len(rows)), plain)
         finally:
             self._temperature = wanted
 
@@ -118,11 +150,17 @@ class Scorer:
                 f"a prompt and its completion of {longest} tokens do not fit the {self._policy.positions} "
                 f"positions of {self._policy.name}"
             )
-        with self._policy.autocast():
-            states = _Shared(self._backbone, block) if block.shared else _Rows(self._backbone)
-        for rows in block.micro_batches:
-            yield self._score(states, rows, head)
-        states.backward()
+        with packed.attending(self._model) if block.packed else nullcontext():
+            with self._policy.autocast():
+                states = self._states(block)
+            for rows in block.micro_batches:
+                yield self._score(states, rows, head)
+            states.backward()
+
+    def _states(self, block: Block) -> States:
+        if block.packed:
+            return Packed(self._backbone)
+        return Shared(self._backbone, block) if block.shared else Rows(self._backbone)
 
     def score(self, blocks: Sequence[Block], count: int) -> list[torch.Tensor]:
         """Log-probabilities of ``count`` completions by ``Row.index``, (tokens,) each, without gradients."""
@@ -140,7 +178,7 @@ class Scorer:
         """(N, H): the states that predict the N completion tokens of ``rows``, without gradients."""
         targets, mask = pad([row.completion_ids for row in rows], self._policy.device)
         with torch.no_grad():
-            return inside(self._model, lambda: self._hidden(_Rows(self._backbone), rows, targets, mask))
+            return inside(self._model, lambda: self._hidden(Rows(self._backbone), rows, targets, mask))
 
     @property
     def head_weight(self) -> torch.Tensor:
@@ -149,7 +187,7 @@ class Scorer:
         return weight
 
     def _hidden(
-        self, states: _States, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor
+        self, states: States, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
         device = self._policy.device
         with self._policy.autocast():
@@ -160,7 +198,7 @@ class Scorer:
                 hidden = hidden.to(torch.get_autocast_dtype(device.type))
         return hidden
 
-    def _score(self, states: _States, rows: tuple[Row, ...], head: Head | None = None) -> Scores:
+    def _score(self, states: States, rows: tuple[Row, ...], head: Head | None = None) -> Scores:
         device = self._policy.device
         targets, mask = pad([row.completion_ids for row in rows], device)
 
@@ -179,102 +217,6 @@ class Scorer:
             mask,
             None if flat.divergence is None else zeros.masked_scatter(mask, flat.divergence),
         )
-
-
-class _States(Protocol):
-    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(N, H): the states that predict the N completion tokens of ``rows``, row by row."""
-        ...
-
-    def backward(self) -> None:
-        """Passes on the gradients that have gathered."""
-        ...
-
-
-class _Rows:
-    """Prompt and completion as one row. Padding is on the right, where causal attention never looks."""
-
-    def __init__(self, backbone: Any) -> None:
-        self._backbone = backbone
-
-    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        ids, _ = pad([row.prompt_ids + row.completion_ids for row in rows], targets.device)
-        states = self._backbone(input_ids=ids, use_cache=False).last_hidden_state
-        # The state at a token predicts the next one: a completion's begin one before its first token.
-        place = torch.arange(ids.shape[1], device=ids.device)
-        first = torch.tensor([len(row.prompt_ids) - 1 for row in rows], device=ids.device)[:, None]
-        last = torch.tensor([row.tokens - 1 for row in rows], device=ids.device)[:, None]
-        picked: torch.Tensor = states[(place >= first) & (place < last)]
-        return picked
-
-    def backward(self) -> None:
-        pass
-
-
-class _Shared:
-    """Each group's prompt once; completions attend to its keys and values."""
-
-    def __init__(self, backbone: Any, block: Block) -> None:
-        self._backbone = backbone
-        prompts = block.prompts
-        self._place = {group: place for place, group in enumerate(prompts)}
-        device = backbone.device
-        ids, mask = pad(list(prompts.values()), device)
-        self._lengths = mask.sum(1)
-        cache: Any = DynamicCache()
-        states = backbone(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
-        last = states[torch.arange(len(ids), device=device), self._lengths - 1]
-        self._made = [last, *(t for layer in cache.layers for t in (layer.keys, layer.values))]
-        # Leaves of their own, so that each micro-batch's backward ends here and frees its memory.
-        self._leaves = [t.detach().requires_grad_(t.requires_grad) for t in self._made]
-
-    def hidden(self, rows: tuple[Row, ...], targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        which = torch.tensor([self._place[row.group] for row in rows], device=targets.device)
-        first, *keys_and_values = [leaf.index_select(0, which) for leaf in self._leaves]
-        states = first[:, None]
-        if targets.shape[1] > 1:
-            later = self._backbone(
-                input_ids=targets[:, :-1],
-                attention_mask=self._attention(which, targets.shape[1] - 1),
-                position_ids=self._positions(which, mask[:, :-1]),
-                past_key_values=_filled_cache(keys_and_values),
-                use_cache=True,
-            ).last_hidden_state
-            states = torch.cat([states, later], dim=1)
-        picked: torch.Tensor = states[mask]
-        return picked
-
-    def _positions(self, which: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(B, tokens): places after the row's own prompt; padding stays at the row's last one.
-
-        No place is then higher than that of a real token, which is what some rotary embeddings go by.
-        """
-        return self._lengths[which, None] + (mask.cumsum(1) - 1).clamp(min=0)
-
-    def _attention(self, which: torch.Tensor, tokens: int) -> torch.Tensor:
-        """(B, 1, tokens, prompt + tokens) bool: the row's own prompt without its padding, then causal."""
-        width = self._leaves[1].shape[2]
-        place = torch.arange(width, device=which.device)
-        prompt = (place < self._lengths[which, None])[:, None, None].expand(-1, 1, tokens, -1)
-        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=which.device).tril()
-        return torch.cat([prompt, causal.expand(len(which), 1, -1, -1)], dim=3)
-
-    def backward(self) -> None:
-        pairs = [(made, leaf.grad) for made, leaf in zip(self._made, self._leaves, strict=True)]
-        reached = [(made, grad) for made, grad in pairs if grad is not None]
-        if reached:
-            torch.autograd.backward([made for made, _ in reached], [grad for _, grad in reached])
-
-
-def pad(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids padded on the right with 0, (B, T) int64, and the bool mask of the real ones."""
-    width = max(len(ids) for ids in sequences)
-    ids = torch.zeros(len(sequences), width, dtype=torch.int64)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = torch.tensor(sequence)
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    mask = torch.arange(width) < lengths[:, None]
-    return ids.to(device), mask.to(device)
 
 
 @contextmanager
@@ -313,16 +255,6 @@ def _trial_rows(ids: Sequence[int]) -> tuple[Row, ...]:
         Row(1, 0, prompt, rest),
         Row(2, 1, prompt[: max(1, third // 2)], rest[: max(1, third // 2)]),
     )
-
-
-def _filled_cache(keys_and_values: Sequence[torch.Tensor]) -> Cache:
-    layers: list[Any] = []
-    for keys, values in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
-        layer = DynamicLayer()  # type: ignore[no-untyped-call]
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        layers.append(layer)
-    return Cache(layers=layers)
 
 
 def _only_full_attention(config: Any) -> bool:

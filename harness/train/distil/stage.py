@@ -33,8 +33,9 @@ from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples
-from harness.train.sft.encoding import Limit, Tokens, encode
-from harness.train.stream import Stream, render_all
+from harness.train.sft.encoding import Limit, encode
+from harness.train.sft.stored import Stored, Tokens
+from harness.train.stream import Prompts, Stream
 
 
 def train_on_policy_distill(
@@ -110,7 +111,7 @@ class DistilLearner(Learner):
         self._policy, self._engine = policy, engine
         self._first_step = first_step
         template, seed = run.experiment.policy.template, run.experiment.seed
-        self.stream = Stream(render_all(questions, template, policy), seed)
+        self.stream = Stream(Prompts(questions, template, policy), seed)
         judged = run.folder / f"judge-requests-{stage.name}.json"
         self._sampler = Sampler(
             engine,
@@ -186,7 +187,7 @@ def lesson_of(
     return Lesson(tuple(rows), tuple(learned), flat, tuple(sampler))
 
 
-def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> list[Tokens]:
+def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> Stored:
     """The examples of ``stage.data``, as an "sft" stage takes them."""
     experiment = run.experiment
     examples = load_examples(
@@ -197,4 +198,4 @@ def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> list[Tokens]:
         experiment.seed,
         tasks_of(experiment.tasks),
     )
-    return encode(examples, policy, Limit(policy.positions, "refuse"))
+    return encode(examples, policy, Limit(policy.positions, "refuse"), run.folder)

@@ -29,11 +29,12 @@ from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
 from harness.train.distil.divergence import compare
 from harness.train.distil.teacher import Teacher
-from harness.train.forward import Scorer, Scores, evaluation_mode, pad
+from harness.train.forward import Scorer, Scores, evaluation_mode
 from harness.train.grpo.metrics import TokenMeans
 from harness.train.logprobs import TokenScores
 from harness.train.micro_batch import MicroBatch
-from harness.train.optimizer import learning_rate_at, make_optimizer
+from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
+from harness.train.states import pad
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class DistilUpdater:
         self._stage = stage
         self._teacher = teacher
         self._shape = shape_of(policy.model)
-        self.scorer = Scorer(policy.model, policy, stage.temperature)
+        self.scorer = Scorer(policy.model, policy, stage.temperature, stage.packing)
         self._seconds = 0.0
 
     def update(self, lesson: Lesson, step: int, spent: float = 0.0) -> dict[str, float]:
@@ -90,7 +91,7 @@ class DistilUpdater:
             norm = self._clip()
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise JobError(f"training diverged: loss {loss}, gradient norm {norm}; lower learning_rate")
-            self.optimizer.step()
+            take_step(self.optimizer, self._stage)
             self.optimizer.zero_grad(set_to_none=True)
         whole = TokenMeans()
         for part in dist.gather(means.on_cpu()):
@@ -124,7 +125,8 @@ class DistilUpdater:
         self.optimizer.zero_grad(set_to_none=True)
         total, means = torch.zeros((), device=self._policy.device), TokenMeans()
         head = self._compared if self._stage.divergence == "jsd" else None
-        for block in level(plan(mine, self.micro_batch.tokens, self.scorer.may_share), rows):
+        blocks = plan(mine, self.micro_batch.tokens, self.scorer.may_share, self.scorer.may_pack)
+        for block in level(blocks, rows):
             for scores in self.scorer.micro_batches(block, head):
                 if block.idle:
                     (scores.logprobs.sum() * 0).backward()  # type: ignore[no-untyped-call]

@@ -29,7 +29,7 @@ class Ahead:
         """``prompts``: what the sampler's stream draws from."""
         self._sampler = sampler
         self._stage = stage
-        self._prompts = {_key(prompt): prompt for prompt in prompts}
+        self._prompts = prompts
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollout")
         self._drawing: Future[Batch] | None = None
         self._ready: Batch | None = None
@@ -71,6 +71,7 @@ class Ahead:
         return [
             {
                 "prompt": list(_key(rollout.prompt)),
+                "place": rollout.prompt.place,
                 "kept": learned,
                 "prompt_ids": list(rollout.group.prompt_ids),
                 "completions": [asdict(completion) for completion in rollout.group.completions],
@@ -98,8 +99,9 @@ class Ahead:
 
     def _rollout(self, row: Mapping[str, Any]) -> Rollout:
         task, question, _ = key = tuple(row["prompt"])
-        prompt = self._prompts.get(key)
-        if prompt is None:
+        place = row["place"]
+        prompt = self._prompts[place] if place < len(self._prompts) else None
+        if prompt is None or _key(prompt) != key:
             raise JobError(
                 f"data.train: question {question} of {task}, for which the checkpoint holds completions, "
                 "is no longer there as it was: put the data back, or name another --out"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import torch
@@ -50,9 +50,21 @@ class ModelReference:
         self._settings = settings
         self.refreshes = 0
         self.model: torch.nn.Module = sharding.shard_copy(model).eval().requires_grad_(False)
+        self._device = next(model.parameters()).device
+        self._rest()
 
-    def applied(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        if self._settings.offload:
+            self.model.to(self._device)
+        try:
+            yield
+        finally:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._settings.offload:
+            self.model.to("cpu")
 
     @torch.no_grad()
     def follow(self, model: torch.nn.Module, steps: int) -> None:
@@ -61,7 +73,7 @@ class ModelReference:
         self.refreshes += 1
         weight = 1.0 if self._settings.refresh == "every" else 1 - self._settings.decay
         for mine, new in zip(self.model.parameters(), model.parameters(), strict=True):
-            mine.lerp_(new.detach(), weight)
+            mine.lerp_(new.detach().to(mine.device), weight)
 
     def state(self) -> Mapping[str, torch.Tensor]:
         return self.model.state_dict()

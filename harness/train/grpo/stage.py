@@ -31,7 +31,7 @@ from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
 from harness.train.run_dir import Run
-from harness.train.stream import Stream, render_all
+from harness.train.stream import Prompts, Stream
 
 
 def train_grpo(
@@ -94,7 +94,7 @@ class GrpoLearner(Learner):
         self._engine = engine
         self._first_step = first_step
         template = run.experiment.policy.template
-        prompts = render_all(questions, template, policy)
+        prompts = Prompts(questions, template, policy)
         seed = run.experiment.seed
         self.stream = Stream(prompts, seed)
         self._sampler = Sampler(

@@ -24,7 +24,7 @@ from harness.train.grpo.metrics import TokenMeans
 from harness.train.grpo.reference import Reference
 from harness.train.grpo.rollout import Rollout
 from harness.train.micro_batch import MicroBatch
-from harness.train.optimizer import learning_rate_at, make_optimizer
+from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,12 @@ class Updater:
         self._stage = stage
         self._loss = loss_of(stage)
         self._shape = shape_of(policy.model)
-        self.scorer = Scorer(policy.model, policy, stage.temperature)
+        self.scorer = Scorer(policy.model, policy, stage.temperature, stage.packing)
         self._reference = reference
-        self._reference_scorer = (
-            None if reference is None else Scorer(reference.model, policy, stage.temperature)
-        )
+        self._reference_scorer = None
+        if reference is not None:
+            with reference.applied():
+                self._reference_scorer = Scorer(reference.model, policy, stage.temperature, stage.packing)
 
     def update(self, batch: Sequences, step: int, failed: Path, spent: float = 0.0) -> dict[str, float]:
         """Every epoch and minibatch of the stage's step ``step``; returns its metrics.
@@ -116,7 +117,7 @@ class Updater:
                             f"training diverged: loss {loss}, gradient norm {norm}; see {failed} for the "
                             "minibatch, and lower learning_rate"
                         )
-                    self.optimizer.step()
+                    take_step(self.optimizer, self._stage)
                     for part in dist.gather(tokens.on_cpu()):
                         means.merge(part)
                     losses.append(loss)
@@ -152,7 +153,8 @@ class Updater:
         def score(scorer: Scorer) -> list[torch.Tensor]:
             return self.micro_batch.fitting(
                 lambda: scorer.score(
-                    level(plan(mine, self.micro_batch.tokens, scorer.may_share), rows), len(batch.rows)
+                    level(plan(mine, self.micro_batch.tokens, scorer.may_share, scorer.may_pack), rows),
+                    len(batch.rows),
                 )
             )
 
@@ -192,7 +194,9 @@ class Updater:
         )
         loss, means = torch.zeros((), device=self._policy.device), TokenMeans()
         rows = self._needed(minibatch, batch)
-        mine = plan(self._mine(minibatch, batch), self.micro_batch.tokens, self.scorer.may_share)
+        mine = plan(
+            self._mine(minibatch, batch), self.micro_batch.tokens, self.scorer.may_share, self.scorer.may_pack
+        )
         for block in level(mine, rows):
             for scores in self.scorer.micro_batches(block):
                 if block.idle:

@@ -23,14 +23,16 @@ from harness.models import dist, sharding
 from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
 from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
-from harness.train.forward import Scorer, evaluation_mode, pad
+from harness.train.forward import Scorer, evaluation_mode
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
-from harness.train.optimizer import learning_rate_at, make_optimizer
+from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples, load_texts
-from harness.train.sft.encoding import Limit, Tokens, encode, pack
+from harness.train.sft.encoding import Limit, encode, pack
 from harness.train.sft.preview import counts, preview
+from harness.train.sft.stored import Stored, Tokens
+from harness.train.states import pad
 from harness.train.stream import Stream
 
 
@@ -108,7 +110,7 @@ class SftUpdater:
         self._policy = policy
         self._stage = stage
         self._shape = shape_of(policy.model)
-        self._scorer = Scorer(policy.model, policy, temperature=1.0)
+        self._scorer = Scorer(policy.model, policy, 1.0, stage.packing)
 
     def update(self, batch: Sequence[Tokens], step: int, spent: float = 0.0) -> dict[str, float]:
         """One optimiser step on the stage's step ``step``; returns its metrics.
@@ -129,7 +131,7 @@ class SftUpdater:
             norm = float(sharding.whole(clipped))
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise JobError(f"training diverged: loss {loss}, gradient norm {norm}; lower learning_rate")
-            self.optimizer.step()
+            take_step(self.optimizer, self._stage)
             self.optimizer.zero_grad(set_to_none=True)
         return {
             "loss": loss,
@@ -144,7 +146,8 @@ class SftUpdater:
         self.optimizer.zero_grad(set_to_none=True)
         tokens = sum(sum(example.learned) for example in batch)
         total = torch.zeros((), device=self._policy.device)
-        for block in level(plan(my_rows(rows), self.micro_batch.tokens, may_share=False), rows):
+        mine = plan(my_rows(rows), self.micro_batch.tokens, False, self._scorer.may_pack)
+        for block in level(mine, rows):
             for scores in self._scorer.micro_batches(block):
                 learned, _ = pad([batch[row.index].learned for row in scores.rows], scores.logprobs.device)
                 loss = -(scores.logprobs * learned).sum() / tokens * (not block.idle)
@@ -153,10 +156,11 @@ class SftUpdater:
         return sum(dist.gather(float(total)))
 
 
-def _learned(stage: SFT, policy: Policy, template: str | Template, run: Run) -> list[Tokens]:
+def _learned(stage: SFT, policy: Policy, template: str | Template, run: Run) -> Stored:
     """What the stage learns from, in tokens."""
-    seed, tasks = run.experiment.seed, tasks_of(run.experiment.tasks)
+    seed, tasks, folder = run.experiment.seed, tasks_of(run.experiment.tasks), run.folder
     if isinstance(stage, Pretrain):
-        return pack(load_texts(stage, policy, template, seed), policy, stage.sequence_length)
+        return pack(load_texts(stage, policy, template, seed), policy, stage.sequence_length, folder)
     limit = Limit(min(stage.max_length or policy.positions, policy.positions), stage.too_long)
-    return encode(load_examples(stage, policy, template, run.folder / "data", seed, tasks), policy, limit)
+    examples = load_examples(stage, policy, template, folder / "data", seed, tasks)
+    return encode(examples, policy, limit, folder)

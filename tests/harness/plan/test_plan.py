@@ -22,6 +22,7 @@ from harness.models.architecture import architecture
 from harness.models.devices import DEVICES
 from harness.models.policy import Policy as Loaded
 from harness.models.policy import load_policy, save_policy
+from harness.models.quantized import BITS
 from harness.plan.hardware import OPERATIONS, SCHEDULING, SENDING, memory, seconds
 from harness.plan.plan import plan_here, plan_on
 from harness.plan.profile import first
@@ -194,6 +195,34 @@ def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment
     assert seconds(part, DEVICES["h100"], 1) < seconds(part, DEVICES["a100"], 1)
     large = Policy(model="deepseek-ai/DeepSeek-R1-Distill-Llama-70B")
     assert seconds(Work("x", "train", large, 1, 1, 0, 1, 0, 1, 1, 1), DEVICES["l40s"], 1) == math.inf
+
+
+def test_small_gpus_settings_take_what_their_bytes_say() -> None:
+    """Qwen2.5-7B: 6.53e9 of its 7.62e9 parameters are in linear layers."""
+    stage = {"kind": "grpo", "beta": 0.01, "micro_batch_tokens": 1}
+
+    def learning(policy: dict[str, Any], **settings: Any) -> tuple[float, float]:
+        of = {"model": "Qwen/Qwen2.5-7B", "dtype": "bfloat16", **policy}
+        found = memory(
+            validate(
+                {"name": "x", "policy": of, "data": {"train": "gsm8k"}, "stages": [{**stage, **settings}]},
+                "x",
+            ),
+            1,
+        )
+        return found.learning * 2**30 / 1e9, found.host * 2**30 / 1e9
+
+    count, linear = 7.6156, 6.5255
+    adapters = {"lora": {"rank": 16}}
+    plain = learning({})[0]
+    assert plain == pytest.approx(18 * count, rel=1e-3)
+    assert learning({}, optimizer="adamw8bit")[0] == pytest.approx(plain - (6 - 8 / 256) * count, rel=1e-3)
+    away = learning({}, offload_optimizer=True, reference={"offload": True})
+    assert away == pytest.approx((10 * count, 10 * count), rel=1e-3)  # the reference visits for its pass
+    assert learning({}, offload_optimizer=True)[1] == pytest.approx(8 * count, rel=1e-3)
+    wide, codes = learning(adapters)[0], learning({**adapters, "quantization": "nf4"})[0]
+    assert wide - codes == pytest.approx(linear * (2 - BITS / 8), rel=1e-3)
+    assert codes < 6.5 < wide
 
 
 def test_a_decoding_step_takes_what_sending_its_work_takes_however_small_the_model(

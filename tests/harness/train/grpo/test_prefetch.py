@@ -26,7 +26,7 @@ from harness.train.grpo.stage import train_grpo
 from harness.train.loop import Outcome
 from harness.train.probe import DRAWN
 from harness.train.run_dir import Run
-from harness.train.stream import Stream, render_all
+from harness.train.stream import Prompts, Stream
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(6)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
@@ -155,7 +155,7 @@ def test_two_splits_that_number_alike_are_told_apart(make_random_policy: Callabl
     with Graders() as graders:
 
         def ahead(questions: Sequence[tuple[Task, Question]]) -> Ahead:
-            prompts = render_all(questions, "tags", policy)
+            prompts = Prompts(questions, "tags", policy)
             stream, mix = Stream(prompts, 0), make_mix(of.rewards)
             return Ahead(Sampler(own(policy), graders, mix, stage=of, stream=stream, seed=0), of, prompts)
 

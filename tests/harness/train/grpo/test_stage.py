@@ -32,7 +32,7 @@ from harness.train.grpo.update import Updater, sequences, split
 from harness.train.loop import Outcome
 from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
-from harness.train.stream import Stream, render_all
+from harness.train.stream import Prompts, Stream
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(6)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
@@ -245,7 +245,7 @@ def test_telling_languages_apart_is_no_part_of_the_update(
 
 def draw(policy: Policy, of: GRPO, step: int = 1, questions: Sequence[Any] = PAIRS) -> Any:
     with Graders() as graders:
-        stream = Stream(render_all(questions, "tags", policy), seed=0)
+        stream = Stream(Prompts(questions, "tags", policy), seed=0)
         sampler = Sampler(
             TransformersEngine(policy), graders, make_mix(of.rewards), stage=of, stream=stream, seed=0
         )
@@ -327,7 +327,7 @@ def test_minibatches_keep_groups_whole(tiny_random_policy: Policy) -> None:
 
 
 def test_prompts_come_once_an_epoch_in_an_order_the_seed_decides(tiny_random_policy: Policy) -> None:
-    prompts = render_all(PAIRS, "tags", tiny_random_policy)
+    prompts = Prompts(PAIRS, "tags", tiny_random_policy)
 
     def order(seed: int, start: int = 0) -> list[str]:
         stream = Stream(prompts, seed)
@@ -369,7 +369,7 @@ def test_groups_of_equal_rewards_are_replaced_and_counted(
     engine = EqualAtFirst(tiny_random_policy)
     engine.rounds = rounds
     with Graders() as graders:
-        stream = Stream(render_all(PAIRS, "tags", tiny_random_policy), seed=0)
+        stream = Stream(Prompts(PAIRS, "tags", tiny_random_policy), seed=0)
         sampler = Sampler(engine, graders, make_mix(of.rewards), stage=of, stream=stream, seed=0)
         batch = sampler.draw(1)
     assert len(batch.rollouts) == 3
@@ -412,3 +412,17 @@ def test_gradient_checkpointing_forgets_activations_and_changes_no_gradient(
     assert learning % 2 == 0
     drawn = draw(tiny_random_policy, of)
     assert [r.group for r in drawn.rollouts] == [r.group for r in batch.rollouts]
+
+
+@pytest.mark.parametrize("refresh", ["never", "ema"])
+def test_an_offloaded_reference_changes_no_number(
+    make_random_policy: Callable[..., Policy], train: Callable[..., Outcome], tmp_path: Path, refresh: Any
+) -> None:
+    kept = []
+    for offload in (False, True):
+        every = {"steps": 1} if refresh == "ema" else {}
+        of = stage(beta=0.1, reference=config.Reference(refresh=refresh, offload=offload, **every))
+        train(make_random_policy(), of, name=str(offload))
+        kept.append([[row["kl"], row["loss"]] for row in rows(tmp_path / str(offload))])
+    assert kept[0] == kept[1]
+    assert kept[0][1][0] > 0
