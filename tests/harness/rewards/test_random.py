@@ -9,13 +9,13 @@ from evals.engine import Completion
 from evals.graders.base import Verdict
 from evals.task import Question
 from harness.config import RewardTerm
-from harness.rewards import Attempt
+from harness.rewards import Rollout
 from harness.rewards.registry import make_reward
 
 
-def attempts(count: int, text: str = "the same", logprob: float = -0.5) -> list[Attempt]:
+def attempts(count: int, text: str = "the same", logprob: float = -0.5) -> list[Rollout]:
     return [
-        Attempt(
+        Rollout(
             Question(f"q{i // 8}", "?", ""),
             "?",
             Completion(text, (1,), (logprob - i // 8,), "stop"),
