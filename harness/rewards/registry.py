@@ -66,7 +66,7 @@ def make_reward(name: str, term: RewardTerm, judge_requests: Path | None = None)
     made = load(name, term)
     whole = getattr(REWARDS.get(function), "whole_group", False)
     if function in REWARDS.built_in:
-        return made if whole else lambda group: [made(rollout) for rollout in group]  # type: ignore[no-any-return]
+        return made if whole else lambda group: [made(rollout) for rollout in group]
     return CustomReward(name, made, whole_group=whole)
 
 
