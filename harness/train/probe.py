@@ -43,7 +43,7 @@ class Probe:
         self._prompts = [text for text in prompts() if len(policy.tokenizer(text).input_ids) < room]
 
     def check(self) -> dict[str, float]:
-        """``probe/drift``: mean |trainer - engine| log-probability of the drawn tokens, in nats; and its seconds.
+        """``probe/drift``: mean |trainer - engine| log-probability of the drawn tokens, in nats; and seconds.
 
         Empty where the engine has no room for any of the prompts.
 
