@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
 from evals.base import io as files
-from evals.stats import compare
+from evals.comparison import compare
 
 
 @dataclass(frozen=True)
