@@ -16,16 +16,9 @@ ROOMS = (
 )
 """From the ground up."""
 INNER_ROOMS = (
-    *(
-        "evals.base",
-        "evals.task",
-        "evals.duel",
-        "evals.engine",
-        "evals.sandbox",
-        "evals.stats",
-        "evals.graders",
-    ),
-    *("evals.tasks", "evals.rollout", "evals.records", "evals.formats", "evals.scores", "evals.comparison"),
+    *("evals.base", "evals.task", "evals.duel", "evals.engine", "evals.sandbox", "evals.stats"),
+    *("evals.graders", "evals.tasks", "evals.rollout", "evals.records", "evals.formats"),
+    *("evals.scores", "evals.comparison"),
 )
 """Inside evals/, from the ground up; its other files stand above all of these."""
 OPTIONAL = {
@@ -35,9 +28,6 @@ OPTIONAL = {
 """Packages that only an extra installs."""
 LONGEST = 400
 LONG = {
-    "evals.graders.code_extract": "one reading of where a program stands in a response",
-    "evals.graders.last_value": "one rule, and the words that it goes by",
-    "evals.graders.sentences": "one rule, and the words that it goes by",
     "evals.lm_eval": "one adapter to another program's interface",
     "reports.figures.sweep": "one function a figure",
     "harness.sweep.controller": "one loop and its state",

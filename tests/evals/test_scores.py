@@ -163,9 +163,7 @@ def test_scores_say_their_version_and_older_ones_are_read(tmp_path: Path) -> Non
     (tmp_path / "scores.json").write_text(json.dumps(raw))
     assert read_scores(tmp_path / "scores.json") == scores
     (tmp_path / "scores.json").write_text(json.dumps({**raw, "version": 2}))
-    with pytest.raises(
-        UsageError, match=r"scores\.json: has version 2, and this"
-    ):
+    with pytest.raises(UsageError, match=r"scores\.json: has version 2, and this"):
         read_scores(tmp_path / "scores.json")
 
 
