@@ -243,6 +243,8 @@ def arms_table(result: ArmsResult) -> None:
             costs.add_row(escape(row.arm), f"{row.tokens:,.0f}", *flops, duration(row.device_seconds))
     console.print(figures)
     console.print(costs)
+    for each in result.controls:
+        console.print(escape(each.sentence))
 
 
 def differences_table(comparisons: Sequence[Comparison]) -> None:
