@@ -43,7 +43,7 @@ RUN, MEASURE, AROUND = "Train", "Measure and show", "Around it"
 Experiments = Annotated[
     list[Path],
     typer.Argument(
-        help="Experiment files (TOML), or the folder of a run or sweep; later ones are laid over earlier ones."
+        help="Experiment files (TOML), or a run's or sweep's folder; later ones are laid over earlier."
     ),
 ]
 
