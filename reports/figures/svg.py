@@ -125,8 +125,8 @@ def of_trial(sweep: Sweep, number: int) -> str:
 def tag(*artists: Artist, of: str = "", entry: str = "", tip: str = "", curve: str = "") -> None:
     """Says what artists show, for the page's script; an exported file has nothing of it.
 
-    ``of``: the trial (``of_trial``); ``entry``: the label in the key that switches it; ``tip``: what is told of
-    a mark; ``curve``: the name of a curve, whose values are read from its vertices.
+    ``of``: the trial (``of_trial``); ``entry``: the label in the key that switches it; ``tip``: what is
+    told of a mark; ``curve``: the name of a curve, whose values are read from its vertices.
     """
     told = {"of": of, "entry": entry, "tip": tip, "curve": curve}
     gid = json.dumps({f"data-{key}": printable(text) for key, text in told.items() if text})

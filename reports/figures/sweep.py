@@ -16,6 +16,7 @@ from harness.sweep.attempts import LAST_STEPS
 from harness.sweep.summary import Trial
 from reports.figures.svg import (
     BLUE,
+    BRUSHED,
     FAINT,
     GREEN,
     INK,
@@ -23,7 +24,6 @@ from reports.figures.svg import (
     RULE,
     SKY,
     VERMILION,
-    BRUSHED,
     Entry,
     Figure,
     Panel,

@@ -294,9 +294,7 @@ def _error_bars(axes: Axes, line: Line, curve: Curve) -> None:
     tag(*bars.get_children(), of=line.of, entry=line.entry)
 
 
-def _alt_curve(
-    curve: Curve, chosen: pd.DataFrame | None, fresh: Sequence[pd.DataFrame], others: int
-) -> str:
+def _alt_curve(curve: Curve, chosen: pd.DataFrame | None, fresh: Sequence[pd.DataFrame], others: int) -> str:
     text = f"{curve.title} ({curve.unit}) against training step for {others} trials"
     if chosen is None or curve.metric not in chosen:
         return text + "."

@@ -40,6 +40,7 @@ function pinTo(of, name = "") {
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && pinned) pinTo("");
 });
+addEventListener("scroll", () => tip.classList.remove("shown"), { passive: true, capture: true });
 
 const vertices = (path) => [...path.getAttribute("d").matchAll(/[ML]\s*(-?[\d.]+)[\s,]+(-?[\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
 const short = (value) => (Number.isInteger(value) ? value : Number(value.toPrecision(3))).toLocaleString("en", { maximumSignificantDigits: 6 });
@@ -108,7 +109,7 @@ function sentence({ series, vertex }) {
 }
 
 function show(svg, found) {
-  svg.querySelector(":scope > .cursor")?.remove();
+  every("svg.plot > .cursor").forEach((one) => one.remove());
   tip.classList.toggle("shown", Boolean(found));
   if (!found) {
     light(pinned);
@@ -121,6 +122,7 @@ function show(svg, found) {
   const text = sentence(found);
   if (tip.textContent !== text) tip.textContent = text;
   const place = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
+  tip.style.left = "0"; // measured where there is room
   const left = Math.min(innerWidth - tip.offsetWidth - 8, Math.max(8, place.x - tip.offsetWidth / 2));
   const above = place.y - tip.offsetHeight - 12;
   tip.style.left = `${left}px`;
@@ -194,15 +196,21 @@ function makeKey(figure) {
   }
 }
 
-// A running mean that forgets by ``keep`` per unit of x, and is not drawn towards where it began.
+// A running mean that forgets by ``keep`` per unit of x, taken from both sides: it does not lag behind a trend.
 function smooth(points, keep, valueX) {
+  const there = runningMean(points, keep, valueX);
+  const back = runningMean(points.toReversed(), keep, valueX).toReversed();
+  return points.map(([x], i) => [x, (there[i] + back[i]) / 2]);
+}
+
+function runningMean(points, keep, valueX) {
   let mean = 0, weight = 0, before = null;
   return points.map(([x, y]) => {
-    const kept = keep ** (before === null ? 1 : Math.max(1, valueX(x) - before));
+    const kept = keep ** (before === null ? 1 : Math.max(1, Math.abs(valueX(x) - before)));
     before = valueX(x);
     mean = mean * kept + y * (1 - kept);
     weight = weight * kept + 1 - kept;
-    return [x, mean / weight];
+    return mean / weight;
   });
 }
 
@@ -251,8 +259,9 @@ function makeBrush(figure) {
     const inside = (series) => [...brushes].every(([axis, { low, high }]) =>
       series.points.some(([x, y]) => Math.round(frame.valueX(x)) === axis && y >= low - 0.5 && y <= high + 0.5));
     const kept = drawing.filter(inside).map((series) => series.of);
-    for (const { of } of drawing) {
-      every(`[data-of="${CSS.escape(of)}"]`).forEach((one) => one.classList.toggle("out", brushes.size > 0 && !kept.includes(of)));
+    const sweep = drawing[0].of.replace(/\d+$/, ""); // a trial without a value is not among its lines, and not kept
+    for (const one of every(`[data-of^="${CSS.escape(sweep)}"]`)) {
+      one.classList.toggle("out", brushes.size > 0 && !kept.includes(one.dataset.of));
     }
     told.textContent = brushes.size ? `${kept.length} of ${drawing.length} trials` : "";
     reset.hidden = !brushes.size;
@@ -271,6 +280,7 @@ function makeBrush(figure) {
     event.preventDefault();
     svg.setPointerCapture(event.pointerId);
     svg.classList.add("brushing");
+    show(svg, null);
     drop(axis);
     dragged = { axis, from: y };
   });
