@@ -169,6 +169,9 @@ def _collect_arms(folder: Path, name: str, study: Study, several: bool) -> None:
                 _collect_evaluations(
                     run.folder / "evals" / "final", study, label, f"{prefix}{arm}", "trained"
                 )
+    if (folder / "arms.json").exists():
+        told = read_json(folder / "arms.json", study.problems).get("controls")
+        study.controls += [row for row in told or () if isinstance(row, dict)]
 
 
 def _sweep_state(summary: Summary, status: Status | None) -> str:

@@ -242,6 +242,8 @@ def arms_table(result: ArmsResult) -> None:
             costs.add_row(escape(row.arm), f"{row.tokens:,.0f}", *flops, f"{row.device_seconds / 60:.1f}")
     console.print(figures)
     console.print(costs)
+    for each in result.controls:
+        console.print(escape(each.sentence))
 
 
 def differences_table(comparisons: Sequence[Comparison]) -> None:

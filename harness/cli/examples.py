@@ -24,7 +24,9 @@ class ExampleCheck:
 
     name: str
     examples: int
+    broken_rows: int
     broken: list[str]
+    """What is wrong with the first of them."""
     tokens: tuple[int, float, int]
     learned: int
     """Tokens that are learned, of all examples."""
@@ -69,7 +71,8 @@ def check_examples(data: str, model: str | None, template: str) -> ExampleCheck:
     return ExampleCheck(
         name=data,
         examples=len(lengths),
-        broken=list(found.broken),
+        broken_rows=found.broken.rows,
+        broken=found.broken.such_as,
         tokens=(min(lengths), sum(lengths) / len(lengths), max(lengths)),
         learned=sum(found.learned),
         first=found.first.plain,
@@ -93,6 +96,6 @@ def lines(found: ExampleCheck) -> Iterator[str]:
     yield f"{found.name}: {found.examples:,} examples to learn from"
     yield f"Tokens an example: {least:,} to {most:,}, {mean:,.0f} on average; {found.learned:,} are learned"
     told = f", such as {'; '.join(found.broken[:SHOWN])}" if found.broken else ""
-    yield f"Broken rows: {len(found.broken):,}{told}"
+    yield f"Broken rows: {found.broken_rows:,}{told}"
     yield "The first example, what is learned between ⟪ and ⟫:"
     yield found.first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,7 @@ from evals.task import JUDGED, Question, Task
 from evals.tasks import data, registry
 from evals.tasks.registry import TASKS, Tasks
 from harness import config
-from harness.train.overlap import Named, Texts, normalised, overlaps
+from harness.train.overlap import Named, Texts, overlaps, repetitions
 from harness.train.questions import QuestionSets
 
 SHOWN = 3
@@ -66,7 +65,6 @@ def check_questions(
     lengths = [] if tokenizer is None else templates.token_counts(prompts, tokenizer)
     mine = Named("training", spec, Texts(asked))
     others = [Named("benchmark", other, Texts(sets.of([other]))) for other in (*against, *_here(task))]
-    counts = Counter(map(normalised, mine.texts))
     return QuestionCheck(
         name=task.name,
         source=task.source,
@@ -77,8 +75,8 @@ def check_questions(
             {"id": each.id, "prompt": prompt, "gold": each.gold}
             for each, prompt in list(zip(some, prompts, strict=True))[:SHOWN]
         ],
-        duplicates=sum(count - 1 for count in counts.values()),
-        overlaps=[sentence for other in others for sentence in overlaps([mine, other])],
+        duplicates=repetitions(mine.texts),
+        overlaps=list(overlaps([mine, *others])),
         tokens=(min(lengths), sum(lengths) / len(lengths), max(lengths)) if lengths else None,
         unreadable=list(_unreadable(task, some)),
         looked_at=len(some),

@@ -6,6 +6,7 @@ Importing this costs little: the libraries that train are loaded when there is s
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -141,9 +142,9 @@ def _named(experiment: Experiment, sets: QuestionSets, benchmarks: bool) -> Iter
         if isinstance(stage, Reject) and stage.data:
             yield Named("training", f"{stage.name}.data ({', '.join(stage.data)})", texts(stage.data))
         elif _learns_examples(stage) and is_source(stage.data):
-            from harness.train.sft.data import asked_in
+            from harness.train.sft.data import AskedIn
 
-            yield Named("training", f"{stage.name}.data ({stage.data})", list(asked_in(stage.data)))
+            yield Named("training", f"{stage.name}.data ({stage.data})", AskedIn(stage.data))
     yield Named("dev", f"data.dev ({', '.join(data.dev)})", texts(data.dev))
     for name in _measured(experiment) if benchmarks else ():
         yield Named("benchmark", f"the benchmark {name}", texts([name]))
@@ -250,7 +251,7 @@ def _check_trackers(tracking: config.Tracking) -> None:
 
 def _check_graders(asked: Asked) -> None:
     """One's own graders can be loaded."""
-    for kind in {task.grader for task, _ in asked} - set(GRADERS.built_in):
+    for kind in {task.grader for task, _ in asked.sets} - set(GRADERS.built_in):
         GRADERS.get(kind)
 
 
@@ -294,8 +295,11 @@ def known_shape(settings: config.Policy) -> Shape | None:
 
 def _check_ids(stage: str, asked: Asked) -> None:
     """What is kept goes by task and question id, and two splits of a task may number alike."""
+    counts = Counter(task.name for task, _ in asked.sets)
     texts: dict[tuple[str, str], str] = {}
     for task, question in asked:
+        if counts[task.name] == 1:  # within one set they are all different
+            continue
         if texts.setdefault((task.name, question.id), question.text) != question.text:
             raise UsageError(
                 f"{stage}.data: two questions of {task.name} have the id {question.id!r}: take one split"

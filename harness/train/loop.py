@@ -25,12 +25,12 @@ from harness.models.policy import Policy
 from harness.train import checkpoint, dev_eval
 from harness.train.budget import Meter
 from harness.train.grpo.reference import Reference
-from harness.train.grpo.rollout import Graders
 from harness.train.ledger import devices
 from harness.train.mfu import utilisation
 from harness.train.micro_batch import MicroBatch
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
-from harness.train.stream import Prompt, Stream, render_all
+from harness.train.stream import Prompt, Prompts, Stream
 
 Questions = Sequence[tuple[Task, Question]]
 
@@ -132,7 +132,7 @@ def run_stage(
     if step > last_step:  # a later stage has begun
         return Outcome("done", last_step)
     with Graders() as graders:
-        dev = render_all(dev_questions, run.experiment.policy.template, policy)
+        dev = list(Prompts(dev_questions, run.experiment.policy.template, policy))
         learner = make(graders)
         stop = templates.stops(run.experiment.policy.template, policy.tokenizer)
         loop = _Loop(run, stage, policy, engine, learner, _Dev(graders, dev, stop))

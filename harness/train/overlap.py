@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from evals.task import Question, Task
 
 PUNCTUATION = re.compile(r"[.,;:!?\"'“”‘’]+(?=\s|$)|(?<!\S)[\"'“‘]+")
@@ -31,9 +34,11 @@ class Named:
 
 def overlaps(sets: Sequence[Named]) -> Iterator[str]:
     """A sentence for each two sets of different roles that have a question in common."""
-    known = [{_key(text) for text in each.texts} for each in sets]
+    known = [_keys(each.texts) for each in sets]
     for (one, first), (other, second) in combinations(zip(sets, known, strict=True), 2):
-        common = set() if one.role == other.role else first & second
+        if one.role == other.role:
+            continue
+        common = set(np.intersect1d(first, second, assume_unique=True).tolist())
         if common:
             example = next(text for text in other.texts if _key(text) in common)
             yield (
@@ -58,9 +63,21 @@ def normalised(text: str) -> str:
     return " ".join(PUNCTUATION.sub(" ", plain).split())
 
 
-def _key(text: str) -> bytes:
+def repetitions(texts: Iterable[str]) -> int:
+    """How many of the texts are the same as an earlier one."""
+    counted = np.fromiter(map(_key, texts), dtype=np.uint64)
+    return len(counted) - len(np.unique(counted))
+
+
+def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """The keys of the texts, each once."""
+    return np.unique(np.fromiter(map(_key, texts), dtype=np.uint64))
+
+
+def _key(text: str) -> int:
     """Eight bytes for the text: those of a million questions fit into memory."""
-    return hashlib.blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    plain = normalised(text).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest())
 
 
 def _short(text: str, width: int = 60) -> str:

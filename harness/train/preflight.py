@@ -1,8 +1,15 @@
-"""Refuses what a model's configuration rules out, before any of its weights are loaded or fetched."""
+"""Refuses what a model's configuration rules out, before any of its weights are loaded or fetched.
+
+The longest prompt counts, and there may be a million. A token stands for a byte at least: by the bytes of a
+question and of what the template writes around it most prompts fit for sure, and only the others are rendered
+and encoded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import chain
+from math import inf
 from typing import Any
 
 import torch
@@ -12,7 +19,7 @@ from evals import protocols
 from evals.base.errors import UsageError, first_line
 from evals.engine import Request
 from evals.task import Question, Task
-from evals.templates import render
+from evals.templates import Template, find, render, resolved
 from harness import config
 from harness.config import GRPO, SFT, Experiment, OnPolicyDistill, Reject, parts
 from harness.engines import tokens
@@ -21,7 +28,13 @@ from harness.models.damage import check_code
 from harness.models.policy import load_tokenizer, positions
 from harness.models.sources import config_folder
 
-Asked = Sequence[tuple[Task, Question]]
+Asked = Iterable[tuple[Task, Question]]
+TRIED = 64
+"""Questions of a task that are rendered in any case, to see what the template writes around them."""
+AT_ONCE = 1024
+"""Prompts that are encoded together."""
+MARGIN = 16
+"""Tokens allowed for what a tokenizer puts before a text by itself."""
 
 
 def check_fit(experiment: Experiment, train: Asked, dev: Asked) -> None:
@@ -37,7 +50,7 @@ def check_fit(experiment: Experiment, train: Asked, dev: Asked) -> None:
     for stage in parts(experiment.stages):
         match stage:
             case GRPO() | OnPolicyDistill():
-                policy.check_room(f"{stage.name}.max_tokens", stage.max_tokens, (*train, *dev))
+                policy.check_room(f"{stage.name}.max_tokens", stage.max_tokens, train, dev)
             case SFT():
                 policy.check_room(f"{stage.name}.max_tokens", stage.max_tokens, dev)
             case Reject() if stage.teacher is None and not stage.data:
@@ -55,16 +68,17 @@ def check_fit(experiment: Experiment, train: Asked, dev: Asked) -> None:
 
 
 def room(experiment: Experiment, train: Asked, dev: Asked) -> int | None:
-    """Positions that the longest prompt and its completion take in training; None where that is not known.
+    """Positions that suffice for the longest prompt and its completion in training; None where not known.
 
-    A stage with questions of its own is not looked into.
+    Where there are many questions their bytes are counted for tokens, as far as the positions go. A stage
+    with questions of its own is not looked into.
     """
     policy = _Policy(experiment.policy)
     found = [0]
     for stage in parts(experiment.stages):
         match stage:
             case GRPO() | OnPolicyDistill():
-                found.append(policy.room(stage.max_tokens, (*train, *dev)))
+                found.append(policy.room(stage.max_tokens, train, dev))
             case SFT():
                 found.append(policy.room(stage.max_tokens, dev))
             case Reject() if stage.teacher is None:
@@ -92,26 +106,28 @@ class _Policy:
             raise UsageError(f"{folder}: its config.json cannot be read: {first_line(error)}") from error
         self._tokenizer = load_tokenizer(folder)
         self._template = settings.template
-        self._lengths: dict[tuple[str, str], int] = {}
 
     @property
     def positions(self) -> int | None:
         """None where the configuration states no limit."""
         return positions(self._config)
 
-    def check_room(self, key: str, max_tokens: int, asked: Asked) -> None:
+    def check_room(self, key: str, max_tokens: int, *asked: Asked) -> None:
         """Refuses completions that leave no room for the longest prompt."""
-        longest = max(self._prompt_lengths(asked), default=None)
-        if longest is None or self.positions is None or longest + max_tokens <= self.positions:
+        if self.positions is None:
+            return
+        longest = self._longest(chain(*asked), self.positions - max_tokens)
+        if longest is None or longest + max_tokens <= self.positions:
             return
         raise UsageError(
             f"{key}: {max_tokens} and the longest prompt, of {longest} tokens, need {longest + max_tokens} "
             f"positions, and {self.name} has {self.positions}; at most {self.positions - longest} fit"
         )
 
-    def room(self, max_tokens: int, asked: Asked) -> int:
-        """Positions of the longest prompt and a completion; 0 where nothing is asked."""
-        return max((length + max_tokens for length in self._prompt_lengths(asked)), default=0)
+    def room(self, max_tokens: int, *asked: Asked) -> int:
+        """Positions that the longest prompt and a completion fit into; 0 where nothing is asked."""
+        longest = self._longest(chain(*asked), inf if self.positions is None else self.positions - max_tokens)
+        return 0 if longest is None else longest + max_tokens
 
     def check_lora(self, settings: config.LoRA) -> None:
         try:
@@ -123,13 +139,61 @@ class _Policy:
             raise UsageError(f"policy.model: {self.name} cannot be built: {first_line(error)}") from error
         lora.check(settings, model, self.name)
 
-    def _prompt_lengths(self, asked: Asked) -> list[int]:
-        """In tokens; what several stages ask is rendered once."""
-        new = [
-            (task, question) for task, question in asked if (task.name, question.text) not in self._lengths
-        ]
-        prompts = [render(question, task, self._template, self._tokenizer) for task, question in new]
-        encoded = tokens.encode_prompts(self._tokenizer, [Request(prompt, 1, 0) for prompt in prompts])
-        for (task, question), ids in zip(new, encoded, strict=True):
-            self._lengths[task.name, question.text] = len(ids)
-        return [self._lengths[task.name, question.text] for task, question in asked]
+    def _longest(self, asked: Asked, enough: float) -> int | None:
+        """Tokens of the longest prompt where they are more than ``enough``, else a number up to ``enough``
+        that none exceeds; None where nothing is asked.
+
+        Raises:
+            TaskError: the template does not fit the tokenizer.
+        """
+        longest: int | None = None
+        unsure: list[str] = []
+        around: dict[str, _Around] = {}
+        for task, question in asked:
+            written = around.setdefault(task.name, _Around(self._by_data))
+            most = written.most(question)
+            if most <= enough:
+                longest = max(longest or 0, int(most))
+                continue
+            prompt = render(question, task, self._template, self._tokenizer)
+            written.see(question, prompt)
+            unsure.append(prompt)
+            if len(unsure) == AT_ONCE:
+                longest, unsure = max(longest or 0, self._tokens(unsure)), []
+        return max(longest or 0, self._tokens(unsure)) if unsure else longest
+
+    @property
+    def _by_data(self) -> bool:
+        """Whether the template puts every question into the same text; a function may do as it likes."""
+        return isinstance(find(resolved(self._template, self._tokenizer)), Template)
+
+    def _tokens(self, prompts: list[str]) -> int:
+        """Of the longest prompt."""
+        return max(
+            map(len, tokens.encode_prompts(self._tokenizer, [Request(each, 1, 0) for each in prompts]))
+        )
+
+
+class _Around:
+    """What a template writes around a task's questions, as seen in some of them."""
+
+    def __init__(self, same: bool) -> None:
+        """``same``: it is the same for all."""
+        self._same = same
+        self._seen = 0
+        self._bytes = 0
+
+    def see(self, question: Question, prompt: str) -> None:
+        self._seen += 1
+        self._same = self._same and question.text.strip() in prompt
+        self._bytes = max(self._bytes, _bytes(prompt) - _bytes(question.text))
+
+    def most(self, question: Question) -> float:
+        """Tokens that the question's prompt has at most: a byte each."""
+        if self._seen < TRIED or not self._same:
+            return inf
+        return _bytes(question.text) + self._bytes + MARGIN
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from evals import templates
 from evals.task import Question, Task
@@ -23,20 +24,35 @@ class Prompt:
     task: Task
     question: Question
     text: str
+    place: int = 0
+    """Its number among the questions that are drawn from."""
 
 
-def render_all(
-    questions: Sequence[tuple[Task, Question]], template: str | Template, policy: Policy
-) -> list[Prompt]:
-    """Every question under the policy's template.
+@dataclass(frozen=True)
+class Prompts(Sequence[Prompt]):
+    """Questions under a template, each rendered when it is drawn: of a million none is kept.
 
-    Raises:
-        TaskError: the template does not exist, or does not fit the tokenizer.
+    Indexing raises ``TaskError`` where the template does not exist, or does not fit the tokenizer.
     """
-    return [
-        Prompt(task, question, templates.render(question, task, template, policy.tokenizer))
-        for task, question in questions
-    ]
+
+    questions: Sequence[tuple[Task, Question]]
+    template: str | Template
+    policy: Policy
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Prompt]: ...
+    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        place = range(len(self))[index]
+        task, question = self.questions[place]
+        text = templates.render(question, task, self.template, self.policy.tokenizer)
+        return Prompt(task, question, text, place)
 
 
 class Stream(Generic[T]):
@@ -50,7 +66,7 @@ class Stream(Generic[T]):
         self._items = items
         self._seed = seed
         self._epoch = -1
-        self._order: list[int] = []
+        self._order: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def take(self, count: int) -> list[T]:
         """The next ``count`` items."""
@@ -60,6 +76,6 @@ class Stream(Generic[T]):
         epoch, place = divmod(self.position, len(self._items))
         if epoch != self._epoch:
             self._epoch = epoch
-            self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._items)).tolist()
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._items))
         self.position += 1
-        return self._items[self._order[place]]
+        return self._items[int(self._order[place])]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from evals import templates
 from evals.base.errors import UsageError
+from evals.rollout import END_THINK, THINK
 from evals.task import Question, TaskError
 from evals.tasks import registry
 from evals.tasks.registry import EVERYONE, Tasks
@@ -19,7 +21,6 @@ from harness.config import SFT, Pretrain
 from harness.config.names import TINY_TRACES
 from harness.models.policy import Policy
 from harness.models.tiny.traces import FLAWLESS, trace
-from harness.rewards.attempt import END_THINK, THINK
 from harness.train.sft import formats
 from harness.train.sft.chat import Marked, mark, opened
 from harness.train.sft.formats import Asked, Chat, Example, Plain, Row
@@ -38,14 +39,15 @@ def load_examples(
     data_folder: Path,
     seed: int,
     tasks: Tasks = EVERYONE,
-) -> list[Example | Marked]:
+) -> Iterator[Example | Marked]:
     """The stage's data. Questions are put into the policy's own template; whole prompts stay as they are.
 
     Raises:
         UsageError: no such data, a broken row (named) without ``skip_broken``, or nothing left.
     """
     if stage.data == TINY_TRACES:
-        return list(islice(_tiny_traces(policy, template, seed), TINY_COUNT))
+        yield from islice(_tiny_traces(policy, template, seed), TINY_COUNT)
+        return
     made = data_folder / f"{stage.data}.jsonl"
     data = str(made) if made.exists() else stage.data
     if not is_source(data):
@@ -53,12 +55,22 @@ def load_examples(
             f"{stage.name}.data: {stage.data!r} is neither an earlier reject stage, nor a file, "
             f'nor "hf:OWNER/NAME@REVISION:split", nor "{TINY_TRACES}"'
         )
-    found = _read(data, stage, lambda row: example(row, policy.tokenizer, template, stage.learn, tasks))
-    _warn_of_open_reasoning(data, found)
-    return found
+    count = unclosed = 0
+    for each in _read(data, stage, lambda row: example(row, policy.tokenizer, template, stage.learn, tasks)):
+        count += 1
+        unclosed += any(THINK in part and END_THINK not in part for part in _written(each))
+        yield each
+    if unclosed:  # a policy that learns never to close its reasoning never comes to an answer
+        log.warning(
+            "%s: %d of %d responses do not close the reasoning that is opened for them or in them (no %s)",
+            data,
+            unclosed,
+            count,
+            END_THINK,
+        )
 
 
-def load_texts(stage: Pretrain, policy: Policy, template: str | Template, seed: int) -> list[str]:
+def load_texts(stage: Pretrain, policy: Policy, template: str | Template, seed: int) -> Iterator[str]:
     """The texts of a "pretrain" stage.
 
     Raises:
@@ -66,16 +78,21 @@ def load_texts(stage: Pretrain, policy: Policy, template: str | Template, seed: 
     """
     if stage.data == TINY_TRACES:
         traces = islice(_tiny_traces(policy, template, seed), TINY_COUNT)
-        return [example.prompt + example.response for example in traces]
+        return (example.prompt + example.response for example in traces)
     return _read(stage.data, stage, formats.text_of)
 
 
-def asked_in(data: str) -> Iterator[str]:
+@dataclass(frozen=True)
+class AskedIn:
     """The questions, or whole prompts, of examples; broken rows are left to ``load_examples``."""
-    for _, row in rows_of(data):
-        text = None if isinstance(row, ValueError) else formats.question(row)
-        if text is not None:
-            yield text
+
+    data: str
+
+    def __iter__(self) -> Iterator[str]:
+        for _, row in rows_of(self.data):
+            text = None if isinstance(row, ValueError) else formats.question(row)
+            if text is not None:
+                yield text
 
 
 def example(
@@ -104,38 +121,27 @@ def example(
             return Marked(plain.text, ((0, len(plain.text)),))
 
 
-def _read(data: str, stage: SFT, parse: Callable[[Row], T]) -> list[T]:
+def _read(data: str, stage: SFT, parse: Callable[[Row], T]) -> Iterator[T]:
     """The rows as ``parse`` takes them; it raises ``ValueError`` or ``TaskError``."""
-    found, broken = [], 0
+    kept = broken = 0
     for where, row in rows_of(data):
         try:
             if isinstance(row, ValueError):
                 raise row
-            found.append(parse(row))
+            found = parse(row)
         except (ValueError, TaskError) as error:
             if not stage.skip_broken:
                 raise UsageError(
                     f"{data}, {where}: {error}; {stage.name}.skip_broken = true leaves such rows out"
                 ) from None
             broken += 1
+            continue
+        kept += 1
+        yield found
     if broken:
-        log.warning("%s: %d broken rows left out, %d examples kept", data, broken, len(found))
-    if not found:
+        log.warning("%s: %d broken rows left out, %d examples kept", data, broken, kept)
+    if not kept:
         raise UsageError(f"{data}: holds no examples to learn from")
-    return found
-
-
-def _warn_of_open_reasoning(data: str, found: Sequence[Example | Marked]) -> None:
-    """A policy that learns never to close its reasoning never comes to an answer."""
-    open_ones = sum(any(THINK in r and END_THINK not in r for r in _written(each)) for each in found)
-    if open_ones:
-        log.warning(
-            "%s: %d of %d responses do not close the reasoning that is opened for them or in them (no %s)",
-            data,
-            open_ones,
-            len(found),
-            END_THINK,
-        )
 
 
 def _written(item: Example | Marked) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from evals.base.text import printable
-from harness.train.sft.encoding import Tokens
+from harness.train.sft.stored import Tokens
 
 BEGIN, END = "⟪", "⟫"
 """Around learned parts, so that they show without colours too."""

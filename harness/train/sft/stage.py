@@ -29,8 +29,9 @@ from harness.train.micro_batch import MicroBatch
 from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples, load_texts
-from harness.train.sft.encoding import Limit, Tokens, encode, pack
+from harness.train.sft.encoding import Limit, encode, pack
 from harness.train.sft.preview import counts, preview
+from harness.train.sft.stored import Stored, Tokens
 from harness.train.states import pad
 from harness.train.stream import Stream
 
@@ -155,10 +156,11 @@ class SftUpdater:
         return sum(dist.gather(float(total)))
 
 
-def _learned(stage: SFT, policy: Policy, template: str | Template, run: Run) -> list[Tokens]:
+def _learned(stage: SFT, policy: Policy, template: str | Template, run: Run) -> Stored:
     """What the stage learns from, in tokens."""
-    seed, tasks = run.experiment.seed, tasks_of(run.experiment.tasks)
+    seed, tasks, folder = run.experiment.seed, tasks_of(run.experiment.tasks), run.folder
     if isinstance(stage, Pretrain):
-        return pack(load_texts(stage, policy, template, seed), policy, stage.sequence_length)
+        return pack(load_texts(stage, policy, template, seed), policy, stage.sequence_length, folder)
     limit = Limit(min(stage.max_length or policy.positions, policy.positions), stage.too_long)
-    return encode(load_examples(stage, policy, template, run.folder / "data", seed, tasks), policy, limit)
+    examples = load_examples(stage, policy, template, folder / "data", seed, tasks)
+    return encode(examples, policy, limit, folder)

@@ -29,8 +29,8 @@ from harness.train.forward import Scorer
 from harness.train.grpo.stage import train_grpo
 from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
-from harness.train.sft.encoding import Tokens
 from harness.train.sft.stage import SftUpdater
+from harness.train.sft.stored import Tokens
 from tests.harness.models.architectures import LATENT, LONGROPE, MIXTURE, save
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(4)]

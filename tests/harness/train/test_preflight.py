@@ -12,7 +12,8 @@ from evals.task import Question, Task
 from evals.templates import render
 from harness import config
 from harness.models.policy import Policy, save_policy
-from harness.train.preflight import check_fit
+from harness.train import preflight
+from harness.train.preflight import check_fit, room
 
 QUESTIONS = [Question(str(i), "how much is " + "one plus " * i + "one?", "1") for i in range(4)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
@@ -49,6 +50,39 @@ def test_the_longest_prompt_and_completion_must_have_positions(
     words = rf"grpo\.max_tokens: {fits + 1} .* of {longest} tokens, .*at most {fits} fit"
     with pytest.raises(UsageError, match=words):
         check_fit(experiment(folder, {"max_tokens": POSITIONS - longest + 1}), PAIRS[:1], PAIRS)
+
+
+def test_of_many_prompts_those_alone_are_rendered_that_may_not_fit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[str] = []
+
+    def counted(question: Question, *rest: Any) -> str:
+        rendered.append(question.id)
+        return render(question, *rest)
+
+    monkeypatch.setattr(preflight, "render", counted)
+    texts = [f"what is {i} and one?" for i in range(300)]
+    texts[250] = "é" * 95  # two bytes each, so that it may or may not fit
+    texts[270] = "x" * 240
+    many = [(TASK, Question(str(i), text, "1")) for i, text in enumerate(texts)]
+    check_fit(experiment(folder, {"max_tokens": 40}), many[:270], [])
+    assert rendered == [str(i) for i in (*range(preflight.TRIED), 250)]
+    with pytest.raises(UsageError, match=r"grpo\.max_tokens: 40 and the longest prompt, of 2\d\d tokens"):
+        check_fit(experiment(folder, {"max_tokens": 40}), [], many)
+
+
+def test_what_suffices_for_many_prompts_is_no_more_than_there_is(
+    folder: Path, tiny_random_policy: Policy
+) -> None:
+    many = [(TASK, Question(str(i), "é" * (i % 70), "1")) for i in range(300)]
+    longest = max(
+        len(tiny_random_policy.tokenizer(render(question, task, "tags", None)).input_ids)
+        for task, question in many
+    )
+    needed = room(experiment(folder, {"max_tokens": 40}), many, [])
+    assert needed is not None
+    assert longest + 40 <= needed <= POSITIONS
 
 
 def test_stages_that_sample_dev_questions_alone_are_held_to_them(folder: Path) -> None:

@@ -21,12 +21,13 @@ from harness.models.policy import Policy, policy_hash, weights_hash
 from harness.rewards import make_mix
 from harness.train import checkpoint
 from harness.train.grpo.prefetch import Ahead
-from harness.train.grpo.rollout import Graders, Sampler
+from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.stage import train_grpo
 from harness.train.loop import Outcome
 from harness.train.probe import DRAWN
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
-from harness.train.stream import Stream, render_all
+from harness.train.stream import Prompts, Stream
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(6)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
@@ -155,7 +156,7 @@ def test_two_splits_that_number_alike_are_told_apart(make_random_policy: Callabl
     with Graders() as graders:
 
         def ahead(questions: Sequence[tuple[Task, Question]]) -> Ahead:
-            prompts = render_all(questions, "tags", policy)
+            prompts = Prompts(questions, "tags", policy)
             stream, mix = Stream(prompts, 0), make_mix(of.rewards)
             return Ahead(Sampler(own(policy), graders, mix, stage=of, stream=stream, seed=0), of, prompts)
 
@@ -164,10 +165,10 @@ def test_two_splits_that_number_alike_are_told_apart(make_random_policy: Callabl
         first.wait()
         again.restore(first.state())
         drawn, restored = first.take(1), again.take(1)
-        assert [r.prompt.question.text for r in restored.rollouts] == [
-            r.prompt.question.text for r in drawn.rollouts
+        assert [group.prompt.question.text for group in restored.groups] == [
+            group.prompt.question.text for group in drawn.groups
         ]
-        assert {r.prompt.question.gold for r in restored.rollouts} == {"2", "4"}
+        assert {group.prompt.question.gold for group in restored.groups} == {"2", "4"}
         first.start(2)
         first.wait()
         with pytest.raises(JobError, match=r"data\.train: question 0 of sums.*no longer there"):

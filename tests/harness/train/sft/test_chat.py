@@ -18,10 +18,11 @@ from harness.models import gguf_file
 from harness.models.policy import Policy
 from harness.train.micro_batch import MicroBatch
 from harness.train.sft.chat import Marked, mark
-from harness.train.sft.encoding import Limit, Tokens, encode, tokenize
+from harness.train.sft.encoding import Limit, encode, tokenize
 from harness.train.sft.formats import Chat, Example
 from harness.train.sft.preview import preview
 from harness.train.sft.stage import SftUpdater
+from harness.train.sft.stored import Tokens
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|endoftext|>\n{% endfor %}"
@@ -138,10 +139,10 @@ def test_too_long_is_refused_cut_or_left_out(
     items: list[Example | Marked] = [Example("ab", "cd"), Example("ab", "c" * 20), Example("a" * 30, "b")]
     with pytest.raises(UsageError, match=r'2 of 3 examples do not fit 10 positions .*too_long = "cut"'):
         encode(items, tiny_random_policy, Limit(10))
-    kept = encode(items, tiny_random_policy, Limit(10, "cut"))
+    kept = list(encode(items, tiny_random_policy, Limit(10, "cut")))
     assert [len(each) for each in kept] == [5, 10]  # nothing is learned of the third one's beginning
     assert "2 of 3 examples are longer than 10 tokens (the longest: 32): 1 cut, 1 left out" in caplog.text
-    assert encode(items, tiny_random_policy, Limit(10, "leave_out")) == kept[:1]
+    assert list(encode(items, tiny_random_policy, Limit(10, "leave_out"))) == kept[:1]
     with pytest.raises(UsageError, match="no example is left"):
         encode(items[1:], tiny_random_policy, Limit(10, "leave_out"))
 

@@ -20,8 +20,8 @@ def test_a_file_s_lengths_broken_rows_and_first_example(
     rows = [{"prompt": "ab", "response": "cd"}, {"instruction": "x"}, {"text": "one"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{\n")
     found = check_data(str(path), byte_tokenizer, "tags")
-    assert (found.lengths, found.learned) == ((5, 4), (3, 3))
-    assert [sentence.split(":")[0] for sentence in found.broken] == ["line 2", "line 4"]
+    assert (list(found.lengths), list(found.learned)) == ([5, 4], [3, 3])
+    assert [sentence.split(":")[0] for sentence in found.broken.such_as] == ["line 2", "line 4"]
     assert found.first.plain == "ab⟪cd<|endoftext|>⟫"
     path.write_text(json.dumps({"messages": [{"role": "assistant", "content": "x"}]}) + "\n")
     with pytest.raises(UsageError, match=r"no examples .*line 1: has messages, and .* no chat template"):

@@ -30,10 +30,12 @@ from harness.train.loop import Outcome
 from harness.train.micro_batch import MicroBatch
 from harness.train.pipeline import run_experiment
 from harness.train.run_dir import Run
+from harness.train.sft.chat import Marked
 from harness.train.sft.data import load_examples, load_texts
-from harness.train.sft.encoding import Tokens, encode, pack
+from harness.train.sft.encoding import encode, pack
 from harness.train.sft.formats import Example
 from harness.train.sft.stage import SftUpdater, train_sft
+from harness.train.sft.stored import Tokens
 from tests.harness.models import architectures
 
 EXAMPLES = [Example(f"User: {i}+{i}?\nAssistant:", f" {'so ' * i}{2 * i}") for i in range(1, 9)]
@@ -54,7 +56,7 @@ def test_loss_and_gradient_are_transformers_own(
     make_random_policy: Callable[..., Policy], budget: int
 ) -> None:
     policy, peer = make_random_policy(), make_random_policy()
-    batch = encode(EXAMPLES, policy)
+    batch = list(encode(EXAMPLES, policy))
     updater = SftUpdater(policy, stage(max_grad_norm=1e9), MicroBatch(budget))
     norm = updater.update(batch, 1)
     longest = max(map(len, batch))
@@ -127,9 +129,9 @@ def test_a_broken_line_is_named_or_left_out(
 ) -> None:
     path = write(tmp_path / "x.jsonl", [{"prompt": "a", "response": "b"}, row])
     with pytest.raises(UsageError, match=message):
-        load_examples(stage(data=str(path)), tiny_random_policy, "tags", tmp_path, 0)
+        list(load_examples(stage(data=str(path)), tiny_random_policy, "tags", tmp_path, 0))
     kept = load_examples(stage(data=str(path), skip_broken=True), tiny_random_policy, "tags", tmp_path, 0)
-    assert kept == [Example("a", "b")]
+    assert list(kept) == [Example("a", "b")]
 
 
 def test_a_stage_learns_conversations_of_any_shape_and_shows_the_first(
@@ -173,11 +175,14 @@ def test_a_question_is_put_into_the_student_s_template(tiny_random_policy: Polic
 
 
 def test_tiny_traces_are_flawless_and_the_seed_s_own(tiny_random_policy: Policy, tmp_path: Path) -> None:
-    def load(seed: int) -> list[Example]:
-        return load_examples(stage(data="tiny-traces"), tiny_random_policy, "tags", tmp_path, seed)
+    def load(seed: int) -> list[Example | Marked]:
+        return list(load_examples(stage(data="tiny-traces"), tiny_random_policy, "tags", tmp_path, seed))
 
     assert load(0) == load(0) != load(1)
-    assert all(e.response.startswith("<think>") and e.response.endswith("</answer>") for e in load(0))
+    for each in load(0):
+        assert isinstance(each, Example)
+        assert each.response.startswith("<think>")
+        assert each.response.endswith("</answer>")
 
 
 def test_pretraining_learns_every_token_of_joined_texts(tiny_random_policy: Policy, tmp_path: Path) -> None:
@@ -189,7 +194,7 @@ def test_pretraining_learns_every_token_of_joined_texts(tiny_random_policy: Poli
     assert ids == joined[: len(ids)]
     assert {len(piece) for piece in pieces} == {6}
     assert len(joined) - len(ids) < 6
-    assert pack(["hi"], tiny_random_policy, 100) == [
+    assert list(pack(["hi"], tiny_random_policy, 100)) == [
         Tokens(
             (joined_ids(tiny_random_policy, "hi")[0],),
             (*joined_ids(tiny_random_policy, "hi")[1:], tiny_random_policy.tokenizer.eos_token_id),
@@ -206,7 +211,7 @@ def test_pretraining_learns_every_token_of_joined_texts(tiny_random_policy: Poli
     assert losses[-1] < losses[0]
     bad = write(tmp_path / "bad.jsonl", [{"text": "fine"}, {"texts": "no"}])
     with pytest.raises(UsageError, match='line 2: "text" must be text'):
-        load_texts(of.model_copy(update={"data": str(bad)}), tiny_random_policy, "tags", 0)
+        list(load_texts(of.model_copy(update={"data": str(bad)}), tiny_random_policy, "tags", 0))
 
 
 def joined_ids(policy: Policy, text: str) -> list[int]:
