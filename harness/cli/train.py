@@ -103,7 +103,10 @@ def sweep(
     if watch is not None:
         from harness.cli.sweep_watch import watch as show
 
-        return show(watch)
+        try:
+            return show(watch)
+        except KeyboardInterrupt:
+            return None
     if export is not None and out is not None and not files:
         return _export(out, export)
     if not files:
