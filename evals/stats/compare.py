@@ -320,8 +320,8 @@ def points(share: float) -> str:
 
 
 def p_text(value: float) -> str:
-    """A p-value with three decimals, or "<0.001"."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    """A p-value with three decimals, or "< 0.001"."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def p_is(value: float) -> str:

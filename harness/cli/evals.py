@@ -217,6 +217,8 @@ def score(
 ) -> None:
     """Grades responses that any system recorded.
 
+    With --json a list, as `harness eval` prints it: one for each model that the rows name.
+
     Example: harness score responses.jsonl --benchmark gsm8k --json
     """
     from evals.recorded import score_file
@@ -226,8 +228,7 @@ def score(
     tasks = config.read_tasks(task_file)
     scores = score_file(file, benchmark, out, unclosed_answers=unclosed_answers, tasks=tasks)
     if as_json:
-        rows = [each.to_json() for each in scores]
-        print_json(rows[0] if len(rows) == 1 else rows)
+        print_json([each.to_json() for each in scores])
     else:
         console.scores_table(scores)
 
