@@ -14,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.base.terminal import Terminal
-from evals.base.text import printable
+from evals.base.text import duration, printable
 from harness.cli.console import plain_table
 from harness.config import Experiment, read_experiment
 from harness.jobs.sweep_line import run_figures, shown
 from harness.sweep.selection import confirmation_experiment
 from harness.sweep.status import SweepStatus, TrialStatus, fresh_runs, read_summary
 from harness.sweep.timeleft import left_by_files
-from reports.view.standing import Standing, ago, best_trial, duration, sweep_standing
+from reports.view.standing import Standing, ago, best_trial, sweep_standing
 
 EVERY = 2.0
 """Seconds between two looks at the folder."""
