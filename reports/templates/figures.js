@@ -40,7 +40,7 @@ function pinTo(of, name = "") {
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && pinned) pinTo("");
 });
-addEventListener("scroll", () => tip.classList.remove("shown"), { passive: true, capture: true });
+addEventListener("scroll", () => tip.classList.contains("shown") && placeTip(), { passive: true, capture: true });
 
 const vertices = (path) => [...path.getAttribute("d").matchAll(/[ML]\s*(-?[\d.]+)[\s,]+(-?[\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
 const short = (value) => (Number.isInteger(value) ? value : Number(value.toPrecision(3))).toLocaleString("en", { maximumSignificantDigits: 6 });
@@ -121,13 +121,21 @@ function show(svg, found) {
   svg.append(dot);
   const text = sentence(found);
   if (tip.textContent !== text) tip.textContent = text;
-  const place = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
+  placeTip();
+  light(found.series.of ?? pinned);
+}
+
+// Beside the point that it tells of, wherever the page has been scrolled to.
+function placeTip() {
+  const dot = document.querySelector("svg.plot > .cursor");
+  if (!dot) return;
+  const at = new DOMPoint(dot.getAttribute("cx"), dot.getAttribute("cy"));
+  const place = at.matrixTransform(dot.ownerSVGElement.getScreenCTM());
   tip.style.left = "0"; // measured where there is room
   const left = Math.min(innerWidth - tip.offsetWidth - 8, Math.max(8, place.x - tip.offsetWidth / 2));
   const above = place.y - tip.offsetHeight - 12;
   tip.style.left = `${left}px`;
   tip.style.top = `${above > 4 ? above : place.y + 14}px`;
-  light(found.series.of ?? pinned);
 }
 
 function nameOf(series) {
