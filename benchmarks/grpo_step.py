@@ -155,7 +155,15 @@ def ours(job: Job, folder: Path) -> tuple[Clock, dict[str, float]]:
 
     train_grpo(run, job.stage, policy, TransformersEngine(policy), job.questions, on_step=on_step)
     run.close()
-    names = ("reward", "length", "zero_variance", "seconds/rollout", "seconds/reward", "seconds/update")
+    names = (
+        "reward",
+        "length",
+        "zero_variance",
+        "seconds/rollout",
+        "seconds/reward",
+        "seconds/update",
+        "seconds/probe",
+    )
     return clock, {name: statistics.median(row[name] for row in rows[1:]) for name in names}
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evals.base.terminal import Terminal
+from evals.base.text import duration
 from harness.cli.console import HEADINGS, percent, plain_table, scores_row
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def sweep_status(summary: SweepStatus) -> None:
             "" if step is None else str(step),
             "" if trial.value is None else f"{trial.value:.3f} ± {trial.stderr or 0.0:.3f}",
             str(trial.attempts),
-            f"{trial.seconds / 60:.1f} min",
+            duration(trial.seconds),
             escape(trial.reason),
         )
     console = Terminal()
@@ -112,7 +113,7 @@ def plan_table(plan: Plan) -> None:
     table = plain_table(None)
     table.add_column("run", overflow="fold")
     table.add_column("part", overflow="fold", min_width=14)
-    for heading in ("runs", "steps", "tokens", "FLOPs", "minutes"):
+    for heading in ("runs", "steps", "tokens", "FLOPs", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     before, notes = "", dict.fromkeys(part.note for part in plan.parts if part.note)
     marks = {note: "*" * place for place, note in enumerate(notes, start=1)}
@@ -125,7 +126,7 @@ def plan_table(plan: Plan) -> None:
             f"{part.steps:,}",
             _short(part.tokens),
             f"{part.flops:.1e}" if part.flops else "",
-            f"{part.seconds / 60:,.1f}",
+            duration(part.seconds),
         )
         before = part.run
     console = Terminal()

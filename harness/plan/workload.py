@@ -18,6 +18,7 @@ from evals.templates import AUTO, PLAIN, TEXT, Template, find, render
 from harness.config import (
     GRPO,
     SFT,
+    Budget,
     Evaluate,
     Experiment,
     OnPolicyDistill,
@@ -62,6 +63,8 @@ class Work:
     prompt: float
     length: float
     note: str = ""
+    beside: bool = False
+    """Whether it is done in the steps of the part before it."""
 
     @property
     def flops(self) -> float:
@@ -174,7 +177,7 @@ def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: fl
     read = flops(teacher, stage.sampled, stage.group_size) + flops(teacher, stage.recorded, 1)
     yield Work(
         f"{stage.name}-teacher", "train", teacher, steps, 0, steps * count * tokens, 0, read, count, prompt,
-        tokens, "by a teacher",
+        tokens, "by a teacher", beside=True,
     )  # fmt: skip
 
 
@@ -185,19 +188,23 @@ def _within_budget(experiment: Experiment, found: Sequence[Work]) -> Iterator[Wo
         yield from found
         return
     left, share = budget.limit, 1.0
-    for part in found:
+    for place, part in enumerate(found):
         if part.role == "measure":
             yield part
             continue
-        if part.role != "train":  # dev evaluations of the stage before it
+        if part.role != "train" or part.beside:  # dev evaluations of the stage before it, or its teacher
             yield _scaled(part, share)
             continue
-        teacher = bool(part.note)
-        tokens = int(part.sampled or part.learned)
-        takes = spent(Cost(part.name, "", teacher, part.steps, tokens, part.flops), budget)
+        beside = [other for other in found[place + 1 : place + 2] if other.beside]
+        takes = sum(_takes(each, budget) for each in (part, *beside))
         share = 1.0 if takes == 0 else min(1.0, left / takes)
         left -= share * takes
         yield _scaled(part, share)
+
+
+def _takes(part: Work, budget: Budget) -> float:
+    tokens = int(part.sampled or part.learned)
+    return spent(Cost(part.name, "", bool(part.note), part.steps, tokens, part.flops), budget)
 
 
 def _scaled(part: Work, share: float) -> Work:

@@ -64,9 +64,9 @@ def make_reward(name: str, term: RewardTerm, judge_requests: Path | None = None)
         allowance = Allowance(term.requests, judge_requests)
         return (PairwiseJudge if term.pairwise else JudgeReward)(term.rubric, allowance)
     made = load(name, term)
-    if function in REWARDS.built_in:
-        return lambda group: [made(rollout) for rollout in group]
     whole = getattr(REWARDS.get(function), "whole_group", False)
+    if function in REWARDS.built_in:
+        return made if whole else lambda group: [made(rollout) for rollout in group]
     return CustomReward(name, made, whole_group=whole)
 
 
