@@ -32,7 +32,8 @@ def draw(
     low, middle, high = (band[name] * (100 if is_share(metric) else 1) for name in ("low", "middle", "high"))
     area = axes.fill_between(band["step"], low, high, color=colour, alpha=0.12, lw=0, zorder=1)
     line = axes.plot(band["step"], middle, color=colour, lw=1.0, ls=(0, (3, 2)), zorder=2)
-    tag(area, *line, of=of, entry=entry, curve="forecast")
+    tag(area, of=of, entry=entry)
+    tag(*line, of=of, entry=entry, curve="forecast")
 
 
 def told(runs: Sequence[tuple[str, pd.DataFrame, int | None]]) -> str:
