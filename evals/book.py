@@ -21,9 +21,9 @@ from evals.graders.judge.base import judge_of
 from evals.records import Sample
 from evals.rollout import Rollout, graded
 from evals.scores import Scores, Tally, part_note, questions_hash, votable
-from evals.stats.length_control import length_controlled
 from evals.task import Question, Task, TaskError, folder_of
 from evals.tasks import registry as tasks
+from evals.tasks.length_control import length_controlled
 
 ROWS_AT_ONCE = 4096
 

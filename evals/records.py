@@ -23,8 +23,9 @@ from typing import Any, Self, get_args
 import numpy as np
 
 from evals.base.text_files import open_text
+from evals.duel import Duel
 from evals.engine import Completion, FinishReason, Usage
-from evals.graders.base import Duel, Status, Verdict
+from evals.graders.base import Status, Verdict
 from evals.rollout import Rollout
 from evals.task import Question, TaskError
 

@@ -46,9 +46,9 @@ from evals.recovery import Present, recover_samples, recover_tokens
 from evals.regrading import grade_again, graded_by, why_again
 from evals.rollout import Rollout, graded
 from evals.scores import Scores, part_note, questions_hash, tally, votable
-from evals.stats.length_control import length_controlled
 from evals.task import Question, Task, TaskError, check_ids
 from evals.tasks import registry
+from evals.tasks.length_control import length_controlled
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from evals.base.text import printable
-from evals.stats.compare import Comparison
-from evals.stats.ranking import Place
+from evals.comparison.compare import Comparison
+from evals.comparison.ranking import Place
 from reports.cells import percent, plain, signed
 from reports.comparisons import Comparisons
 from reports.measures import is_share, objective, objective_gap, on_dev

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from evals.base.text import printable
-from evals.stats.compare import p_text as p_value
-from evals.stats.ranking import Place
+from evals.comparison.compare import p_text as p_value
+from evals.comparison.ranking import Place
 from reports.cells import Cell, Column, Table, count, percent, points, signed
 from reports.comparisons import Comparisons, best
 from reports.samples.anchors import NOWHERE, Anchors

@@ -14,12 +14,12 @@ from rich.table import Table
 from evals.audit import Audit
 from evals.base.terminal import Terminal
 from evals.base.text import duration
+from evals.comparison.compare import SIGNIFICANT, Comparison, p_text, points
+from evals.comparison.ranking import Place
 from evals.lm_eval import LmEvalResult
 from evals.scores import Scores
-from evals.stats.compare import SIGNIFICANT, Comparison, p_text, points
 from evals.stats.intervals import Estimate
 from evals.stats.pairwise import win_rate
-from evals.stats.ranking import Place
 from harness.cli.data import FileState
 from harness.cli.doctor import Check
 from harness.cli.questions import TaskRow

@@ -270,8 +270,8 @@ def rate(
 
     Example: harness rate runs/eval-mine
     """
-    from evals.stats.evaluations import read_evaluations
-    from evals.stats.rating import rate as rate_scores
+    from evals.comparison.evaluations import read_evaluations
+    from evals.comparison.rating import rate as rate_scores
 
     found = read_evaluations(folder)
     if "codeforces" not in found:
@@ -304,8 +304,8 @@ def compare(
 
     Example: harness compare runs/quickstart/evals/base runs/quickstart/evals/winner-seed-1 --out compare.html
     """
-    from evals.stats.compare import compare_arms, read_arms
-    from evals.stats.ranking import ranks
+    from evals.comparison.compare import compare_arms, read_arms
+    from evals.comparison.ranking import ranks
     from harness.cli import console
 
     arms = read_arms(paths)

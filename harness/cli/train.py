@@ -68,6 +68,12 @@ def sweep(
     status: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Only show how the sweep in this folder stands.")
     ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Only show the sweep in this folder, again and again, until it ends."
+        ),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Only write the trials of the sweep as CSV.")
     ] = None,
@@ -84,6 +90,8 @@ def sweep(
     Example: harness sweep experiments/quickstart.toml -s sweep.trials=24
 
     Example: harness sweep --status runs/quickstart
+
+    Example: harness sweep --watch runs/quickstart
     """
     from harness.cli import sweep_tables
 
@@ -92,10 +100,17 @@ def sweep(
 
         summary = read_summary(status)
         return print_json(summary.table()) if as_json else sweep_tables.sweep_status(summary)
+    if watch is not None:
+        from harness.cli.sweep_watch import watch as show
+
+        try:
+            return show(watch)
+        except KeyboardInterrupt:
+            return None
     if export is not None and out is not None and not files:
         return _export(out, export)
     if not files:
-        raise UsageError("sweep: name an experiment file, or a folder with --status DIR")
+        raise UsageError("sweep: name an experiment file, or a folder with --status DIR or --watch DIR")
     if export is not None:
         from harness.config import read_experiment
 

@@ -18,12 +18,11 @@ from typing import Any
 from evals.base import io
 from evals.base.errors import JobError, UsageError
 from evals.base.progress import Progress
-from evals.base.versioned import Versioned
+from evals.comparison import compare
+from evals.comparison.compare import Comparison, compare_arms
+from evals.comparison.controls import Explained, explained
+from evals.comparison.evaluations import read_evaluations
 from evals.scores import Scores
-from evals.stats import compare
-from evals.stats.compare import Comparison, compare_arms
-from evals.stats.controls import Explained, explained
-from evals.stats.evaluations import read_evaluations
 from harness.config import Experiment, OnPolicyDistill, Reject, dump_toml, parts, read_experiment
 from harness.config.compare import BASE, arm_experiment, tuning_experiment, untrained
 from harness.sweep import attempts, tabulate
@@ -37,41 +36,9 @@ from harness.train.ledger import Cost, stage_costs
 from harness.train.manifest import write_manifest
 from harness.train.run_dir import holds, lock_folder
 from harness.train.status import write_status
+from reports.arms import ARMS, Arms, Row
 
-ARMS = "arms.json"
 POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one arm took and came to, a mean over its seeds; costs of training alone, tuning apart.
-
-    ``flops`` are model FLOPs without the teacher's, which are ``teacher_flops``; ``tokens`` are those sampled
-    and learned from, the teacher's included. ``tuning_flops`` are those of all its tuning runs together.
-    """
-
-    arm: str
-    seeds: int
-    pass_at_1: Mapping[str, float]
-    tokens: float
-    flops: float
-    teacher_flops: float
-    device_seconds: float
-    tuning_flops: float
-    tuned: Mapping[str, Any]
-
-
-class Arms(Versioned):
-    """The content of arms.json.
-
-    ``comparisons`` are as ``harness compare --json`` prints them, ``controls`` as
-    ``evals.stats.controls.Explained`` does.
-    """
-
-    folder: str
-    arms: tuple[Row, ...]
-    comparisons: tuple[dict[str, Any], ...]
-    controls: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

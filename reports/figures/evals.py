@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from evals.base.text import printable
-from evals.stats.compare import Comparison
-from evals.stats.ranking import Place
+from evals.comparison.compare import Comparison
+from evals.comparison.ranking import Place
 from reports.cells import signed
 from reports.comparisons import Comparisons
 from reports.figures.svg import (

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from evals.duel import Duel
 from evals.engine import Completion, Usage
-from evals.graders.base import Duel, Verdict
+from evals.graders.base import Verdict
 from evals.graders.integer import IntegerGrader
 from evals.records import Sample, parse_sample, token_row
 from evals.rollout import Rollout, graded

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.graders.base import Duel
+from evals.comparison.compare import Arm, compare_arms
+from evals.comparison.compare import compare as compare_folders
+from evals.comparison.evaluations import read_evaluations
+from evals.duel import Duel
 from evals.scores import Scores
-from evals.stats.compare import Arm, compare_arms
-from evals.stats.compare import compare as compare_folders
-from evals.stats.evaluations import read_evaluations
 from evals.stats.metrics import QuestionStats
 from reports import comparisons, prose
 from reports.collect import collect

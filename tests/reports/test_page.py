@@ -224,7 +224,7 @@ def test_a_part_that_fails_costs_itself_and_a_warning(
     found = Reader(page.build_report([sweep_folder], tmp_path / "r.html").read_text(encoding="utf-8"))
     told = _sentences(found)
     assert "Sweep, broken: could not be made from these folders (ValueError: no such choice)." in told
-    assert "What each setting did, epsilon: could not be made" in told
+    assert "Slices: the objective against each setting, epsilon: could not be made" in told
     assert "Summary: could not be made" in told
     ids = {attributes.get("id") for _, attributes in found.tags}
     assert "figure-parallel-quick-sweep" in ids

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.stats import compare
+from evals.comparison import compare
 from harness.sweep.summary import Summary
 from reports import cells, comparisons, sections, tables, trials
 from reports.cells import Cell, Table

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.comparison.evaluations import UNNAMED, read_evaluations
 from evals.scores import Scores
 from evals.stats import intervals, metrics
-from evals.stats.evaluations import UNNAMED, read_evaluations
 from evals.stats.intervals import Estimate
 from evals.stats.metrics import QuestionStats, repeats_itself
 from evals.task import TaskError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from evals.comparison.compare import Arm
+from evals.comparison.controls import explained
 from evals.scores import Scores
-from evals.stats.compare import Arm
-from evals.stats.controls import explained
 from evals.stats.metrics import QuestionStats
 
 SAMPLES = 16

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from evals.comparison.compare import Arm, Floats, compare_pair
 from evals.scores import Scores
 from evals.stats import intervals, metrics
-from evals.stats.compare import Arm, Floats, compare_pair
 from evals.stats.intervals import Estimate
 from evals.task import TaskError
 
