@@ -15,6 +15,7 @@ from harness.cli.console import HEADINGS, percent, plain_table, scores_row
 if TYPE_CHECKING:
     from harness.jobs.sweep import SweepResult
     from harness.plan.plan import Plan
+    from harness.plan.sizes import Size
     from harness.sweep.simulate import Result
     from harness.sweep.status import SweepStatus
     from harness.sweep.summary import Summary
@@ -143,6 +144,25 @@ def plan_table(plan: Plan) -> None:
     console.print(f"Basis: {plan.basis}.", markup=False)
     for warning in plan.warnings:
         console.print(f"Note: {warning}.", markup=False)
+
+
+def sizes_table(found: Sequence[Size], devices: int) -> None:
+    """A line a model and GPU: with which settings it fits, and how long a step takes."""
+    from harness.plan import sizes
+
+    table = plain_table(None)
+    for heading in sizes.headings():
+        table.add_column(heading, overflow="fold")
+    for row in sizes.rows(found):
+        table.add_row(*row)
+    console = Terminal()
+    console.print(table)
+    console.print(
+        f"Computed by data sheets, not measured: one GRPO step of {sizes.QUESTIONS} questions with G "
+        f"responses each, half as long as they may be, {devices} of the GPUs at work. docs/gpus.md says "
+        "what each setting is.",
+        markup=False,
+    )
 
 
 def _short(count: float) -> str:

@@ -112,16 +112,7 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
     for stage in parts(experiment.stages):
         match stage:
             case GRPO():
-                tokens = length(stage.name, stage.max_tokens)
-                groups = stage.completions_per_step // stage.group_size
-                once = groups * _forward(shape, train, tokens, stage.group_size)
-                moves = stage.epochs * stage.minibatches > 1
-                passes = stage.epochs * (1 + backward) + moves + (stage.beta > 0)
-                sampled = stage.steps * stage.completions_per_step * tokens
-                yield Work(
-                    stage.name, "train", policy, stage.steps, sampled, sampled, stage.steps * once,
-                    stage.steps * once * passes, stage.completions_per_step, train, tokens,
-                )  # fmt: skip
+                yield grpo_work(stage, policy, train, length(stage.name, stage.max_tokens))
             case OnPolicyDistill():
                 yield from _on_policy(stage, policy, train, length(stage.name, stage.max_tokens))
             case SFT():
@@ -157,6 +148,20 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
                 f"{stage.name}: dev", "evaluate", policy, times, times * many * tokens, 0, times * flops, 0,
                 many, train, tokens,
             )  # fmt: skip
+
+
+def grpo_work(stage: GRPO, policy: Policy, prompt: float, tokens: float) -> Work:
+    """What all steps of the stage sample and learn, with prompts and responses of that many tokens."""
+    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
+    groups = stage.completions_per_step // stage.group_size
+    once = groups * _forward(architecture(policy).shape, prompt, tokens, stage.group_size)
+    moves = stage.epochs * stage.minibatches > 1
+    passes = stage.epochs * (1 + backward) + moves + (stage.beta > 0)
+    sampled = stage.steps * stage.completions_per_step * tokens
+    return Work(
+        stage.name, "train", policy, stage.steps, sampled, sampled, stage.steps * once,
+        stage.steps * once * passes, stage.completions_per_step, prompt, tokens,
+    )  # fmt: skip
 
 
 def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: float) -> Iterator[Work]:

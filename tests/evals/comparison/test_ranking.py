@@ -1,4 +1,4 @@
-"""Places of many models: what the tests leave open, and groups that cannot be told apart."""
+"""Places of many models: what the tests leave open, and groups that do not differ significantly."""
 
 from __future__ import annotations
 
