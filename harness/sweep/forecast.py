@@ -33,9 +33,6 @@ Array = np.ndarray
 
 FASTEST, SLOWEST = 0.05, 2.0
 """Bounds of tau and C_mid as fractions of the trial: from "done at once" to "nearly a straight line"."""
-SEEN = 6.0
-"""Where evaluations cover less than 1/SEEN of the way to the horizon, the lower bound shrinks with them: what
-has levelled off already must be able to stay level, however far ahead one looks."""
 FINENESS = 1.6
 """Neighbours on the grid of tau or C_mid differ by this factor."""
 EXPONENTS = np.array([1.0, 1.7, 3.0])
@@ -56,12 +53,15 @@ class Model:
     sigmoid: bool = True
     drift: float = 0.02
     """The median standard deviation of the drift over a trial, as a share of the objective's scale."""
+    seen: float = 6.0
+    """Where evaluations cover less than 1/seen of the way to the horizon, the lower bound of tau and C_mid
+    shrinks with them: what has levelled off already may stay level, however far ahead one looks."""
     noises: tuple[float, ...] = (0.6, 1.0, 1.5)
     """How much of the reported standard error a curve may show, equally likely beforehand."""
 
     def rises(self, places: Array, covered: float) -> Array:
         """g at ``places`` (n,) for every shape, (shapes, n); evaluations cover a share of the whole."""
-        scales = _grid(covered)
+        scales = _grid(self.seen * covered)
         rows = []
         if self.exponential:
             rows.append(-np.expm1(-places / scales[:, None]))
@@ -73,7 +73,7 @@ class Model:
 
     def shape_weights(self, covered: float) -> Array:
         """Prior probabilities: each kind of shape half, its grid evenly."""
-        count = len(_grid(covered))
+        count = len(_grid(self.seen * covered))
         sizes = [count] * self.exponential + [count * len(EXPONENTS)] * self.sigmoid
         return np.concatenate([np.full(size, 1 / size / len(sizes)) for size in sizes])
 
@@ -88,16 +88,17 @@ class Model:
         return self.drift * middles, mass / mass.sum()
 
 
-def _grid(covered: float) -> Array:
-    """Values of tau or C_mid, evenly in their logarithm."""
-    low = math.log(FASTEST * min(1.0, SEEN * max(covered, 1e-4)))
+def _grid(shrunk: float) -> Array:
+    """Values of tau or C_mid, evenly in their logarithm; the lower bound is shrunk by a factor below 1."""
+    low = math.log(FASTEST * min(1.0, max(shrunk, 1e-3)))
     high = math.log(SLOWEST)
     return np.exp(np.linspace(low, high, 1 + round((high - low) / math.log(FINENESS))))
 
 
 DEFAULT = Model()
-PRUNING = Model(sigmoid=False, drift=0.0, noises=(1.0,))
-"""What the pruner supposes: see docs/sweeps.md for what the others make of a sweep."""
+PRUNING = Model(sigmoid=False, drift=0.0, seen=math.inf, noises=(1.0,))
+"""What the pruner supposes: at the same margin it prunes twice as many arms of the real curves as ``DEFAULT``,
+and keeps the best ones as well (docs/sweeps.md)."""
 
 
 @dataclass(frozen=True)

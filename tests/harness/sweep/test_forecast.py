@@ -35,6 +35,7 @@ def by_joint_normals(curve: Curve, end: float) -> tuple[float, float]:
     noise = math.sqrt(np.mean([e.stderr**2 for e in curve.evaluations]))
     model = curve.model
     x = np.append(places, 1.0)
+    # Evaluations cover two fifths of the way, so that the grid is the whole one.
     shapes = [(1 - np.exp(-x / t), 0.5 / 9) for t in TIME_CONSTANTS]
     if model.sigmoid:
         pairs = itertools.product(TIME_CONSTANTS, (1.0, 1.7, 3.0))
