@@ -17,7 +17,7 @@ from evals.templates import THINK_CLOSES, THINK_OPENS, opens_thinking
 from harness.engines.thinking import WINDOW
 
 LATER = 1_000_003
-"""Added to a completion's seed for each later piece: with the same one it would repeat the same draws."""
+"""Between the seeds of a completion's pieces: with the same one they would repeat the same draws."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class _Row:
 
     prompt: tuple[int, ...]
     seed: int
+    """Of its next piece."""
     request: Request
     inside: bool
     """Whether it thinks."""
@@ -93,12 +94,12 @@ def within_budget(
         for i in range(request.n)
     ]
     plain = [row for row in rows if not row.inside]
-    met = _go_on(draw, plain, sampling, 0, THINK_OPENS)
+    met = _go_on(draw, plain, sampling, THINK_OPENS)
     for row, drawn in zip(plain, met, strict=True):
         row.inside = _came_to(THINK_OPENS, drawn, sampling)
     thinking = [row for row in rows if row.inside and row.left]
     rest = []
-    for row, drawn in zip(thinking, _go_on(draw, thinking, sampling, 1, THINK_CLOSES, budget), strict=True):
+    for row, drawn in zip(thinking, _go_on(draw, thinking, sampling, THINK_CLOSES, budget), strict=True):
         closed = _came_to(THINK_CLOSES, drawn, sampling)
         if drawn.ended and not closed:
             continue
@@ -107,7 +108,7 @@ def within_budget(
             row.add(put, [0.0] * len(put) if row.request.logprobs else [])
         if row.left:
             rest.append(row)
-    _go_on(draw, rest, sampling, 2)
+    _go_on(draw, rest, sampling)
     found = iter(rows)
     return [
         [Drawn(tuple(row.ids), tuple(row.logprobs)) for row in (next(found) for _ in range(request.n))]
@@ -124,11 +125,10 @@ def _go_on(
     draw: Draw,
     rows: Sequence[_Row],
     sampling: Sampling,
-    number: int,
     tag: str | None = None,
     most: int | None = None,
 ) -> list[Drawn]:
-    """Piece ``number`` of each row, up to ``tag`` and of ``most`` tokens at most."""
+    """The next piece of each row, up to ``tag`` and of ``most`` tokens at most."""
     nothing = Drawn((), (), ended=False)
     drawn = [nothing] * len(rows)
     stop = sampling.stop if tag is None or tag in sampling.stop else (*sampling.stop, tag)
@@ -136,7 +136,7 @@ def _go_on(
         place: Piece(
             (*row.prompt, *row.ids),
             1,
-            row.seed + number * LATER,
+            row.seed,
             row.request.logprobs,
             row.left if most is None else min(row.left, most),
             stop,
@@ -147,5 +147,6 @@ def _go_on(
     if asked:
         for place, (piece,) in zip(asked, draw(list(asked.values())), strict=True):
             rows[place].add(piece.ids, piece.logprobs)
+            rows[place].seed += LATER
             drawn[place] = piece
     return drawn

@@ -157,7 +157,6 @@ def _distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
 @pytest.mark.parametrize("budget", [0, 5, 64])
 def test_thinking_is_closed_at_the_budget(engine: RolloutEngine, policy: Policy, budget: int) -> None:
-    """A random policy never closes a tag itself."""
     closing = tuple(policy.tokenizer.encode("</think>", add_special_tokens=False))
     sampling = Sampling(max_tokens=32, thinking_budget=budget)
     asked = [Request("1 + 1. <think>\n", 6, 7), Request("no thought", 6, 90)]
@@ -167,6 +166,8 @@ def test_thinking_is_closed_at_the_budget(engine: RolloutEngine, policy: Policy,
     closed = 0
     for before, after in zip(free[0].completions, thought.completions, strict=True):
         assert after.token_ids[:budget] == before.token_ids[:budget]
+        if closing[0] in before.token_ids[:budget]:  # it closed the tag by itself
+            continue
         if len(before.token_ids) <= budget:  # it ended by itself
             assert after.token_ids == before.token_ids
             continue
