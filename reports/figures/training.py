@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from reports.figures import ahead
 from reports.figures.svg import BLUE, FAINT, ORANGE, SERIES, Entry, Figure, Panel, of_trial, plain, slug, tag
+from reports.outlook import planned
 from reports.study import Study, Sweep, Training
 
 
@@ -35,6 +37,8 @@ class Line:
     entry: str
     name: str
     of: str = ""
+    end: int | None = None
+    """The last step that was planned, where it is known."""
 
 
 CURVES = (
@@ -97,7 +101,7 @@ def _of_sweep(
     chosen = None
     if winner is not None and winner in frames:
         entry = f"trial {winner}, {role}"
-        chosen = Line(frames[winner], entry, entry, of_trial(sweep, winner))
+        chosen = Line(frames[winner], entry, entry, of_trial(sweep, winner), planned(sweep.experiment))
     shown = [*others, *([] if chosen is None else [chosen])]
     drawn, flat = _moving([*(line.frame for line in shown), *fresh], curves)
     seeds = f"its settings, {len(fresh)} fresh seeds: mean and range"
@@ -115,6 +119,8 @@ def _of_sweep(
     legend = [Entry("other trials", FAINT)]
     legend += [] if chosen is None else [Entry(chosen.entry, BLUE)]
     legend += [Entry(seeds, ORANGE, "band")] if fresh else []
+    if curves is CURVES and chosen is not None:
+        caption += ahead.told([(chosen.name, chosen.frame, chosen.end)])
     return Figure(f"{key}-{sweep.key}", title, caption + flat, tuple(panels), tuple(legend))
 
 
@@ -132,7 +138,9 @@ def _of_runs(study: Study, curves: Sequence[Curve], key: str, title: str, captio
     groups = list(dict.fromkeys(run.group for run in study.runs if not run.metrics.empty))[: len(SERIES)]
     shown = [run for run in study.runs if not run.metrics.empty and run.group in groups]
     colours = [SERIES[groups.index(run.group)] for run in shown]
-    lines = [Line(with_rates(run.metrics), run.group, run.label) for run in shown]
+    lines = [
+        Line(with_rates(run.metrics), run.group, run.label, end=planned(run.experiment)) for run in shown
+    ]
     drawn, flat = _moving([line.frame for line in lines], curves)
     panels = [
         Panel(
@@ -146,6 +154,8 @@ def _of_runs(study: Study, curves: Sequence[Curve], key: str, title: str, captio
     if not panels:
         return None
     legend = tuple(Entry(group, colour) for group, colour in zip(groups, SERIES, strict=False))
+    if curves is CURVES:
+        caption += ahead.told([(line.name, line.frame, line.end) for line in lines])
     return Figure(key, title, caption + flat, tuple(panels), legend)
 
 
@@ -241,6 +251,7 @@ def _draw_learning(
     if chosen is not None:
         _line(axes, chosen, curve, BLUE, 2.0)
         _error_bars(axes, chosen, curve)
+        ahead.draw(axes, chosen.frame, curve.metric, BLUE, chosen.end, chosen.of, chosen.entry)
     _from_zero(axes, curve)
 
 
@@ -248,6 +259,7 @@ def _draw_runs(curve: Curve, lines: Sequence[Line], colours: Sequence[str], canv
     axes = _axes(canvas, curve)
     for line, colour in zip(lines, colours, strict=True):
         _line(axes, line, curve, colour, 1.6)
+        ahead.draw(axes, line.frame, curve.metric, colour, line.end, line.of, line.entry)
     _from_zero(axes, curve)
 
 
