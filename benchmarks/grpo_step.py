@@ -45,9 +45,9 @@ from harness.config import GRPO, Data, Experiment
 from harness.engines.hf import TransformersEngine
 from harness.models.policy import Policy, load_policy, save_policy
 from harness.models.tiny.build import tiny_folder
-from harness.rewards import Attempt, make_mix
-from harness.train.grpo.rollout import Graders
+from harness.rewards import make_mix
 from harness.train.grpo.stage import train_grpo
+from harness.train.rollouts import Graders, RolloutGroup
 from harness.train.run_dir import Run
 from harness.train.stream import Prompt
 
@@ -155,7 +155,15 @@ def ours(job: Job, folder: Path) -> tuple[Clock, dict[str, float]]:
 
     train_grpo(run, job.stage, policy, TransformersEngine(policy), job.questions, on_step=on_step)
     run.close()
-    names = ("reward", "length", "zero_variance", "seconds/rollout", "seconds/reward", "seconds/update")
+    names = (
+        "reward",
+        "length",
+        "zero_variance",
+        "seconds/rollout",
+        "seconds/reward",
+        "seconds/update",
+        "seconds/probe",
+    )
     return clock, {name: statistics.median(row[name] for row in rows[1:]) for name in names}
 
 
@@ -178,12 +186,12 @@ def theirs(job: Job, folder: Path) -> tuple[Clock, dict[str, float]]:
             finish: FinishReason = "stop" if ids[-1] == end else "length"
             made.append(Completion(text, tuple(ids), (), finish))
         asked = [prompts[place] for place in number]
-        verdicts = graders.grade(list(zip(asked, made, strict=True)))
-        attempts = [
-            Attempt(prompt.question, prompt.text, completion, verdict, stage.max_tokens)
-            for prompt, completion, verdict in zip(asked, made, verdicts, strict=True)
+        groups = [
+            RolloutGroup.of(prompt, (), [completion], stage)
+            for prompt, completion in zip(asked, made, strict=True)
         ]
-        return [score.total for score in mix.score(attempts)]
+        rollouts = [group.rollouts[0] for group in graders.grade(groups)]
+        return [score.total for score in mix.score(rollouts)]
 
     clock = Clock()
     with Graders() as graders:

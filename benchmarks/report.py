@@ -90,7 +90,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.samples < options.models * QUESTIONS:
         parser.error(
-            f"--samples must be at least {options.models * QUESTIONS}: a sample a question and model"
+            f"--samples must be at least {options.models * QUESTIONS}: a sample per question and model"
         )
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         found = measure(options.samples, options.models, Path(folder))

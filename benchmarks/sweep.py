@@ -40,15 +40,15 @@ from trl import GRPOConfig, GRPOTrainer
 
 from evals.base.progress import Progress
 from evals.engine import Completion, Sampling
-from evals.graders.base import Response, Verdict
+from evals.graders.base import Response
 from evals.graders.registry import make_grader
 from evals.protocols import Protocol
+from evals.rollout import Rollout
 from evals.task import Question
 from evals.tasks import arithmetic
 from evals.templates import render
 from harness import config
 from harness.models.policy import load_policy, save_policy
-from harness.rewards import Attempt
 from harness.rewards.format import format as format_reward
 from harness.sweep.selection import CONFIRM_SEED_OFFSET
 from harness.train import checkpoint
@@ -185,7 +185,7 @@ def train_by_trl(policy: Any, settings: dict[str, Any], seed: int, steps: int, f
     def in_format(completions: list[str], number: list[int], **_: Any) -> list[float]:
         return [
             format_reward(
-                Attempt(questions[n], texts[n], Completion(text, (1,), (), "stop"), Verdict("wrong"), TOKENS)
+                Rollout(questions[n], texts[n], Completion(text, (1,), (), "stop"), max_tokens=TOKENS)
             )
             for n, text in zip(number, completions, strict=True)
         ]

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 from evals.base.lazy import lazily
 
 if TYPE_CHECKING:
+    from evals.comparison.compare import Comparison, compare
     from evals.graders.base import Verdict
     from evals.scored import Scored, score
     from evals.scores import Scores
-    from evals.stats.compare import Comparison, compare
     from evals.task import Question, Task, TaskError
 
 __all__ = ["Comparison", "Question", "Scored", "Scores", "Task", "TaskError", "Verdict", "compare", "score"]
 
 _PLACES = {
-    "Comparison": "evals.stats.compare",
+    "Comparison": "evals.comparison.compare",
     "Question": "evals.task",
     "Scored": "evals.scored",
     "Scores": "evals.scores",
     "Task": "evals.task",
     "TaskError": "evals.task",
     "Verdict": "evals.graders.base",
-    "compare": "evals.stats.compare",
+    "compare": "evals.comparison.compare",
     "score": "evals.scored",
 }
 

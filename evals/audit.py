@@ -10,9 +10,10 @@ from typing import Any
 
 from evals.book import ROWS_AT_ONCE, Recorded
 from evals.graders import registry, safe
-from evals.graders.base import Grader, Response, Verdict
+from evals.graders.base import Grader, Verdict
 from evals.graders.second_opinion import MathVerifyGrader, by_values, labels
 from evals.recorded import recorded
+from evals.rollout import graded
 from evals.task import TaskError
 from evals.tasks.registry import EVERYONE, Tasks
 
@@ -76,18 +77,20 @@ def audit_file(path: Path, benchmark: str, against: str = "math-verify", tasks: 
 
 
 def _differing(rows: Sequence[Recorded], first: Grader, against: str) -> list[AuditRow]:
-    items = [(row.question, Response(row.response, row.finish_reason == "length")) for row in rows]
+    judged = graded(first, [row.rollout for row in rows])
     if against == "labels":
         second = labels([bool(row.label) for row in rows])
     else:
-        second = safe.grade(MathVerifyGrader(), items)
+        second = safe.grade(MathVerifyGrader(), [rollout.item() for rollout in judged])
     found = []
-    for row, one, two in zip(rows, safe.grade(first, items), second, strict=True):
-        other = two
-        if against != "labels" and one.correct == two.correct:
-            other = by_values(row.question, one) or two
-        if one.correct != other.correct:
+    for row, one, two in zip(rows, judged, second, strict=True):
+        question, verdict, other = one.question, one.verdict, two
+        if against != "labels" and verdict.correct == two.correct:
+            other = by_values(question, verdict) or two
+        if verdict.correct != other.correct:
             found.append(
-                AuditRow(row.question.id, row.sample, row.model, row.question.gold, row.response, one, other)
+                AuditRow(
+                    question.id, one.sample, row.model, question.gold, one.completion.text, verdict, other
+                )
             )
     return found

@@ -16,29 +16,24 @@ from typing import IO
 from evals.asked import write_asked
 from evals.base import io
 from evals.base.text_files import folder_name
-from evals.engine import FinishReason
-from evals.graders import safe
-from evals.graders.base import Grader, Response, Verdict
+from evals.graders.base import Grader
 from evals.graders.judge.base import judge_of
 from evals.records import Sample
+from evals.rollout import Rollout, graded
 from evals.scores import Scores, Tally, part_note, questions_hash, votable
-from evals.stats.length_control import length_controlled
 from evals.task import Question, Task, TaskError, folder_of
 from evals.tasks import registry as tasks
+from evals.tasks.length_control import length_controlled
 
 ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One recorded response, checked, with the question it answers; ``label`` is its "correct", if any."""
+    """One recorded response, checked, with the model that gave it; ``label`` is its "correct", if any."""
 
-    question: Question
     model: str
-    sample: int
-    response: str
-    finish_reason: FinishReason
-    tokens: int | None
+    rollout: Rollout
     label: bool | None
 
 
@@ -60,32 +55,18 @@ class Book:
         ``unclosed_answers``: as in ``Protocol``.
         """
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
-            items = [
-                (row.question, Response(row.response, row.finish_reason == "length", unclosed_answers))
-                for row in chunk
-            ]
-            for row, verdict in zip(chunk, safe.grade(self._grader, items), strict=True):
-                yield self._add(row, verdict)
+            judged = graded(self._grader, [row.rollout for row in chunk], unclosed_answers)
+            for row, rollout in zip(chunk, judged, strict=True):
+                yield self._add(row.model, rollout)
 
-    def _add(self, row: Recorded, verdict: Verdict) -> Sample:
-        sample = Sample(
-            id=row.question.id,
-            sample=row.sample,
-            response=row.response,
-            answer=verdict.answer,
-            status=verdict.status,
-            detail=verdict.detail,
-            finish_reason=row.finish_reason,
-            tokens=row.tokens,
-            seconds=0.0,
-            duel=verdict.duel,
-        )
-        tallies = self.models.setdefault(row.model, {})
+    def _add(self, model: str, rollout: Rollout) -> Sample:
+        sample = Sample.of(rollout)
+        tallies = self.models.setdefault(model, {})
         if sample.id not in tallies:
-            tallies[sample.id] = Tally(row.question, votable(self._task))
+            tallies[sample.id] = Tally(rollout.question, votable(self._task))
         tallies[sample.id].add(sample)
         if self._out is not None:
-            self._file(row.model).write(io.json_line(sample.as_row()))
+            self._file(model).write(io.json_line(sample.as_row()))
         return sample
 
     def finish(self, questions: Sequence[Question]) -> list[Scores]:

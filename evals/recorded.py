@@ -19,11 +19,12 @@ from typing import Any, cast
 from evals import formats
 from evals.base.text_files import is_text
 from evals.book import Book, Recorded
-from evals.engine import FinishReason
+from evals.engine import Completion, FinishReason, Usage
 from evals.formats.shape import Format, Shape
 from evals.graders import registry
 from evals.graders.base import Grader
 from evals.records import FINISH_REASONS, given, numbered_lines, parse_line, whole
+from evals.rollout import Rollout
 from evals.scores import Scores
 from evals.task import Question, Task, TaskError, plain
 from evals.tasks.registry import EVERYONE, Tasks
@@ -192,13 +193,14 @@ def checked(named: Named, source: _Listed | _Inline) -> Iterator[Recorded]:
     for where, read in named:
         try:
             row = _row(read(), source)
-            numbers = seen.setdefault((row.model, row.question.id), set())
-            if row.sample in numbers:
+            name, sample = row.rollout.question.id, row.rollout.sample
+            numbers = seen.setdefault((row.model, name), set())
+            if sample in numbers:
                 raise ValueError(
-                    f"repeats sample {row.sample} of id {row.question.id!r}; "
+                    f"repeats sample {sample} of id {name!r}; "
                     f"several samples of a question need different 'sample' numbers"
                 )
-            numbers.add(row.sample)
+            numbers.add(sample)
         except ValueError as error:
             raise TaskError(f"{where} {error}") from None
         yield row
@@ -252,7 +254,8 @@ def _row(raw: Mapping[str, Any], source: _Listed | _Inline) -> Recorded:
         raise ValueError("needs 'tokens' as a whole number and 'model' as a string, where they are given")
     question = source.question(str(name), raw)
     label = raw["correct"] if isinstance(raw.get("correct"), bool) else None
-    return Recorded(question, model, sample, response, cast(FinishReason, finish), tokens, label)
+    completion = Completion(response, (), (), cast(FinishReason, finish), Usage(None, tokens))
+    return Recorded(model, Rollout(question, "", completion, sample=sample), label)
 
 
 def _advice(raw: Mapping[str, Any]) -> str:

@@ -16,16 +16,18 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 
 from evals.base.text_files import open_text
-from evals.engine import FinishReason
-from evals.graders.base import Duel, Status
-from evals.task import TaskError
+from evals.duel import Duel
+from evals.engine import Completion, FinishReason, Usage
+from evals.graders.base import Status, Verdict
+from evals.rollout import Rollout
+from evals.task import Question, TaskError
 
 STATUSES = get_args(Status)
 FINISH_REASONS = get_args(FinishReason)
@@ -52,6 +54,42 @@ class Sample:
     duel: Duel | None = None
     prompt: str | None = None
     prompt_tokens: int | None = None
+
+    @classmethod
+    def of(cls, rollout: Rollout, seconds: float = 0.0) -> Self:
+        """The row of a rollout; ``seconds``: what it took to generate."""
+        completion, verdict = rollout.completion, rollout.verdict
+        return cls(
+            id=rollout.question.id,
+            sample=rollout.sample,
+            response=completion.text,
+            answer=verdict.answer,
+            status=verdict.status,
+            detail=verdict.detail,
+            finish_reason=completion.finish_reason,
+            tokens=completion.tokens,
+            seconds=seconds,
+            duel=verdict.duel,
+            prompt=rollout.prompt or None,
+            prompt_tokens=None if completion.usage is None else completion.usage.prompt,
+        )
+
+    def judged(self, verdict: Verdict) -> Self:
+        """The same response with another verdict."""
+        return replace(
+            self, answer=verdict.answer, status=verdict.status, detail=verdict.detail, duel=verdict.duel
+        )
+
+    def rollout(self, question: Question, prompt: str = "", token_ids: tuple[int, ...] = ()) -> Rollout:
+        """The rollout that this is the row of; log-probabilities are not kept.
+
+        ``question`` and ``prompt``: as this sample was asked. ``token_ids``: none where a server does not
+        show them.
+        """
+        usage = None if token_ids else Usage(self.prompt_tokens, self.tokens)
+        completion = Completion(self.response, token_ids, (), self.finish_reason, usage)
+        verdict = Verdict(self.status, self.answer, self.detail, self.duel)
+        return Rollout(question, prompt, completion, verdict, sample=self.sample)
 
     @property
     def correct(self) -> bool:
@@ -180,6 +218,12 @@ def read_samples(path: Path) -> Iterator[Sample]:
             yield parse_sample(parse_line(line))
         except ValueError as error:
             raise TaskError(f"{path}, line {number} {error}") from None
+
+
+def token_row(rollout: Rollout) -> dict[str, Any]:
+    """The row of tokens.jsonl."""
+    ids = encode_ids(rollout.completion.token_ids)
+    return {"id": rollout.question.id, "sample": rollout.sample, "token_ids": ids}
 
 
 def encode_ids(token_ids: Iterable[int]) -> str:

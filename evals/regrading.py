@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from evals.base import io
-from evals.graders import safe
-from evals.graders.base import Grader, Response
+from evals.graders.base import Grader
 from evals.graders.version import grader_version
-from evals.records import Sample, numbered_lines, parse_line, parse_sample
+from evals.records import numbered_lines, parse_line, parse_sample
+from evals.rollout import graded
 from evals.task import JUDGED, Question, Task
 
 AT_ONCE = 4096
@@ -80,24 +79,11 @@ def _graded_again(
     while chunk := list(islice(lines, AT_ONCE)):
         places = [place for place, line in enumerate(chunk) if every or _ungraded(line)]
         samples = [parse_sample(parse_line(chunk[place])) for place in places]
-        verdicts = safe.grade(
-            grader,
-            [
-                (
-                    as_asked(each.id, each.sample),
-                    Response(each.response, each.finish_reason == "length", unclosed_answers),
-                )
-                for each in samples
-            ],
-        )
-        for place, sample, verdict in zip(places, samples, verdicts, strict=True):
-            judged: Sample = replace(
-                sample,
-                answer=verdict.answer,
-                status=verdict.status,
-                detail=verdict.detail,
-                duel=verdict.duel,
-            )
+        asked = [each.rollout(as_asked(each.id, each.sample)) for each in samples]
+        for place, sample, rollout in zip(
+            places, samples, graded(grader, asked, unclosed_answers), strict=True
+        ):
+            judged = sample.judged(rollout.verdict)
             counts[0] += (judged.status, judged.answer) != (sample.status, sample.answer)
             chunk[place] = io.json_line(judged.as_row())
         counts[1] += len(places)

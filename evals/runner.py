@@ -35,20 +35,20 @@ from evals.asked import write_asked
 from evals.base import io
 from evals.claim import Claim, claim
 from evals.engine import Completion, Engine, Group, Request, StreamingEngine, sample_seed
-from evals.graders import safe
-from evals.graders.base import Grader, Response, Verdict
+from evals.graders.base import Grader
 from evals.graders.judge.base import judge_of
 from evals.lost_tokens import drop_without_tokens
 from evals.positions import within_positions
 from evals.price import Price, bill
 from evals.protocols import Protocol
-from evals.records import Sample, encode_ids, read_samples
+from evals.records import Sample, read_samples, token_row
 from evals.recovery import Present, recover_samples, recover_tokens
 from evals.regrading import grade_again, graded_by, why_again
+from evals.rollout import Rollout, graded
 from evals.scores import Scores, part_note, questions_hash, tally, votable
-from evals.stats.length_control import length_controlled
 from evals.task import Question, Task, TaskError, check_ids
 from evals.tasks import registry
+from evals.tasks.length_control import length_controlled
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +217,9 @@ class _Ask:
     numbers: range
     request: Request
 
+    def rollout(self, number: int, completion: Completion) -> Rollout:
+        return Rollout(self.question, self.request.prompt, completion, sample=number)
+
 
 def _scores(job: _Job, notes: tuple[str, ...]) -> Scores:
     votes = votable(job.task)
@@ -291,7 +294,7 @@ def _sample(job: _Job, rounds: Sequence[range], present: Present, progress: Prog
 
 def _block_by_block(
     job: _Job, blocks: Iterable[Sequence[_Ask]], present: Present
-) -> Iterator[tuple[list[_Drawn], int, float]]:
+) -> Iterator[tuple[list[Rollout], int, float]]:
     """What is missing of each block, the tokens that it took to draw it, and the seconds."""
     for block in blocks:
         if all(present[ask.question.id].issuperset(ask.numbers) for ask in block):
@@ -305,7 +308,7 @@ def _block_by_block(
 
 def _as_they_come(
     job: _Job, engine: StreamingEngine, blocks: Iterable[Sequence[_Ask]], present: Present
-) -> Iterator[tuple[list[_Drawn], int, float]]:
+) -> Iterator[tuple[list[Rollout], int, float]]:
     """As ``_block_by_block``, but every missing sample as soon as it is there."""
     asks = [ask for block in blocks for ask in _not_present(block, present)]
     if not asks:
@@ -313,10 +316,7 @@ def _as_they_come(
     began = time.perf_counter()
     for arrived in engine.stream([ask.request for ask in asks], job.protocol.sampling):
         now = time.perf_counter()
-        drawn = [
-            _Drawn(asks[place].question, asks[place].numbers.start, asks[place].request.prompt, completion)
-            for place, completion in arrived
-        ]
+        drawn = [asks[place].rollout(asks[place].numbers.start, completion) for place, completion in arrived]
         yield drawn, sum(each.completion.tokens or 0 for each in drawn), now - began
         began = now
 
@@ -335,54 +335,19 @@ def _not_present(block: Sequence[_Ask], present: Present) -> list[_Ask]:
     ]
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Sample ``number`` of a question, as it was asked and answered."""
-
-    question: Question
-    number: int
-    prompt: str
-    completion: Completion
-
-    def row(self, verdict: Verdict, seconds_per_token: float) -> Sample:
-        tokens, usage = self.completion.tokens, self.completion.usage
-        return Sample(
-            id=self.question.id,
-            sample=self.number,
-            response=self.completion.text,
-            answer=verdict.answer,
-            status=verdict.status,
-            detail=verdict.detail,
-            finish_reason=self.completion.finish_reason,
-            tokens=tokens,
-            seconds=round(seconds_per_token * (tokens or 0), 6),
-            duel=verdict.duel,
-            prompt=self.prompt,
-            prompt_tokens=None if usage is None else usage.prompt,
-        )
-
-    def token_row(self) -> dict[str, Any]:
-        ids = encode_ids(self.completion.token_ids)
-        return {"id": self.question.id, "sample": self.number, "token_ids": ids}
-
-
-def _append(job: _Job, missing: Sequence[_Drawn], seconds_per_token: float) -> None:
+def _append(job: _Job, missing: Sequence[Rollout], seconds_per_token: float) -> None:
     """Grades completions and appends their rows."""
-    verdicts = safe.grade(job.grader, [(each.question, _response(job, each.completion)) for each in missing])
-    rows = [each.row(verdict, seconds_per_token) for each, verdict in zip(missing, verdicts, strict=True)]
+    judged = graded(job.grader, missing, job.protocol.unclosed_answers)
+    rows = [Sample.of(each, round(seconds_per_token * each.tokens, 6)) for each in judged]
     # Token ids first: whatever is in samples.jsonl then has its token ids on disk.
-    io.append_lines(job.tokens_path, (each.token_row() for each in missing))
+    io.append_lines(job.tokens_path, (token_row(each) for each in judged))
     io.append_lines(job.samples_path, (row.as_row() for row in rows))
 
 
-def _missing(block: Sequence[_Ask], groups: Sequence[Group], present: Present) -> list[_Drawn]:
+def _missing(block: Sequence[_Ask], groups: Sequence[Group], present: Present) -> list[Rollout]:
     return [
-        _Drawn(ask.question, number, ask.request.prompt, completion)
+        ask.rollout(number, completion)
         for ask, group in zip(block, groups, strict=True)
         for number, completion in zip(ask.numbers, group.completions, strict=True)
         if number not in present[ask.question.id]
     ]
-
-
-def _response(job: _Job, completion: Completion) -> Response:
-    return Response(completion.text, completion.finish_reason == "length", job.protocol.unclosed_answers)

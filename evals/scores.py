@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from evals.base import io
+from evals.base.versioned import VERSION, Versioned
+from evals.duel import Duel
 from evals.graders import safe
-from evals.graders.base import Duel, Grader, timed_out
+from evals.graders.base import Grader, timed_out
 from evals.records import Sample
 from evals.stats import intervals, metrics
 from evals.stats.metrics import QuestionStats, Vote
@@ -124,7 +126,7 @@ class Scores:
     ``missing`` are the ids of questions without a single sample. ``votes`` says whether the task's answers
     can be voted on at all. ``protocol``, ``engine``, ``model`` and ``key`` are None or "" for responses
     that were recorded elsewhere. ``judge`` is the name and prompt of the model that judged, if one did;
-    ``length_controlled`` is what evals/stats/length_control.py made of its verdicts. ``cost`` is the bill
+    ``length_controlled`` is what evals/tasks/length_control.py made of its verdicts. ``cost`` is the bill
     (evals/price.py) of a server whose price is known.
     """
 
@@ -218,6 +220,7 @@ class Scores:
         one = self.pass_at_1()
         total = sum(question.n for question in self.questions)
         answer: dict[str, Any] = {
+            VERSION: Versioned.NEWEST,
             "benchmark": self.benchmark,
             "model": self.model,
             "questions": len(self.questions),
@@ -320,9 +323,11 @@ def read_scores(path: Path) -> Scores:
 
     Raises:
         TaskError: the file is missing, or is not a scores.json.
+        UsageError: a newer version of this program wrote it.
     """
     try:
         raw = json.loads(path.read_bytes())
+        Versioned.check_version(raw, path)
         questions = tuple(_question(row) for row in raw["per_question"])
         names = ("benchmark", "isolation", "model", "engine", "key", "source", "data_hash")
         tables = (raw["protocol"], raw.get("judge"), raw.get("length_controlled"), raw.get("cost"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
 from evals.base import io as files
-from evals.stats import compare
+from evals.comparison import compare
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """``key`` names its files; rows hold a cell per column."""
+    """``key`` names its files; rows hold a cell per column.
+
+    ``of``: for each row the trial that it is of, as figures tag it, and what that is called.
+    """
 
     key: str
     title: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    of: tuple[tuple[str, str], ...] = ()
 
     def position(self, column: Column) -> int:
         """The column's index."""

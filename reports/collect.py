@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evals import formats
-from evals.base.errors import first_line
+from evals.base.errors import UsageError, first_line
 from evals.base.text import printable
 from evals.scores import read_scores
 from evals.stats.metrics import QuestionStats
@@ -20,6 +20,7 @@ from evals.task import TaskError
 from harness.sweep.summary import SUMMARY, Summary
 from harness.train.manifest import MANIFEST, Manifest
 from harness.train.status import STATUS, Status
+from reports.arms import ARMS, Arms
 from reports.figures.svg import slug
 from reports.reading import job_metrics, launches, read_file, read_json, read_metrics, read_toml
 from reports.samples import records as samples
@@ -151,7 +152,7 @@ def _collect_sweep(folder: Path, name: str, study: Study, several: bool) -> None
 def _collect_arms(folder: Path, name: str, study: Study, several: bool) -> None:
     """The untrained policy and every arm's seeds, as far as they are there; tuning runs are left out."""
     prefix = f"{name}: " if several else ""
-    if not (folder / "arms.json").exists():
+    if not (folder / ARMS).exists():
         study.problems.append(f"{folder}: this comparison has not finished; what it has so far is shown.")
     for base in sorted((folder / "evals").glob("*")):  # untrained policies and nothing else
         if _benchmark_folders(base):
@@ -169,6 +170,9 @@ def _collect_arms(folder: Path, name: str, study: Study, several: bool) -> None:
                 _collect_evaluations(
                     run.folder / "evals" / "final", study, label, f"{prefix}{arm}", "trained"
                 )
+    if (folder / ARMS).exists():
+        told = read_file(folder / ARMS, Arms, study.problems)
+        study.controls += told.controls if told else ()
 
 
 def _sweep_state(summary: Summary, status: Status | None) -> str:
@@ -279,7 +283,7 @@ def _repeated(read: Sequence[tuple[str, Path, dict[str, Any]]]) -> dict[str, lis
 def _questions(path: Path, study: Study) -> dict[str, QuestionStats]:
     try:
         return {question.id: question for question in read_scores(path).questions}
-    except TaskError as error:
+    except UsageError as error:
         study.problems.append(f"{error}; its questions are not compared.")
         return {}
 

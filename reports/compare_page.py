@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evals.base import io
-from evals.stats.compare import SIGNIFICANT, Comparison
-from evals.stats.ranking import Place
+from evals.comparison.compare import SIGNIFICANT, Comparison
+from evals.comparison.ranking import Place
 from reports import tables
 from reports.comparisons import Comparisons
 from reports.figures import evals

@@ -1,6 +1,6 @@
 """Which models differ, paired by question: the comparisons behind every "better" on the page.
 
-The figures are those of evals/stats/compare.py, the code of ``harness compare``; here is which of them a
+The figures are those of evals/comparison/compare.py, the code of ``harness compare``; here is which of them a
 page makes and which it refuses. Models that differ by their training seed alone are one side of a comparison,
 whose interval is then for new seeds and new questions; the page shows each seed's own difference beside it.
 """
@@ -13,8 +13,8 @@ from itertools import combinations
 
 import numpy as np
 
-from evals.stats.compare import Arm, Comparison, compare_pair, holm, protocols_differ
-from evals.stats.ranking import Place, rank
+from evals.comparison.compare import Arm, Comparison, compare_pair, holm, protocols_differ
+from evals.comparison.ranking import Place, rank
 from reports.study import Evaluation, Study, some
 
 SEVERAL = 4

@@ -30,7 +30,7 @@ from reports.figures.svg import MODELS
 from reports.samples import browser, training
 from reports.sheet import drawn
 from reports.study import Evaluation, Study, Sweep
-from reports.templating import policy, template, template_text, version
+from reports.templating import policy, script_text, template, template_text, version
 from reports.winner import winner_of
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ def render(study: Study) -> str:
     protocols = _tried("Protocols", partial(_protocols, study), problems)
     told = _tried("Warnings", partial(prose.warnings, study, compared), problems) or []
     warned = [*(prose.Warning(problem, True, NOT_MADE) for problem in problems), *told]
-    style, script = template_text("page.css"), template_text("page.js")
+    style, script = template_text("page.css"), script_text()
     sections = [{"id": "summary", "title": "Summary"}]
     sections += [{"id": str(part["id"]), "title": str(part["title"])} for part in parts]
     sections += [{"id": "samples", "title": "Samples"}] if questions else []

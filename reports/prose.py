@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from evals.base.text import printable
-from evals.stats.compare import Comparison
-from evals.stats.ranking import Place
+from evals.comparison.compare import Comparison
+from evals.comparison.ranking import Place
 from reports.cells import percent, plain, signed
 from reports.comparisons import Comparisons
 from reports.measures import is_share, objective, objective_gap, on_dev
@@ -73,11 +73,13 @@ def _in_front(benchmark: str, places: Sequence[Place]) -> str:
     """Which models are first on a benchmark."""
     first = [place.name for place in places if place.group == 1]
     if len(first) == len(places):
-        return f"On {benchmark} no test tells the best of {len(places)} models apart from any other."
+        return (
+            f"On {benchmark} the best of {len(places)} models does not differ significantly from any other."
+        )
     if len(first) == 1:
         return f"On {benchmark} {first[0]} is ahead of all {len(places) - 1} others."
     others = f"{len(first) - 1} of the {len(places) - 1} others"
-    return f"On {benchmark} {first[0]} comes first, but cannot be told apart from {others}."
+    return f"On {benchmark} {first[0]} comes first, but does not differ significantly from {others}."
 
 
 def _headline_of_arms(found: Sequence[Comparison], untrained: Set[str]) -> str:
@@ -171,7 +173,7 @@ def _by_baseline(differences: Sequence[Comparison]) -> dict[tuple[str, str], lis
 def _difference(one: Comparison) -> str:
     seeds = f", over {len(one.per_seed)} training seeds" if len(one.per_seed) > 1 else ""
     found = one.difference
-    told = "significant" if one.significant else "not significant: they cannot be told apart"
+    told = "a significant difference" if one.significant else "not significantly different"
     return (
         f"{one.benchmark}: {one.b} answers {percent(one.value_b).text}% correctly{seeds}, "
         f"{one.a} {percent(one.value_a).text}%; {signed(found.value)} points "
@@ -262,7 +264,7 @@ REMEDIES = {
 }
 REFUSED = "Measure all of them again with the same questions, template and sampling."
 ISOLATED = "Install bubblewrap (`harness doctor` says what is missing) and grade again; the samples are kept."
-AGAIN = "Run the same `harness eval` command again: it goes on where it ended."
+AGAIN = "Run the same `harness eval` command again: it resumes where it stopped."
 KEEP = "Keep samples.jsonl beside scores.json."
 MEASURE = "Measure it with `harness eval MODEL --benchmarks NAME`, or leave the benchmark out of comparisons."
 

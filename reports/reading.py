@@ -24,7 +24,7 @@ WHOLE = 2**53
 
 
 def read_metrics(path: Path, problems: list[str]) -> pd.DataFrame:
-    """metrics.jsonl as a table; a line that is not whole (yet) and what is no number are left out."""
+    """metrics.jsonl as a table; a line that is not whole (yet) and what is not a number are left out."""
     rows = [
         {name: value if name == "stage" else _figure(value) for name, value in row.items()}
         for row in files.readable_lines(path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from evals.base.errors import first_line
-from reports import costs, tables, trials, turned
+from reports import controls, costs, tables, trials, turned
 from reports.cells import Table
 from reports.comparisons import Comparisons
 from reports.figures import arms, evals, training
@@ -72,16 +72,23 @@ def parts(
             ],
         ),
     ]
+    makers.append(("controls", "Is it real?", [partial(controls.table, study)]))
     for number, sweep in enumerate(study.sweeps, start=1):
         several = len(study.sweeps) > 1
         mark, name = (f"-{number}", f": {sweep.name}") if several else ("", "")
-        makers.append((f"training{mark}", f"Training{name}", [partial(training.learning, sweep)]))
+        makers.append((f"training{mark}", f"Training{name}", _training(sweep)))
         makers.append((f"sweep{mark}", f"Sweep{name}", _sweep(sweep)))
     makers += [
         (
             "runs",
             "Training runs",
-            [partial(arms.figure, study), partial(training.runs, study), partial(passages.table, study)],
+            [
+                partial(arms.figure, study),
+                partial(training.runs, study),
+                partial(training.rewards, *study.runs[:MOST_REWARDS], key="run-rewards"),
+                partial(training.run_resources, study),
+                partial(passages.table, study),
+            ],
         ),
         ("questions", "Questions", [partial(evals.heat_maps, study, anchors)]),
         ("cost", "Cost", [partial(costs.table, study)]),
@@ -91,6 +98,18 @@ def parts(
         for key, title, makes in makers
     ]
     return [part for part in found if part.items]
+
+
+MOST_REWARDS = 6
+"""Runs whose rewards are shown by function."""
+
+
+def _training(sweep: Sweep) -> list[Make]:
+    return [
+        partial(training.learning, sweep),
+        partial(training.sweep_rewards, sweep),
+        partial(training.resources, sweep),
+    ]
 
 
 def _sweep(sweep: Sweep) -> list[Make]:

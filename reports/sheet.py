@@ -12,7 +12,7 @@ from reports.cells import Table
 from reports.figures import svg
 from reports.figures.svg import Figure
 from reports.sections import failure
-from reports.templating import policy, template, template_text, version
+from reports.templating import policy, script_text, template, template_text, version
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Chapter:
 
 def render_sheet(title: str, eyebrow: str, headline: str, chapters: Sequence[Chapter], command: str) -> str:
     """The page as HTML; chapters with nothing in them are left out. ``command`` made it."""
-    style, script = template_text("page.css"), template_text("page.js")
+    style, script = template_text("page.css"), script_text()
     problems: list[str] = []
     shown = [
         {**vars(chapter), "blocks": [b for item in chapter.items if (b := drawn(item, problems)) is not None]}

@@ -185,6 +185,8 @@ class Study:
     problems: list[str] = field(default_factory=list)
     arms: list[str] = field(default_factory=list)
     """The names of experiments that compare arms."""
+    controls: list[Mapping[str, Any]] = field(default_factory=list)
+    """What their controls explain, as arms.json has it."""
     suites: list[Suite] = field(default_factory=list)
     """Tasks of lm-eval, with every metric."""
 

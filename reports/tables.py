@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from evals.base.text import printable
-from evals.stats.compare import p_text as p_value
-from evals.stats.ranking import Place
+from evals.comparison.compare import p_text as p_value
+from evals.comparison.ranking import Place
 from reports.cells import Cell, Column, Table, count, percent, points, signed
 from reports.comparisons import Comparisons, best
 from reports.samples.anchors import NOWHERE, Anchors
@@ -113,7 +113,7 @@ def ranking(ranks: Mapping[str, Sequence[Place]]) -> Table:
         title="Ranking",
         caption="pass@1 in percent on the questions that all models answered. Rank: the ranks that the tests "
         "leave open, 1 more than the number of models that are significantly better, to where those that are "
-        "significantly worse begin. Group: models that cannot be told apart from the first of their group. "
+        "significantly worse begin. Group: models that do not differ significantly from the group's first. "
         "Every pair is compared question by question, at 5% for all pairs together.",
         columns=(
             Column("benchmark", "Benchmark", "text", filter=True),

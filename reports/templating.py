@@ -36,6 +36,11 @@ def template_text(name: str) -> str:
     return resources.files("reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
+def script_text() -> str:
+    """The script of every page: its tables and samples, then its figures."""
+    return template_text("page.js") + template_text("figures.js")
+
+
 def policy(style: str, script: str) -> str:
     """The content-security policy: this style sheet and this script by their hashes, and nothing besides."""
     return f"{_own(style, script)}; form-action 'none'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.sweep.summary import Trial
 from reports.cells import Cell, Column, Table, count, finite, number, plain
+from reports.figures.svg import of_trial
 from reports.measures import (
     is_share,
     objective_cell,
@@ -51,6 +52,7 @@ def trials(sweep: Sweep) -> Table:
         f"Bold: the trial that was chosen.{sampled_otherwise(sweep)}",
         columns=tuple(columns),
         rows=tuple(rows),
+        of=tuple((of_trial(sweep, trial.number), f"trial {trial.number}") for trial in sweep.rows()),
     )
 
 

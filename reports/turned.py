@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evals.base.text import printable
-from evals.stats.compare import Comparison
+from evals.comparison.compare import Comparison
 from reports.cells import Cell, Column, Table, count
 from reports.comparisons import Comparisons, members, shared_questions
 from reports.samples.anchors import Anchors

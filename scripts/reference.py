@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.cli.reference import commands
 from harness.config.reference import json_schema_text, markdown
+from harness.plan.sizes import in_page
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
@@ -15,3 +16,6 @@ for name, text in {
     "commands.md": commands(),
 }.items():
     (FOLDER / name).write_text(text, encoding="utf-8")
+
+GPUS = FOLDER.parent / "gpus.md"
+GPUS.write_text(in_page(GPUS.read_text(encoding="utf-8")), encoding="utf-8")

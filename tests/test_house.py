@@ -15,6 +15,12 @@ ROOMS = (
     *("harness.sweep", "harness.plan", "reports", "harness.jobs", "harness.api", "harness.cli"),
 )
 """From the ground up."""
+INNER_ROOMS = (
+    *("evals.base", "evals.task", "evals.duel", "evals.engine", "evals.sandbox", "evals.stats"),
+    *("evals.graders", "evals.tasks", "evals.rollout", "evals.records", "evals.formats"),
+    *("evals.scores", "evals.comparison"),
+)
+"""Inside evals/, from the ground up; its other files stand above all of these."""
 OPTIONAL = {
     *("trl", "ray", "lm_eval", "alpaca_eval", "psycopg", "selenium", "statsmodels", "vllm"),
     *("submitit", "tensorboard", "trackio"),
@@ -22,9 +28,6 @@ OPTIONAL = {
 """Packages that only an extra installs."""
 LONGEST = 400
 LONG = {
-    "evals.graders.code_extract": "one reading of where a program stands in a response",
-    "evals.graders.last_value": "one rule, and the words that it goes by",
-    "evals.graders.sentences": "one rule, and the words that it goes by",
     "evals.lm_eval": "one adapter to another program's interface",
     "reports.figures.sweep": "one function a figure",
     "harness.sweep.controller": "one loop and its state",
@@ -80,6 +83,22 @@ def test_no_file_imports_a_higher_room() -> None:
         for name, targets in ARROWS.items()
         for target in targets
         if name != "harness" and target != "harness" and ROOMS.index(room(target)) > ROOMS.index(room(name))
+    ]
+    assert not up, "\n".join(up)
+
+
+def floor(name: str) -> int:
+    """How high a file of evals/ stands."""
+    found = [place for place in INNER_ROOMS if name == place or name.startswith(f"{place}.")]
+    return INNER_ROOMS.index(found[0]) if found else len(INNER_ROOMS)
+
+
+def test_no_file_of_evals_imports_a_higher_room_of_it() -> None:
+    up = [
+        f"{name} imports {target}"
+        for name, targets in ARROWS.items()
+        for target in targets
+        if name.startswith("evals.") and target.startswith("evals.") and floor(target) > floor(name)
     ]
     assert not up, "\n".join(up)
 

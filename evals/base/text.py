@@ -22,6 +22,23 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: f"⟦U+{ord(found.group()):04X}⟧", text.replace("\r\n", "\n"))
 
 
+def duration(seconds: float | None) -> str:
+    """ "4.2 s", "42 s", "7 min", "3 h 05 min", "2 d 4 h"; "" for None, "–" for what is not finite."""
+    if seconds is None:
+        return ""
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 90:
+        return "< 0.01 s" if 0 < seconds < 0.01 else f"{seconds:.2g} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24:,} d {hours % 24} h"
+
+
 def dumps(value: object, **options: Any) -> str:
     """``value`` as JSON that every reader takes; options as for ``json.dumps``.
 

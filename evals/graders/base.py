@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from evals.duel import Duel
 from evals.task import Question
 
 Status = Literal["correct", "wrong", "unparsed", "grader_error"]
@@ -17,22 +18,6 @@ TIMEOUT = "timeout"  # how the detail of a program begins whose seconds were up
 def timed_out(detail: str) -> bool:
     """Whether a verdict's detail says that a program was ended because its seconds were up."""
     return detail.startswith(f"{TIMEOUT}:")
-
-
-@dataclass(frozen=True, slots=True)
-class Duel:
-    """A response against a baseline's answer: it won ``won`` of ``weight`` points, a tie being half of them.
-
-    ``length`` is the judged answer's, in characters: judges like long answers, and some scores allow for it.
-    """
-
-    won: float
-    weight: float
-    length: int
-
-    @property
-    def share(self) -> float:
-        return self.won / self.weight
 
 
 @dataclass(frozen=True)

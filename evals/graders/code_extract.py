@@ -179,7 +179,7 @@ def _defining(said: str, definition: re.Pattern[str], preamble: str, truncated: 
 
 
 def _completing(said: str, prompt: str) -> Extracted | None:
-    """The text that goes on where the prompt stopped; without a prompt, whatever block there is."""
+    """The text that continues the prompt; without a prompt, whatever block there is."""
     head, fenced = blocks(said)
     programs = _programs(fenced, ("python",))
     giving = [block.text for block in programs if GIVES.search(block.text)] or [b.text for b in programs]
@@ -192,7 +192,7 @@ def _completing(said: str, prompt: str) -> Extracted | None:
 
 
 def _completions(prompt: str, text: str) -> tuple[str, ...]:
-    """Readings of a text that goes on where the prompt stopped; its indentation may be lost in part."""
+    """Readings of a text that continues the prompt; its indentation may be lost in part."""
     plain = prompt + text
     lines = text.lstrip("\n")
     return (plain, prompt + "    " + lines, prompt + textwrap.indent(textwrap.dedent(lines), "    "))

@@ -47,7 +47,7 @@ class IntegerGrader(OneByOne):
         return _grade(question, response)
 
     def vote_classes(self, question: Question, answers: Sequence[str | None]) -> list[int | None]:
-        """Answers of the same value are one class; what is no number is equal to its own spelling only."""
+        """Answers of the same value are one class; what is not a number is equal to its own spelling only."""
         return numbered(None if answer is None else _vote(answer) for answer in answers)
 
 
@@ -64,7 +64,7 @@ def literal(answer: str) -> Fraction | None:
         if value is not None:
             return value
     elif form.kind != "list":
-        return None  # a time of day is no number among words
+        return None  # a time of day is not a number among words
     text = clean(form.text)
     if match := _PARENTHESIS.fullmatch(text):  # "14 (fourteen)", "14 (apples)"
         outer, inner = _among_words(clean(match[1])), match[2]

@@ -17,7 +17,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.graders.base import Duel
+from evals.duel import Duel
 
 Floats = NDArray[np.float64]
 

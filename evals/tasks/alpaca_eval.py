@@ -1,13 +1,13 @@
 """AlpacaEval 2.0 (Dubois et al., 2024): 805 instructions, answered against GPT-4 Turbo's answers.
 
 A judge prefers one of two answers (``evals/graders/judge/alpaca_eval.py``); the headline is the win rate had
-both been equally long (``evals/stats/length_control.py``). The question's gold is the baseline's answer.
+both been equally long (``evals/tasks/length_control.py``). The question's gold is the baseline's answer.
 """
 
 from __future__ import annotations
 
-from evals.stats import length_control
 from evals.task import Question, Task
+from evals.tasks import length_control
 from evals.tasks.data import DataFile, read
 
 BASELINE = DataFile(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from evals.base.errors import UsageError
 from evals.base.notebook import shown
+from evals.comparison.compare import Arm, Comparison, compare_arms, read_arms
 from evals.scored import Scored
 from evals.scores import Scores
-from evals.stats.compare import Arm, Comparison, compare_arms, read_arms
 from harness.api.evaluation import MEASURED, Evaluation
 from harness.api.run import RunResult
 from harness.config.names import FINAL
@@ -130,7 +130,7 @@ def _folder(side: Side) -> Path | None:
 def _arm(side: Side, number: int) -> Arm:
     folder = _folder(side)
     if folder is not None:
-        from evals.stats.evaluations import read_evaluations
+        from evals.comparison.evaluations import read_evaluations
 
         return Arm(str(folder), (read_evaluations(folder),))
     scores = side.scores if isinstance(side, Scored) else side

@@ -18,7 +18,7 @@ IN_PYTHON = "added in Python"
 def reward(name: str) -> Callable[[Function], Function]:
     """Decorates a function of one's own that is to be known as a reward by this name, in this process.
 
-    The function gets an ``Attempt`` (harness/rewards/attempt.py: question, prompt, completion, verdict) and
+    The function gets a ``Rollout`` (evals/rollout.py: question, prompt, completion, verdict) and
     returns a number, or None for a completion that it cannot score. Decorating again replaces it.
 
     Raises:
@@ -26,8 +26,8 @@ def reward(name: str) -> Callable[[Function], Function]:
 
     Example:
         >>> @reward("short")
-        ... def short(attempt):
-        ...     return 1.0 if attempt.tokens < 100 else 0.0
+        ... def short(rollout):
+        ...     return 1.0 if rollout.tokens < 100 else 0.0
         >>> from harness import GRPO
         >>> GRPO(rewards={"accuracy": 1.0, "short": 0.5}).rewards["short"]
         0.5

@@ -16,7 +16,7 @@ from evals.base.text import printable
 from evals.task import TaskError
 
 # Importing them adds their commands.
-from harness.cli import diff, evals, files, papers, prompts, results, status, tools, train, view  # noqa: F401
+from harness.cli import diff, evals, files, forecast, papers, prompts, results, status, tools, train, view  # noqa: F401
 from harness.cli.app import app
 
 WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it

@@ -41,7 +41,10 @@ RUN, MEASURE, AROUND = "Train", "Measure and show", "Around it"
 """Panels of `harness --help`."""
 
 Experiments = Annotated[
-    list[Path], typer.Argument(help="Experiment files (TOML); later ones are laid over earlier ones.")
+    list[Path],
+    typer.Argument(
+        help="Experiment files (TOML), or a run's or sweep's folder; later ones are laid over earlier."
+    ),
 ]
 
 Overrides = Annotated[

@@ -13,12 +13,13 @@ from rich.table import Table
 
 from evals.audit import Audit
 from evals.base.terminal import Terminal
+from evals.base.text import duration
+from evals.comparison.compare import SIGNIFICANT, Comparison, p_text, points
+from evals.comparison.ranking import Place
 from evals.lm_eval import LmEvalResult
 from evals.scores import Scores
-from evals.stats.compare import SIGNIFICANT, Comparison, p_text, points
 from evals.stats.intervals import Estimate
 from evals.stats.pairwise import win_rate
-from evals.stats.ranking import Place
 from harness.cli.data import FileState
 from harness.cli.doctor import Check
 from harness.cli.questions import TaskRow
@@ -232,16 +233,18 @@ def arms_table(result: ArmsResult) -> None:
         table.add_column("arm", no_wrap=True)
     for heading in ("seeds", *benchmarks):
         figures.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("tokens", "TFLOPs", "teacher's", "all tuning", "minutes"):
+    for heading in ("tokens", "TFLOPs", "teacher's", "all tuning", "time"):
         costs.add_column(heading, justify="right", no_wrap=True)
     for row in result.rows:
         means = (f"{100 * row.pass_at_1[name]:.1f}" for name in benchmarks)
         figures.add_row(escape(row.arm), str(row.seeds), *means)
         if row.tokens:
             flops = (f"{each / 1e12:,.2f}" for each in (row.flops, row.teacher_flops, row.tuning_flops))
-            costs.add_row(escape(row.arm), f"{row.tokens:,.0f}", *flops, f"{row.device_seconds / 60:.1f}")
+            costs.add_row(escape(row.arm), f"{row.tokens:,.0f}", *flops, duration(row.device_seconds))
     console.print(figures)
     console.print(costs)
+    for each in result.controls:
+        console.print(escape(each.sentence))
 
 
 def differences_table(comparisons: Sequence[Comparison]) -> None:

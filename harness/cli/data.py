@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from evals.base.errors import UsageError
+from evals.base.registry import accepted
 from evals.tasks import data, registry
 from evals.tasks.data import DataFile
 
@@ -28,18 +29,27 @@ def known() -> dict[str, DataFile]:
 
 
 def act(action: Literal["list", "fetch", "check"], names: Sequence[str]) -> list[FileState]:
-    """Does ``action`` for the named files, or for all.
+    """Does ``action`` for the named files, those of the named tasks, or for all.
 
     Raises:
         UsageError: an unknown name, or no HARNESS_DATA to fetch into.
         TaskError: a file that could not be fetched, or is not what it should be.
     """
     files = known()
-    for name in names:
-        if name not in files:
-            raise UsageError(f"unknown data file {name!r}; known: {', '.join(files)}")
-    chosen = [files[name] for name in names] or list(files.values())
-    return [FileState(file.name, file.source, _act(action, file)) for file in chosen]
+    chosen = {file.name: file for name in names for file in _named(name, files)} or files
+    return [FileState(file.name, file.source, _act(action, file)) for file in chosen.values()]
+
+
+def _named(name: str, files: Mapping[str, DataFile]) -> Sequence[DataFile]:
+    """The data file of that name, or all files of the task of that name."""
+    if name in files:
+        return [files[name]]
+    if found := registry.files(name):
+        return found
+    tasks = [task for task in registry.names() if registry.files(task)]
+    raise UsageError(
+        f"unknown data file or task {name!r}; {accepted(name, list(dict.fromkeys([*files, *tasks])))}"
+    )
 
 
 def _act(action: str, file: DataFile) -> str:

@@ -217,6 +217,8 @@ def score(
 ) -> None:
     """Grades responses that any system recorded.
 
+    With --json a list, as `harness eval` prints it: one for each model that the rows name.
+
     Example: harness score responses.jsonl --benchmark gsm8k --json
     """
     from evals.recorded import score_file
@@ -226,8 +228,7 @@ def score(
     tasks = config.read_tasks(task_file)
     scores = score_file(file, benchmark, out, unclosed_answers=unclosed_answers, tasks=tasks)
     if as_json:
-        rows = [each.to_json() for each in scores]
-        print_json(rows[0] if len(rows) == 1 else rows)
+        print_json([each.to_json() for each in scores])
     else:
         console.scores_table(scores)
 
@@ -269,8 +270,8 @@ def rate(
 
     Example: harness rate runs/eval-mine
     """
-    from evals.stats.evaluations import read_evaluations
-    from evals.stats.rating import rate as rate_scores
+    from evals.comparison.evaluations import read_evaluations
+    from evals.comparison.rating import rate as rate_scores
 
     found = read_evaluations(folder)
     if "codeforces" not in found:
@@ -303,8 +304,8 @@ def compare(
 
     Example: harness compare runs/quickstart/evals/base runs/quickstart/evals/winner-seed-1 --out compare.html
     """
-    from evals.stats.compare import compare_arms, read_arms
-    from evals.stats.ranking import ranks
+    from evals.comparison.compare import compare_arms, read_arms
+    from evals.comparison.ranking import ranks
     from harness.cli import console
 
     arms = read_arms(paths)

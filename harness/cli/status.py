@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from evals.base.errors import UsageError
 from evals.base.terminal import Terminal
+from evals.base.text import duration
 from harness.cli.app import MEASURE, Json, app, print_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def status(
 def _table(found: Sequence[tuple[Place, Standing]]) -> None:
     """One line per run, sweep, comparison or evaluation."""
     from harness.cli import console
-    from reports.view.standing import ago, duration
+    from reports.view.standing import ago
 
     table = console.plain_table(None)
     for heading in ("folder", "what", "state", "progress", "best", "cost", "last seen", "left"):

@@ -9,11 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from evals.base.terminal import Terminal
+from evals.base.text import duration
 from harness.cli.console import HEADINGS, percent, plain_table, scores_row
 
 if TYPE_CHECKING:
     from harness.jobs.sweep import SweepResult
     from harness.plan.plan import Plan
+    from harness.plan.sizes import Size
     from harness.sweep.simulate import Result
     from harness.sweep.status import SweepStatus
     from harness.sweep.summary import Summary
@@ -90,7 +92,7 @@ def sweep_status(summary: SweepStatus) -> None:
             "" if step is None else str(step),
             "" if trial.value is None else f"{trial.value:.3f} ± {trial.stderr or 0.0:.3f}",
             str(trial.attempts),
-            f"{trial.seconds / 60:.1f} min",
+            duration(trial.seconds),
             escape(trial.reason),
         )
     console = Terminal()
@@ -112,7 +114,7 @@ def plan_table(plan: Plan) -> None:
     table = plain_table(None)
     table.add_column("run", overflow="fold")
     table.add_column("part", overflow="fold", min_width=14)
-    for heading in ("runs", "steps", "tokens", "FLOPs", "minutes"):
+    for heading in ("runs", "steps", "tokens", "FLOPs", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     before, notes = "", dict.fromkeys(part.note for part in plan.parts if part.note)
     marks = {note: "*" * place for place, note in enumerate(notes, start=1)}
@@ -125,7 +127,7 @@ def plan_table(plan: Plan) -> None:
             f"{part.steps:,}",
             _short(part.tokens),
             f"{part.flops:.1e}" if part.flops else "",
-            f"{part.seconds / 60:,.1f}",
+            duration(part.seconds),
         )
         before = part.run
     console = Terminal()
@@ -142,6 +144,25 @@ def plan_table(plan: Plan) -> None:
     console.print(f"Basis: {plan.basis}.", markup=False)
     for warning in plan.warnings:
         console.print(f"Note: {warning}.", markup=False)
+
+
+def sizes_table(found: Sequence[Size], devices: int) -> None:
+    """A line a model and GPU: with which settings it fits, and how long a step takes."""
+    from harness.plan import sizes
+
+    table = plain_table(None)
+    for heading in sizes.headings():
+        table.add_column(heading, overflow="fold")
+    for row in sizes.rows(found):
+        table.add_row(*row)
+    console = Terminal()
+    console.print(table)
+    console.print(
+        f"Computed by data sheets, not measured: one GRPO step of {sizes.QUESTIONS} questions with G "
+        f"responses each, half as long as they may be, {devices} of the GPUs at work. docs/gpus.md says "
+        "what each setting is.",
+        markup=False,
+    )
 
 
 def _short(count: float) -> str:

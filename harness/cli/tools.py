@@ -19,7 +19,9 @@ def data(
     action: Annotated[DataAction, typer.Argument(help="list, fetch or check.")],
     names: Annotated[
         list[str] | None,
-        typer.Argument(help='Data files by name, by default all; or your own questions: "mine.csv[:800]".'),
+        typer.Argument(
+            help='Data files or tasks by name, by default all; or your own questions: "mine.csv[:800]".'
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Show and count prompts as this model gets them.")] = None,
     template: Annotated[str, typer.Option(help="The prompt template that they are put into.")] = "auto",
@@ -38,7 +40,7 @@ def data(
     Of examples to learn from (messages, prompts with completions, texts) the first is shown with its
     learned part.
 
-    Example: harness data fetch gsm8k_test math500
+    Example: harness data fetch gsm8k math500
 
     Example: harness data check mine.csv --model smollm2
     """

@@ -55,7 +55,7 @@ def sweep(
     accept_space_change: Annotated[
         bool,
         typer.Option(
-            "--accept-space-change", help="Go on in another space than the folder's sweep began in."
+            "--accept-space-change", help="Continue in another space than the folder's sweep began in."
         ),
     ] = False,
     max_device_hours: Annotated[
@@ -67,6 +67,12 @@ def sweep(
     price: Annotated[float | None, typer.Option(help="Of a device-hour, in any currency.")] = None,
     status: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Only show how the sweep in this folder stands.")
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Only show the sweep in this folder, again and again, until it ends."
+        ),
     ] = None,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Only write the trials of the sweep as CSV.")
@@ -84,6 +90,8 @@ def sweep(
     Example: harness sweep experiments/quickstart.toml -s sweep.trials=24
 
     Example: harness sweep --status runs/quickstart
+
+    Example: harness sweep --watch runs/quickstart
     """
     from harness.cli import sweep_tables
 
@@ -92,10 +100,17 @@ def sweep(
 
         summary = read_summary(status)
         return print_json(summary.table()) if as_json else sweep_tables.sweep_status(summary)
+    if watch is not None:
+        from harness.cli.sweep_watch import watch as show
+
+        try:
+            return show(watch)
+        except KeyboardInterrupt:
+            return None
     if export is not None and out is not None and not files:
         return _export(out, export)
     if not files:
-        raise UsageError("sweep: name an experiment file, or a folder with --status DIR")
+        raise UsageError("sweep: name an experiment file, or a folder with --status DIR or --watch DIR")
     if export is not None:
         from harness.config import read_experiment
 
@@ -110,8 +125,16 @@ def sweep(
 
 @app.command(rich_help_panel=RUN)
 def plan(
-    files: Experiments,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Experiment files (TOML), or a run's or sweep's folder; later ones are laid over."
+        ),
+    ] = None,
     overrides: Overrides = None,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Which well-known model fits on which GPU; needs no experiment.")
+    ] = False,
     device: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +154,16 @@ def plan(
     Without --device a few steps of every stage are tried on this machine.
 
     Example: harness plan experiments/distill-vs-rl.toml --device h100 --price 2.5
+
+    Example: harness plan --sizes --device l4
     """
+    if sizes:
+        if files or overrides:
+            raise UsageError("plan: --sizes is about well-known models, and takes no experiment or settings")
+        return _sizes(device, devices, as_json)
+    if not files:
+        raise UsageError("plan: name an experiment file, or --sizes")
+
     from harness.config import read_experiment
 
     experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
@@ -151,6 +183,20 @@ def plan(
     if as_json:
         return print_json(found.to_json())
     sweep_tables.plan_table(found)
+
+
+def _sizes(device: str | None, count: int, as_json: bool) -> None:
+    from evals.base.registry import accepted
+    from harness.cli import sweep_tables
+    from harness.models.devices import DEVICES
+    from harness.plan.sizes import sizes
+
+    if device is not None and device not in DEVICES:
+        raise UsageError(f"--device {device}: {accepted(device, list(DEVICES))}")
+    found = sizes([device] if device else list(DEVICES), count)
+    if as_json:
+        return print_json([each.to_json() for each in found])
+    sweep_tables.sizes_table(found, count)
 
 
 @app.command(rich_help_panel=RUN)

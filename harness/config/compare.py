@@ -19,7 +19,7 @@ def arm_experiment(experiment: Experiment, name: str, seed: int) -> Experiment:
     """
     assert experiment.compare is not None
     arm = experiment.compare.arms[name]
-    raw = experiment.model_dump(mode="json", exclude={"compare"}, exclude_none=True)
+    raw = experiment.model_dump(mode="json", exclude={"compare", "controls"}, exclude_none=True)
     raw |= {
         "name": f"{experiment.name}-{name}",
         "seed": seed,
@@ -54,6 +54,6 @@ def tuning_experiment(experiment: Experiment, name: str) -> Experiment:
 def untrained(experiment: Experiment) -> dict[str, Policy]:
     """The policies that arms start from, by the names that their evaluations go by."""
     assert experiment.compare is not None
-    arms = experiment.compare.arms
+    arms = {name: arm for name, arm in experiment.compare.arms.items() if not arm.control_of}
     found = {f"{name}-{BASE}": arm.policy for name, arm in arms.items() if arm.policy is not None}
     return ({BASE: experiment.policy} if len(found) < len(arms) else {}) | found

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from evals import protocols
 from harness.config.choice import Choice, EngineChoice, TrackerChoice
+from harness.config.controls import Controls, with_controls
 from harness.config.effects import check_effects
 from harness.config.model import Policy
 from harness.config.names import check_stage_names
@@ -47,6 +48,9 @@ class Arm(Table):
     """Another policy than the experiment's: a student of another size, say. It is measured untrained too."""
     space: dict[str, Any] = {}
     """What is tuned, as in ``[sweep.space]``, with the ``tuning_trials`` that every arm has."""
+    control_of: str = ""
+    """Another arm, whose tuned settings this one takes: how much of that one's gain it explains is told.
+    ``[controls]`` makes such arms."""
 
 
 class Compare(Table):
@@ -71,6 +75,14 @@ class Compare(Table):
             if name == "base" or (name.removesuffix("-base") in self.arms and name.endswith("-base")):
                 raise ValueError(f'arms.{name}: "base" is an untrained policy; name the arm otherwise')
         for name, arm in self.arms.items():
+            if arm.control_of:
+                of = self.arms.get(arm.control_of)
+                if of is None or of.control_of or of.policy != arm.policy:
+                    raise ValueError(
+                        f"arms.{name}.control_of: {arm.control_of!r} is not an arm that starts from the same "
+                        "policy and is no control itself"
+                    )
+                continue
             if bool(arm.space) != bool(self.tuning_trials):
                 raise ValueError(
                     f"arms.{name}.space: with tuning_trials every arm is tuned, and without it none; "
@@ -180,6 +192,8 @@ class Experiment(Table):
     """What training may cost, in compute; by default its steps are the limit."""
     eval: Eval = Eval()
     """The measurement at the end."""
+    controls: Controls | None = None
+    """Arms that learn from rewards without meaning, beside those of ``compare``: is the gain real?"""
     compare: Compare | None = None
     """Several ways of training the policy, in place of ``stages``."""
     sweep: Sweep | None = None
@@ -188,6 +202,11 @@ class Experiment(Table):
     """In a trial's own experiment: the name of the sweep that it belongs to."""
     tracking: Tracking = Tracking()
     """Where figures go besides the run's folder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_controls(cls, raw: object) -> object:
+        return with_controls(raw) if isinstance(raw, dict) and raw.get("controls") is not None else raw
 
     @model_validator(mode="after")
     def _own_tasks(self) -> Experiment:

@@ -20,6 +20,7 @@ REWARDS = Registry(
         "cosine": "harness.rewards.cosine:cosine",
         "repetition": "harness.rewards.repetition:repetition",
         "consistency": "harness.rewards.consistency:consistency",
+        "random": "harness.rewards.random:random",
         "reward_model": "harness.rewards.reward_model:RewardModel",
         "judge": "harness.rewards.judge:JudgeReward",
     },

@@ -20,13 +20,20 @@ CHOICES = ("loss", "advantage", "engine", "executor")
 """Keys that hold a name, or a table of ``kind`` and settings (harness/config/choice.py)."""
 
 
+OWN = "experiment.toml"
+"""The experiment as the folder of a run or a sweep has it."""
+
+
 def read_experiment(files: Sequence[Path], overrides: Sequence[str] = ()) -> Experiment:
     """Reads experiment files, left to right, then ``key=value`` overrides.
+
+    The folder of a run or a sweep stands for the experiment.toml in it.
 
     Raises:
         UsageError: a file that is missing or no TOML, an unknown key, a value outside what is accepted.
     """
     raw: dict[str, Any] = {}
+    files = [own if (own := file / OWN).is_file() else file for file in files]
     texts = [(file, _read_text(file)) for file in files]
     for file, text in texts:
         raw = _overlay(raw, _parse_toml(file, text))
@@ -118,7 +125,7 @@ def _read_text(file: Path) -> str:
     except FileNotFoundError:
         raise UsageError(f"{file}: no such file") from None
     except IsADirectoryError:
-        raise UsageError(f"{file}: is a folder, an experiment file (TOML) is needed") from None
+        raise UsageError(f"{file}: is a folder without {OWN}; an experiment file (TOML) is needed") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not valid TOML: {error}") from None
 

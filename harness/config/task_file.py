@@ -9,7 +9,7 @@ from typing import Any
 from evals.base.errors import UsageError
 from evals.tasks import registry
 from evals.tasks.registry import Tasks
-from harness.config.load import validate
+from harness.config.load import OWN, validate
 from harness.config.tasks import tasks_of
 
 
@@ -21,11 +21,12 @@ def read_tasks(file: Path | None, model: str = "") -> Tasks:
     Raises:
         UsageError: the file is not there, not TOML, or a table is wrong.
     """
-    own = Path(model) / "experiment.toml"
+    own = Path(model) / OWN
     if file is None and model and own.is_file() and "tasks" in _parsed(own):
         return read_tasks(own)
     if file is None:
         return registry.EVERYONE
+    file = file / OWN if file.is_dir() else file
     raw = _parsed(file)
     if not raw.get("tasks"):
         raise UsageError(f"{file}: has no table [tasks.NAME]")

@@ -9,7 +9,7 @@ FOLDER/arms/NAME/seed-K/attempt-M/     run folders, each with its evaluation in 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -18,13 +18,13 @@ from typing import Any
 from evals.base import io
 from evals.base.errors import JobError, UsageError
 from evals.base.progress import Progress
-from evals.base.versioned import Versioned
+from evals.comparison import compare
+from evals.comparison.compare import Comparison, compare_arms
+from evals.comparison.controls import Explained, explained
+from evals.comparison.evaluations import read_evaluations
 from evals.scores import Scores
-from evals.stats import compare
-from evals.stats.compare import Comparison, compare_arms
-from evals.stats.evaluations import read_evaluations
 from harness.config import Experiment, OnPolicyDistill, Reject, dump_toml, parts, read_experiment
-from harness.config.compare import arm_experiment, tuning_experiment, untrained
+from harness.config.compare import BASE, arm_experiment, tuning_experiment, untrained
 from harness.sweep import attempts, tabulate
 from harness.sweep.checks import check_sweep
 from harness.sweep.executors.local import LocalExecutor
@@ -36,36 +36,9 @@ from harness.train.ledger import Cost, stage_costs
 from harness.train.manifest import write_manifest
 from harness.train.run_dir import holds, lock_folder
 from harness.train.status import write_status
+from reports.arms import ARMS, Arms, Row
 
-ARMS = "arms.json"
 POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one arm took and came to, a mean over its seeds; costs of training alone, tuning apart.
-
-    ``flops`` are model FLOPs without the teacher's, which are ``teacher_flops``; ``tokens`` are those sampled
-    and learned from, the teacher's included. ``tuning_flops`` are those of all its tuning runs together.
-    """
-
-    arm: str
-    seeds: int
-    pass_at_1: Mapping[str, float]
-    tokens: float
-    flops: float
-    teacher_flops: float
-    device_seconds: float
-    tuning_flops: float
-    tuned: Mapping[str, Any]
-
-
-class Arms(Versioned):
-    """The content of arms.json; ``comparisons`` are as ``harness compare --json`` prints them."""
-
-    folder: str
-    arms: tuple[Row, ...]
-    comparisons: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -76,11 +49,13 @@ class Result:
     rows: tuple[Row, ...]
     comparisons: tuple[Comparison, ...]
     report: Path
+    controls: tuple[Explained, ...] = ()
 
     def recorded(self) -> Arms:
         """What arms.json holds, and ``harness train --json`` prints."""
         comparisons = tuple(each.to_json() for each in self.comparisons)
-        return Arms(folder=str(self.folder), arms=self.rows, comparisons=comparisons)
+        controls = tuple(each.to_json() for each in self.controls)
+        return Arms(folder=str(self.folder), arms=self.rows, comparisons=comparisons, controls=controls)
 
 
 def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) -> Result:
@@ -95,7 +70,7 @@ def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) 
     names = list(experiment.compare.arms)
     for name in names:
         check_experiment(arm_experiment(experiment, name, experiment.seed))
-        if experiment.compare.arms[name].space:
+        if experiment.compare.arms[name].space and not experiment.compare.arms[name].control_of:
             check_sweep(tuning_experiment(experiment, name), f"compare.arms.{name}.space")
     if not experiment.eval.benchmarks:
         raise UsageError("eval.benchmarks: arms are compared on benchmarks; name at least one")
@@ -110,7 +85,10 @@ def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) 
             for name, policy in untrained(experiment).items()
         }
         with terminable():
-            tuned = {name: _tune(experiment, name, folder, progress) for name in names}
+            arms = experiment.compare.arms
+            own = [name for name in names if not arms[name].control_of]
+            tuned = {name: _tune(experiment, name, folder, progress) for name in own}
+            tuned |= {name: tuned[arms[name].control_of] for name in names if name not in own}
             runs = _train(experiment, tuned, folder, progress)
         return _compare(experiment, folder, bases, tuned, runs)
     finally:
@@ -202,12 +180,23 @@ def _train(
 
 def _tuned(experiment: Experiment, name: str, seed: int, params: Mapping[str, Any]) -> Experiment:
     plain = arm_experiment(experiment, name, seed)
-    if not params:
-        return plain
     assert experiment.compare is not None
+    # A control has other rewards, of which nothing is tuned.
+    mine = {
+        key: value
+        for key, value in params.items()
+        if ".rewards" not in key or not _is_control(experiment, name)
+    }
+    if not mine:
+        return plain
     space = parse_space(experiment.compare.arms[name].space, f"compare.arms.{name}.space")
-    chosen = space.apply(plain, dict(params), plain.name)
+    chosen = space.apply(plain, mine, plain.name)
     return chosen.model_copy(update={"eval": plain.eval, "sweep_of": plain.sweep_of})
+
+
+def _is_control(experiment: Experiment, name: str) -> bool:
+    assert experiment.compare is not None
+    return bool(experiment.compare.arms[name].control_of)
 
 
 def _check_outcome(job: Job, outcome: Outcome) -> None:
@@ -251,13 +240,22 @@ def _compare(
         }
         tuning = _tuning_flops(experiment, folder / "arms" / name / "tuning", name)
         rows.append(_row(name, means, _costs(experiment, name, where), tuning, tuned[name]))
-    result = Result(folder, tuple(rows), tuple(compare_arms(sides)), folder / "report.html")
+    controls = tuple(_controls(experiment, {side.name: side for side in sides}))
+    result = Result(folder, tuple(rows), tuple(compare_arms(sides)), folder / "report.html", controls)
     result.recorded().write(folder / ARMS)
     write_status(folder, "done")
     from reports.page import build_report
 
     build_report([folder])
     return result
+
+
+def _controls(experiment: Experiment, sides: Mapping[str, compare.Arm]) -> Iterator[Explained]:
+    assert experiment.compare is not None
+    for name, arm in experiment.compare.arms.items():
+        if arm.control_of:
+            base = BASE if arm.policy is None else f"{arm.control_of}-{BASE}"
+            yield from explained(sides[base], sides[arm.control_of], sides[name])
 
 
 def _costs(experiment: Experiment, name: str, runs: Sequence[Path]) -> list[list[Cost]]:

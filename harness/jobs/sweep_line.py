@@ -1,9 +1,24 @@
-"""How a sweep stands, in a line: trial 4: step 12/18, 26.2% · best 33.9% (trial 3) · 2 running, 1 pruned."""
+"""How a sweep stands, in a line.
+
+trial 4: step 12/18, reward 0.9, dev 26.2% · best 33.9% (trial 3) · 2 running, 1 pruned
+"""
 
 from __future__ import annotations
 
 from harness.config import Sweep
 from harness.sweep.events import Event
+
+
+def shown(objective: str, value: float) -> str:
+    """A value of the objective: shares, which have an @ in their names, in percent."""
+    return f"{100 * value:.1f}%" if "@" in objective else f"{value:.4g}"
+
+
+def run_figures(objective: str, reward: float | None, value: float | None) -> str:
+    """ ", reward 0.9, dev 26.2%" of a run, as far as it is known."""
+    told = "" if reward is None or objective == "reward" else f", reward {reward:.3g}"
+    name = "dev" if objective == "dev/pass@1" else objective
+    return told if value is None else f"{told}, {name} {shown(objective, value)}"
 
 
 class SweepLine:
@@ -14,6 +29,7 @@ class SweepLine:
         self._sign = -1 if sweep.directions[0] == "minimize" else 1
         self._steps: dict[str, int] = {}
         self._values: dict[str, float] = {}
+        self._rewards: dict[str, float] = {}
         self._best: tuple[float, int] | None = None
         self._at = ""
         self._counts = ""
@@ -30,6 +46,8 @@ class SweepLine:
             self._steps[event.job] = event.steps
         if event.value is not None:
             self._values[event.job] = event.value
+        if event.reward is not None:
+            self._rewards[event.job] = event.reward
         if event.kind == "complete" and event.trial is not None and event.value is not None:
             best = self._best
             if best is None or self._sign * event.value > self._sign * best[0]:
@@ -41,13 +59,12 @@ class SweepLine:
         who = f"trial {event.trial}" if event.trial is not None else f"seed {event.seed}"
         steps = self._steps.get(event.job)
         told = f"{who}: step {step}" + (f"/{steps}" if steps else "")
-        value = self._values.get(event.job)
-        return told if value is None else f"{told}, {self.shown(value)}"
-
-    def shown(self, value: float) -> str:
-        """A value of the objective: shares, which have an @ in their names, in percent."""
-        return f"{100 * value:.1f}%" if "@" in self._objective else f"{value:.4g}"
+        return told + run_figures(self._objective, self._rewards.get(event.job), self._values.get(event.job))
 
     def __str__(self) -> str:
-        best = "" if self._best is None else f"best {self.shown(self._best[0])} (trial {self._best[1]})"
+        best = (
+            ""
+            if self._best is None
+            else f"best {shown(self._objective, self._best[0])} (trial {self._best[1]})"
+        )
         return " · ".join(part for part in (self._at, best, self._counts) if part)

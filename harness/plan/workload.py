@@ -18,6 +18,7 @@ from evals.templates import AUTO, PLAIN, TEXT, Template, find, render
 from harness.config import (
     GRPO,
     SFT,
+    Budget,
     Evaluate,
     Experiment,
     OnPolicyDistill,
@@ -62,6 +63,8 @@ class Work:
     prompt: float
     length: float
     note: str = ""
+    beside: bool = False
+    """Whether it is done in the steps of the part before it."""
 
     @property
     def flops(self) -> float:
@@ -109,16 +112,7 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
     for stage in parts(experiment.stages):
         match stage:
             case GRPO():
-                tokens = length(stage.name, stage.max_tokens)
-                groups = stage.completions_per_step // stage.group_size
-                once = groups * _forward(shape, train, tokens, stage.group_size)
-                moves = stage.epochs * stage.minibatches > 1
-                passes = stage.epochs * (1 + backward) + moves + (stage.beta > 0)
-                sampled = stage.steps * stage.completions_per_step * tokens
-                yield Work(
-                    stage.name, "train", policy, stage.steps, sampled, sampled, stage.steps * once,
-                    stage.steps * once * passes, stage.completions_per_step, train, tokens,
-                )  # fmt: skip
+                yield grpo_work(stage, policy, train, length(stage.name, stage.max_tokens))
             case OnPolicyDistill():
                 yield from _on_policy(stage, policy, train, length(stage.name, stage.max_tokens))
             case SFT():
@@ -156,6 +150,20 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
             )  # fmt: skip
 
 
+def grpo_work(stage: GRPO, policy: Policy, prompt: float, tokens: float) -> Work:
+    """What all steps of the stage sample and learn, with prompts and responses of that many tokens."""
+    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
+    groups = stage.completions_per_step // stage.group_size
+    once = groups * _forward(architecture(policy).shape, prompt, tokens, stage.group_size)
+    moves = stage.epochs * stage.minibatches > 1
+    passes = stage.epochs * (1 + backward) + moves + (stage.beta > 0)
+    sampled = stage.steps * stage.completions_per_step * tokens
+    return Work(
+        stage.name, "train", policy, stage.steps, sampled, sampled, stage.steps * once,
+        stage.steps * once * passes, stage.completions_per_step, prompt, tokens,
+    )  # fmt: skip
+
+
 def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: float) -> Iterator[Work]:
     """What the policy samples and learns, and what its teacher reads: a forward pass over as many tokens."""
     backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
@@ -174,7 +182,7 @@ def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: fl
     read = flops(teacher, stage.sampled, stage.group_size) + flops(teacher, stage.recorded, 1)
     yield Work(
         f"{stage.name}-teacher", "train", teacher, steps, 0, steps * count * tokens, 0, read, count, prompt,
-        tokens, "by a teacher",
+        tokens, "by a teacher", beside=True,
     )  # fmt: skip
 
 
@@ -185,19 +193,23 @@ def _within_budget(experiment: Experiment, found: Sequence[Work]) -> Iterator[Wo
         yield from found
         return
     left, share = budget.limit, 1.0
-    for part in found:
+    for place, part in enumerate(found):
         if part.role == "measure":
             yield part
             continue
-        if part.role != "train":  # dev evaluations of the stage before it
+        if part.role != "train" or part.beside:  # dev evaluations of the stage before it, or its teacher
             yield _scaled(part, share)
             continue
-        teacher = bool(part.note)
-        tokens = int(part.sampled or part.learned)
-        takes = spent(Cost(part.name, "", teacher, part.steps, tokens, part.flops), budget)
+        beside = [other for other in found[place + 1 : place + 2] if other.beside]
+        takes = sum(_takes(each, budget) for each in (part, *beside))
         share = 1.0 if takes == 0 else min(1.0, left / takes)
         left -= share * takes
         yield _scaled(part, share)
+
+
+def _takes(part: Work, budget: Budget) -> float:
+    tokens = int(part.sampled or part.learned)
+    return spent(Cost(part.name, "", bool(part.note), part.steps, tokens, part.flops), budget)
 
 
 def _scaled(part: Work, share: float) -> Work:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from harness.rewards.attempt import Attempt
+from evals.rollout import Rollout
 
 
-def accuracy(attempt: Attempt) -> float | None:
+def accuracy(rollout: Rollout) -> float | None:
     """1 for a correct answer, 0 for a wrong or missing one, None where the grader itself failed.
 
     The grader decides alone: tags and style are other rewards' business.
     """
-    if attempt.verdict.status == "grader_error":
+    if rollout.verdict.status == "grader_error":
         return None
-    return float(attempt.verdict.correct)
+    return float(rollout.verdict.correct)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evals.base.errors import JobError, first_line
-from harness.rewards.attempt import Attempt
+from evals.rollout import Rollout
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class CustomReward:
     """A function of one's own, and how it failed."""
 
     def __init__(self, name: str, function: Callable[[Any], Any], whole_group: bool = False) -> None:
-        """``whole_group``: the function takes a group's attempts and returns a list, a value for each."""
+        """``whole_group``: the function takes a group's rollouts and returns a list, a value for each."""
         self._name = name
         self._function = function
         self._whole_group = whole_group
@@ -26,20 +26,20 @@ class CustomReward:
         self._failed: Counter[str] = Counter()  # since the step began
         self._warned: set[str] = set()
 
-    def __call__(self, group: Sequence[Attempt]) -> list[float | None]:
+    def __call__(self, group: Sequence[Rollout]) -> list[float | None]:
         """One value per completion; None where the function returned that or failed."""
         self._calls += len(group)
         if not self._whole_group:
-            return [self._value(attempt) for attempt in group]
+            return [self._value(rollout) for rollout in group]
         try:
             values = list(self._function(group))
             if len(values) != len(group):
                 raise ValueError(f"{len(values)} values for {len(group)} completions")
         except Exception as error:  # whatever it is that a completion provoked
-            for attempt in group:
-                self._leave_out(attempt, type(error).__name__, f": {first_line(error)}")
+            for rollout in group:
+                self._leave_out(rollout, type(error).__name__, f": {first_line(error)}")
             return [None] * len(group)
-        return [self._number(attempt, value) for attempt, value in zip(group, values, strict=True)]
+        return [self._number(rollout, value) for rollout, value in zip(group, values, strict=True)]
 
     def begin_step(self) -> None:
         """Counts from here on."""
@@ -58,15 +58,15 @@ class CustomReward:
                 f"rewards.{self._name}: it failed on all {self._calls} completions of a step: {reason}"
             )
 
-    def _value(self, attempt: Attempt) -> float | None:
+    def _value(self, rollout: Rollout) -> float | None:
         try:
-            value = self._function(attempt)
+            value = self._function(rollout)
         except Exception as error:  # whatever it is that a completion provoked
-            self._leave_out(attempt, type(error).__name__, f": {first_line(error)}")
+            self._leave_out(rollout, type(error).__name__, f": {first_line(error)}")
             return None
-        return self._number(attempt, value)
+        return self._number(rollout, value)
 
-    def _number(self, attempt: Attempt, value: Any) -> float | None:
+    def _number(self, rollout: Rollout, value: Any) -> float | None:
         if value is None:
             return None
         try:
@@ -75,14 +75,14 @@ class CustomReward:
             number = math.inf
         if math.isfinite(number):
             return number
-        self._leave_out(attempt, "no finite number", f": it returned {value!r:.80}")
+        self._leave_out(rollout, "no finite number", f": it returned {value!r:.80}")
         return None
 
-    def _leave_out(self, attempt: Attempt, reason: str, detail: str) -> None:
+    def _leave_out(self, rollout: Rollout, reason: str, detail: str) -> None:
         self._failed[reason + detail] += 1
         if reason not in self._warned:
             self._warned.add(reason)
             log.warning(
                 "rewards.%s: %s%s on question %s; the completion goes without its score (said once)",
-                *(self._name, reason, detail, attempt.question.id),
+                *(self._name, reason, detail, rollout.question.id),
             )

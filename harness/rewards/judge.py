@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from evals.base.http import PAUSES
-from harness.rewards.attempt import Attempt
+from evals.rollout import Rollout
 from harness.rewards.judge_cache import Allowance, Asked
 
 RUBRIC = "Is the response correct, helpful and clear, and its reasoning sound?"
@@ -62,12 +62,12 @@ class JudgeReward:
         self._rubric = rubric or RUBRIC
         self._asked = Asked(f"{SCORING}/{self._rubric}", _score, allowance or Allowance(), pauses)
 
-    def __call__(self, group: Sequence[Attempt]) -> list[float | None]:
-        """One value per attempt."""
+    def __call__(self, group: Sequence[Rollout]) -> list[float | None]:
+        """One value per rollout."""
         return self._asked.values(
             [
-                SCORING.format(rubric=self._rubric, question=attempt.question.text, response=_shown(attempt))
-                for attempt in group
+                SCORING.format(rubric=self._rubric, question=rollout.question.text, response=_shown(rollout))
+                for rollout in group
             ]
         )
 
@@ -90,8 +90,8 @@ class PairwiseJudge:
         self._rubric = rubric or RUBRIC
         self._asked = Asked(f"{DUEL}/{self._rubric}", _points, allowance or Allowance(), pauses)
 
-    def __call__(self, group: Sequence[Attempt]) -> list[float | None]:
-        """One value per attempt, in {0, 1/4, 1/2, 3/4, 1}; None for the only one of its group."""
+    def __call__(self, group: Sequence[Rollout]) -> list[float | None]:
+        """One value per rollout, in {0, 1/4, 1/2, 3/4, 1}; None for the only one of its group."""
         pairs = [(place, (place + 1) % len(group)) for place in range(len(group))] if len(group) > 1 else []
         different = [(a, b) for a, b in pairs if _shown(group[a]) != _shown(group[b])]
         values = self._asked.values([self._prompt(group[a], group[b]) for a, b in different])
@@ -104,14 +104,14 @@ class PairwiseJudge:
                 points[b].append(1 - value)
         return [sum(each) / len(each) if each else None for each in points]
 
-    def _prompt(self, first: Attempt, second: Attempt) -> str:
+    def _prompt(self, first: Rollout, second: Rollout) -> str:
         return DUEL.format(
             rubric=self._rubric, question=first.question.text, first=_shown(first), second=_shown(second)
         )
 
 
-def _shown(attempt: Attempt) -> str:
-    return attempt.text[-LONGEST:]
+def _shown(rollout: Rollout) -> str:
+    return rollout.text[-LONGEST:]
 
 
 def _score(reply: str) -> float | None:

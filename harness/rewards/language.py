@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import regex
 
-from harness.rewards.attempt import Attempt
+from evals.rollout import Rollout
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -38,7 +38,7 @@ WORDS = 4
 """The shortest sentence, in words, whose language is asked for."""
 
 
-def language(attempt: Attempt) -> float | None:
+def language(rollout: Rollout) -> float | None:
     """The share of the reasoning's words in the question's language, in [0, 1] (DeepSeek-R1, section 2.3.2).
 
     A word in another script is one of another language, and so is each word of a sentence that py3langid
@@ -50,12 +50,12 @@ def language(attempt: Attempt) -> float | None:
     ``question.info["language"]``, an ISO 639-1 code, and ``question.info["scripts"]``, a list of names from
     ``SCRIPTS``, override what is found in the question's text.
     """
-    reasoning = attempt.reasoning
+    reasoning = rollout.reasoning
     if not reasoning:
         return 0.0
-    info = attempt.question.info
-    scripts = info.get("scripts") or target_scripts(attempt.question.text)
-    tongue = info.get("language") or detect(attempt.question.text)
+    info = rollout.question.info
+    scripts = info.get("scripts") or target_scripts(rollout.question.text)
+    tongue = info.get("language") or detect(rollout.question.text)
     mine = total = 0
     for sentence in SENTENCE.split(reasoning):
         counts = script_counts(sentence)

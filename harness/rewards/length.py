@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from harness.rewards.attempt import Attempt
+from evals.rollout import Rollout
 
 
-def length(attempt: Attempt) -> float | None:
+def length(rollout: Rollout) -> float | None:
     """1 - tokens / max_tokens for a correct answer, so in [0, 1); 0 for a wrong one, however short.
 
     A wrong answer cannot earn anything by brevity; among correct ones the shorter earns more. None where
     the grader itself failed.
     """
-    if attempt.verdict.status == "grader_error":
+    if rollout.verdict.status == "grader_error":
         return None
-    return 1 - attempt.tokens / attempt.max_tokens if attempt.verdict.correct else 0.0
+    return 1 - rollout.tokens / rollout.max_tokens if rollout.verdict.correct else 0.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from evals.base.errors import UsageError
+from evals.rollout import Rollout, Score
 from harness.config import RewardTerm
-from harness.rewards.attempt import Attempt
 from harness.rewards.custom import CustomReward
 from harness.rewards.registry import JUDGE, REWARD_MODEL, GroupReward, function_of, load, make_reward, names
 
@@ -21,26 +21,13 @@ STD_EPSILON = 1e-4
 
 
 @dataclass(frozen=True)
-class Score:
-    """One completion's reward: each function's value (None: it could not score this one) and their sum.
-
-    ``parts`` are the functions' own values, before gates, normalisation and weights. ``total`` is the
-    weighted sum, NaN where a function that counts could not score: such a completion takes no part in its
-    group's baseline and gets advantage 0 (TRL would add up the others, and so punish it).
-    """
-
-    parts: Mapping[str, float | None]
-    total: float
-
-
-@dataclass(frozen=True)
 class Mix:
     """Weighted reward functions. A weight of 0 still measures: the value is logged and does not count."""
 
     terms: Mapping[str, RewardTerm]
     functions: Mapping[str, GroupReward]
 
-    def score_step(self, groups: Sequence[Sequence[Attempt]], step: int = 1) -> list[list[Score]]:
+    def score_step(self, groups: Sequence[Sequence[Rollout]], step: int = 1) -> list[list[Score]]:
         """``score`` for each of a step's groups (in a job of several processes: of this one's share).
 
         Raises:
@@ -54,7 +41,7 @@ class Mix:
             function.end_step()
         return scores
 
-    def score(self, group: Sequence[Attempt], step: int = 1) -> list[Score]:
+    def score(self, group: Sequence[Rollout], step: int = 1) -> list[Score]:
         """One score per completion of a group, in order, with the weights of the stage's step ``step``."""
         parts = {name: list(function(group)) for name, function in self.functions.items()}
         counted = [

@@ -1,6 +1,6 @@
 """Reward functions by name: the contract of the registry "harness.rewards".
 
-A reward is a function ``(attempt: Attempt) -> float | None``, or ``(attempt, settings)`` where it has
+A reward is a function ``(rollout: Rollout) -> float | None``, or ``(rollout, settings)`` where it has
 settings of its own (``evals.base.registry.takes``); None leaves the completion without a score. Decorated
 with ``whole_group`` it gets a prompt's completions at once and returns a value for each, in order. A class is
 made once a stage, with its settings, and its objects are called.
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evals.base.errors import UsageError
+from evals.rollout import Rollout
 from harness.config import RewardTerm
 from harness.config.kinds import REWARDS
-from harness.rewards.attempt import Attempt
 from harness.rewards.custom import CustomReward
 
-Reward = Callable[[Attempt], float | None]
-GroupReward = Callable[[Sequence[Attempt]], Sequence[float | None]]
+Reward = Callable[[Rollout], float | None]
+GroupReward = Callable[[Sequence[Rollout]], Sequence[float | None]]
 Thing = TypeVar("Thing")
 
 REWARD_MODEL, JUDGE = "reward_model", "judge"
@@ -64,9 +64,9 @@ def make_reward(name: str, term: RewardTerm, judge_requests: Path | None = None)
         allowance = Allowance(term.requests, judge_requests)
         return (PairwiseJudge if term.pairwise else JudgeReward)(term.rubric, allowance)
     made = load(name, term)
-    if function in REWARDS.built_in:
-        return lambda group: [made(attempt) for attempt in group]
     whole = getattr(REWARDS.get(function), "whole_group", False)
+    if function in REWARDS.built_in:
+        return made if whole else lambda group: [made(rollout) for rollout in group]
     return CustomReward(name, made, whole_group=whole)
 
 
@@ -79,7 +79,7 @@ def single_reward(name: str) -> Reward:
     if name == REWARD_MODEL or getattr(REWARDS.get(name), "whole_group", False):
         raise UsageError(f"{name}: scores whole groups or loads a model; name a reward of one completion")
     own = make_reward(name, RewardTerm(weight=1.0))
-    return lambda attempt: own([attempt])[0]
+    return lambda rollout: own([rollout])[0]
 
 
 def load(name: str, term: RewardTerm) -> Any:

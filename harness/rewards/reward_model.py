@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from evals.base.errors import UsageError, first_line
-from harness.rewards.attempt import Attempt
+from evals.rollout import Rollout
 
 BATCH = 16
 
@@ -34,10 +34,10 @@ class RewardModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model.to(device).eval()
 
-    def __call__(self, attempts: Sequence[Attempt]) -> list[float | None]:
+    def __call__(self, rollouts: Sequence[Rollout]) -> list[float | None]:
         values: list[float | None] = []
-        for start in range(0, len(attempts), BATCH):
-            texts = [a.prompt + a.completion.text for a in attempts[start : start + BATCH]]
+        for start in range(0, len(rollouts), BATCH):
+            texts = [r.prompt + r.completion.text for r in rollouts[start : start + BATCH]]
             batch = self._tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
             with torch.inference_mode():
                 logits = self._model(**batch.to(self._model.device)).logits

@@ -269,6 +269,8 @@ class Progress:
         self.names: set[str] = set()
         self.dev_seconds: float | None = None
         """What its last evaluation of the dev questions took."""
+        self.reward: float | None = None
+        """The mean reward of its last step that has one."""
         self.missing: int | None = None
         """The step of the newest line whose objective was no number, if no good one followed."""
         self._place: tuple[int, int] = (-1, 0)
@@ -317,6 +319,8 @@ class Progress:
         self.names.update(row)
         self.dev_seconds = io.number(row.get("seconds/dev")) or self.dev_seconds
         self.step = max(self.step, step)
+        reward = io.number(row.get("reward"))
+        self.reward = self.reward if reward is None else reward
         for name, values in self.watched.items():
             if (number := io.number(row.get(name))) is not None:
                 values[step] = number

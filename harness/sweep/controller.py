@@ -399,6 +399,7 @@ class Dispatcher:
                 steps=_steps(job.experiment),
                 job=job.folder.relative_to(self.folder).as_posix(),
                 dev_seconds=None if job.progress is None else job.progress.dev_seconds,
+                reward=None if job.progress is None else job.progress.reward,
                 **values,
             )
         )

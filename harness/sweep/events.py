@@ -43,5 +43,7 @@ class Event:
     reason: str = ""
     dev_seconds: float | None = None
     """What the run's last evaluation of the dev questions took."""
+    reward: float | None = None
+    """The mean reward of the run's last step."""
     job: str = ""
     """The run's folder in the sweep's: trials/3, confirm/trial-3/seed-1."""

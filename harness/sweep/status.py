@@ -17,9 +17,18 @@ log = logging.getLogger(__name__)
 
 
 class TrialStatus(Trial):
-    """A trial; ``step`` is the last that it logged, where the summary does not have it yet."""
+    """A trial; where the summary does not have it yet, ``step`` is the last that it logged.
+
+    ``reward`` is the mean reward of that step.
+    """
 
     step: int | None = None
+    reward: float | None = None
+
+    @property
+    def reached(self) -> int:
+        """The last step that it is known to have done."""
+        return max([self.step or 0, *(point.step for point in self.history)])
 
 
 class SweepStatus(Summary):
@@ -58,6 +67,16 @@ def read_summary(folder: Path) -> SweepStatus:
     )
 
 
+def fresh_runs(folder: Path, objective: str) -> dict[tuple[int, int], TrialStatus]:
+    """The best trials' runs with fresh seeds as they are at this moment, by (trial, seed)."""
+    found = {}
+    for job in (folder / "confirm").glob("trial-*/seed-*"):
+        trial, seed = job.parent.name.removeprefix("trial-"), job.name.removeprefix("seed-")
+        if trial.isdecimal() and seed.isdecimal():  # others were set aside
+            found[int(trial), int(seed)] = _from_folder(job, int(trial), objective)
+    return dict(sorted(found.items()))
+
+
 def _written(path: Path) -> SweepStatus | None:
     """The dispatcher's summary, where it can be read: else all is as the trials' folders have it."""
     if not path.exists():
@@ -82,7 +101,9 @@ def _from_folder(job: Path, number: int, objective: str) -> TrialStatus:
     progress = Progress(last.folder / "metrics.jsonl", objective)
     progress.refresh()
     history = sorted(progress.history.values(), key=lambda e: e.step)
-    found: dict[str, object] = {"step": max(progress.step, 0), "history": tuple(history)}
+    found: dict[str, object] = {
+        "step": max(progress.step, 0), "history": tuple(history), "reward": progress.reward,
+    }  # fmt: skip
     if history:
         found |= {"value": history[-1].value, "stderr": history[-1].stderr}
     decided = attempts.Pruned.read(job)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from harness.config import Experiment, Sweep
 from harness.sweep.events import Counts, Event
 from harness.sweep.selection import confirmation_experiment
+from harness.sweep.status import TrialStatus
 
 
 @dataclass
@@ -132,6 +133,35 @@ class TimeLeft:
 
     def _at_work_left(self, pace: float, start: float) -> list[float]:
         return [run.left * pace + (start if run.began is None else 0.0) for run in self._at_work.values()]
+
+
+def left_by_files(
+    experiment: Experiment, trials: Sequence[TrialStatus], fresh: Sequence[TrialStatus]
+) -> float | None:
+    """Seconds that a sweep's runs still take, for whoever has only its folder; None before any step was done.
+
+    ``fresh`` are the runs with fresh seeds so far. The evaluation of base and winner is not counted.
+    """
+    sweep = experiment.sweep
+    assert sweep is not None
+    runs = [(run.seconds, run.reached) for run in (*trials, *fresh) if run.reached > 0]
+    if not runs:
+        return None
+    pace = sum(seconds for seconds, _ in runs) / sum(steps for _, steps in runs)
+    planned = _steps(experiment)
+    ended = [trial.reached for trial in trials if trial.state in ("complete", "pruned")]
+    usual = sum(ended) / len(ended) if ended else planned
+    at_work = [pace * max(0, planned - t.reached) for t in trials if t.state == "running"]
+    left = _longest(at_work, [pace * usual] * max(0, sweep.trials - len(trials)), sweep.workers)
+    if sweep.confirm_seeds:
+        each = _steps(confirmation_experiment(experiment, experiment, 1))
+        at_work = [pace * max(0, each - run.reached) for run in fresh if run.state == "running"]
+        top = (
+            min(sweep.confirm_top, sum(t.state == "complete" for t in trials)) if fresh else sweep.confirm_top
+        )
+        to_come = max(0, sweep.confirm_seeds * top - len(fresh))
+        left += _longest(at_work, [pace * each] * to_come, sweep.workers)
+    return left
 
 
 def _longest(at_work: Sequence[float], to_come: Sequence[float], workers: int) -> float:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evals.engine import Completion, Engine, Request, Sampling, sample_seed
-from evals.graders.base import Verdict
+from evals.engine import Engine, Request, sample_seed
 from evals.records import Sample
 from evals.scores import Tally, votable
 from evals.stats import intervals, metrics
+from evals.stats.metrics import QuestionStats
 from harness.config import Training
-from harness.rewards import Attempt
 from harness.rewards.format import format
 from harness.rewards.language import language
 from harness.rewards.registry import Reward
-from harness.train.grpo.rollout import Graders
+from harness.train.rollouts import Graders, RolloutGroup, sampled
 from harness.train.stream import Prompt
 
 RULES: Mapping[str, Reward] = {"format": format, "one_language": language}
@@ -43,47 +42,20 @@ def evaluate(
     requests = [
         Request(prompt.text, samples, sample_seed(SEED, f"dev/{prompt.question.id}")) for prompt in prompts
     ]
-    sampling = Sampling(temperature=stage.temperature, max_tokens=stage.max_tokens, stop=tuple(stop))
-    groups = engine.generate(requests, sampling)
-    items = [
-        (prompt, completion)
-        for prompt, group in zip(prompts, groups, strict=True)
-        for completion in group.completions
-    ]
-    verdicts = graders.grade(items)
-    questions = []
-    for i, prompt in enumerate(prompts):
-        tally = Tally(prompt.question, votable(prompt.task))
-        for sample in range(samples):
-            place = i * samples + sample
-            verdict, completion = verdicts[place], items[place][1]
-            tally.add(
-                Sample(
-                    id=prompt.question.id,
-                    sample=sample,
-                    response=completion.text,
-                    answer=verdict.answer,
-                    status=verdict.status,
-                    detail=verdict.detail,
-                    finish_reason=completion.finish_reason,
-                    tokens=len(completion.token_ids),
-                    seconds=0.0,
-                )
-            )
-        stats = tally.stats(graders.of(prompt.task.grader))
-        assert stats is not None  # every question has samples
-        questions.append(stats)
+    groups = graders.grade(sampled(engine, prompts, requests, stage, stop))
+    questions = [_stats(group, graders) for group in groups]
+    total = len(groups) * samples
     rates = metrics.pass_at_1(questions)
     found = {
         "dev/pass@1": float(np.mean(rates)),
         "dev/stderr": intervals.smoothed_error(rates),
-        "dev/truncated": sum(question.truncated or 0 for question in questions) / len(items),
-        "dev/unparsed": sum(question.unparsed or 0 for question in questions) / len(items),
-        "dev/tokens": float(sum(len(completion.token_ids) for _, completion in items)),
+        "dev/truncated": sum(question.truncated or 0 for question in questions) / total,
+        "dev/unparsed": sum(question.unparsed or 0 for question in questions) / total,
+        "dev/tokens": float(sum(len(one.completion.token_ids) for group in groups for one in group.rollouts)),
     }
     for name, rule in RULES.items():
-        by_question = np.array([rule(attempt) or 0.0 for attempt in _attempts(items, verdicts, stage)])
-        by_question = by_question.reshape(len(prompts), samples).mean(axis=1)
+        values = np.array([[rule(one) or 0.0 for one in group.rollouts] for group in groups])
+        by_question = values.mean(axis=1)
         found[f"dev/{name}"] = float(by_question.mean())
         found[f"dev/{name}_stderr"] = intervals.smoothed_error(by_question)
     if samples > 1 and all(votable(prompt.task) for prompt in prompts):
@@ -91,8 +63,10 @@ def evaluate(
     return found
 
 
-def _attempts(
-    items: Sequence[tuple[Prompt, Completion]], verdicts: Sequence[Verdict], stage: Training
-) -> Iterator[Attempt]:
-    for (prompt, completion), verdict in zip(items, verdicts, strict=True):
-        yield Attempt(prompt.question, prompt.text, completion, verdict, stage.max_tokens)
+def _stats(group: RolloutGroup, graders: Graders) -> QuestionStats:
+    tally = Tally(group.prompt.question, votable(group.prompt.task))
+    for rollout in group.rollouts:
+        tally.add(Sample.of(rollout))
+    stats = tally.stats(graders.of(group.prompt.task.grader))
+    assert stats is not None  # every question has samples
+    return stats

@@ -25,10 +25,10 @@ from harness.models.policy import Policy
 from harness.train import checkpoint, dev_eval
 from harness.train.budget import Meter
 from harness.train.grpo.reference import Reference
-from harness.train.grpo.rollout import Graders
 from harness.train.ledger import devices
 from harness.train.mfu import utilisation
 from harness.train.micro_batch import MicroBatch
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Prompt, Prompts, Stream
 

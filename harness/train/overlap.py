@@ -1,7 +1,7 @@
 """Questions that are in two of training, dev set and benchmarks: who learned them knows the answers.
 
 They are found by their text, for splits and data sets number their questions as they like. Spaces, capitals,
-Unicode variants and punctuation at the ends of words do not make a question another one.
+Unicode variants and punctuation at the ends of words do not make it a different question.
 """
 
 from __future__ import annotations

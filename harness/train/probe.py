@@ -7,6 +7,8 @@ with, so both sides are asked after each sync, each by the very code that traini
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from evals.base.errors import JobError
@@ -41,7 +43,7 @@ class Probe:
         self._prompts = [text for text in prompts() if len(policy.tokenizer(text).input_ids) < room]
 
     def check(self) -> dict[str, float]:
-        """``probe/drift``: mean |trainer - engine| log-probability of the drawn tokens, in nats.
+        """``probe/drift``: mean |trainer - engine| log-probability of the drawn tokens, in nats; and seconds.
 
         Empty where the engine has no room for any of the prompts.
 
@@ -50,6 +52,7 @@ class Probe:
         """
         if not self._prompts:
             return {}
+        started = time.perf_counter()
         drift = self._drift()
         if drift > self._limit:
             dtype = str(self._policy.dtype).removeprefix("torch.")
@@ -60,7 +63,7 @@ class Probe:
                 "experts of a mixture that the engine packed once and did not pack again, adapters that were "
                 "not merged, weights that never arrived; take another engine"
             )
-        return {"probe/drift": drift}
+        return {"probe/drift": drift, "seconds/probe": time.perf_counter() - started}
 
     def _drift(self) -> float:
         requests = [Request(text, 1, SEED + place) for place, text in enumerate(self._prompts)]

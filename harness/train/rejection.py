@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from evals.base import io
 from evals.base.errors import JobError
 from evals.base.progress import Progress
 from evals.chat import ServerTemplate
-from evals.engine import Completion, Engine, Request, Sampling, Usage
-from evals.graders.base import Verdict
+from evals.engine import Engine, Request, Sampling
 from evals.graders.registry import make_grader
 from evals.protocols import Protocol
 from evals.records import Sample, decode_ids, read_samples
+from evals.rollout import Rollout
 from evals.runner import sample_benchmark
 from evals.task import Question, Task, folder_of
 from evals.templates import Template, render
@@ -29,7 +30,6 @@ from harness.config import Reject
 from harness.engines import tokens as text
 from harness.engines.registry import block_size
 from harness.models.flops import Shape
-from harness.rewards import Attempt
 from harness.rewards.judge import JudgeReward
 from harness.rewards.registry import JUDGE, Reward, single_reward
 from harness.train.ledger import devices
@@ -133,24 +133,24 @@ def _keep(
     place = {id: number for number, id in enumerate(asked)}
     samples = sorted(read_samples(folder / "samples.jsonl"), key=lambda s: (place[s.id], s.sample))
     variant = task.variant or (lambda question, _: question)
-    attempts, prompts = [], {}
+    rollouts, prompts = [], {}
     for s in samples:
         question = variant(asked[s.id], s.sample)  # as this sample was asked, and graded
         if question.text not in prompts:
             prompts[question.text] = render(question, task, template, engine.tokenizer)
         prompt = prompts[question.text]
-        attempts.append(_attempt(stage, question, prompt, s, tokens.get((s.id, s.sample))))
+        rollouts.append(_rollout(stage, question, prompt, s, tokens.get((s.id, s.sample))))
     taken: dict[str, set[str]] = defaultdict(set)
-    for sample, attempt, broken in zip(samples, attempts, broken_rules(stage, attempts), strict=True):
-        rule = broken or _too_many(stage, attempt, taken[sample.id])
+    for sample, rollout, broken in zip(samples, rollouts, broken_rules(stage, rollouts), strict=True):
+        rule = broken or _too_many(stage, rollout, taken[sample.id])
         counts[rule or "kept"] += 1
         if rule is None:
             taken[sample.id].add(_normal(sample.response))
             yield {
                 "id": f"{sample.id}#{sample.sample}",
                 "task": task.name,
-                "question": attempt.question.text,
-                "response": attempt.text,
+                "question": rollout.question.text,
+                "response": rollout.text,
                 "tokens": sample.tokens,
                 "model": engine.model_hash,
                 "stage": stage.name,
@@ -182,28 +182,28 @@ def _cost(
     return {"tokens": tokens, "flops": flops, "device_seconds": devices() * seconds}
 
 
-def broken_rules(stage: Reject, attempts: Sequence[Attempt]) -> list[str | None]:
+def broken_rules(stage: Reject, rollouts: Sequence[Rollout]) -> list[str | None]:
     """For each response the first rule that it breaks by itself; None where it breaks none."""
     rules = {name: (single_reward(name), least) for name, least in stage.keep.items() if name != JUDGE}
-    broken = [_broken_rule(stage, attempt, rules) for attempt in attempts]
+    broken = [_broken_rule(stage, rollout, rules) for rollout in rollouts]
     least = stage.keep.get(JUDGE)
     passed = [place for place, rule in enumerate(broken) if rule is None]
     if least is not None and passed:
-        scores = JudgeReward(stage.judge_rubric)([attempts[place] for place in passed])
+        scores = JudgeReward(stage.judge_rubric)([rollouts[place] for place in passed])
         for place, score in zip(passed, scores, strict=True):
             if score is None or score < least:
                 broken[place] = "not graded" if score is None else JUDGE
     return broken
 
 
-def _broken_rule(stage: Reject, attempt: Attempt, rules: Mapping[str, tuple[Reward, float]]) -> str | None:
+def _broken_rule(stage: Reject, rollout: Rollout, rules: Mapping[str, tuple[Reward, float]]) -> str | None:
     """``rules``: reward functions by name, each with the least value that passes."""
-    if attempt.truncated:
+    if rollout.truncated:
         return "truncated"
-    if attempt.tokens < stage.min_tokens:
+    if rollout.tokens < stage.min_tokens:
         return "too short"
     for name, (reward, least) in rules.items():
-        value = reward(attempt)
+        value = reward(rollout)
         if value is None:
             return "not graded"
         if value < least:
@@ -211,9 +211,9 @@ def _broken_rule(stage: Reject, attempt: Attempt, rules: Mapping[str, tuple[Rewa
     return None
 
 
-def _too_many(stage: Reject, attempt: Attempt, taken: set[str]) -> str | None:
+def _too_many(stage: Reject, rollout: Rollout, taken: set[str]) -> str | None:
     """``taken``: the responses to the same question that were kept before it, in normal form."""
-    if _normal(attempt.completion.text) in taken:
+    if _normal(rollout.completion.text) in taken:
         return "duplicate"
     if len(taken) >= stage.per_question:
         return "enough for its question"
@@ -225,14 +225,12 @@ def _normal(response: str) -> str:
     return " ".join(response.split())
 
 
-def _attempt(
+def _rollout(
     stage: Reject, question: Question, prompt: str, sample: Sample, token_ids: tuple[int, ...] | None
-) -> Attempt:
+) -> Rollout:
     if token_ids is None:
         raise JobError(
             f"{stage.name}: the token ids of sample {sample.sample} of question {sample.id} are lost from "
             f"data/{stage.name}; delete that folder and {stage.name}.jsonl, or name another --out"
         )
-    usage = None if token_ids else Usage(sample.prompt_tokens, sample.tokens)  # of a server's chat
-    completion = Completion(sample.response, token_ids, (), sample.finish_reason, usage)
-    return Attempt(question, prompt, completion, Verdict(sample.status), stage.max_tokens)
+    return replace(sample.rollout(question, prompt, token_ids), max_tokens=stage.max_tokens)

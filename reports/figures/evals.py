@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from evals.base.text import printable
-from evals.stats.compare import Comparison
-from evals.stats.ranking import Place
+from evals.comparison.compare import Comparison
+from evals.comparison.ranking import Place
 from reports.cells import signed
 from reports.comparisons import Comparisons
 from reports.figures.svg import (
@@ -57,8 +57,8 @@ def ranking(ranks: Mapping[str, Sequence[Place]]) -> Figure | None:
     return Figure(
         "ranking",
         "Ranking",
-        "pass@1 with its 95% interval over questions. The models of a group cannot be told apart from its "
-        "first. Pairs are compared question by question, so intervals of different groups may overlap.",
+        "pass@1 with its 95% interval over questions. The models of a group do not differ significantly from "
+        "its first. Pairs are compared question by question, so intervals of different groups may overlap.",
         tuple(panels),
         (Entry("group 1, 3, 5 …", BLUE, "dot"), Entry("group 2, 4, 6 …", ORANGE, "dot")),
         wide=True,

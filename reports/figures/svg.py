@@ -8,20 +8,26 @@ presentation attributes, and the page's style sheet maps each colour of the pale
 from __future__ import annotations
 
 import io
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from evals.base.text import printable
+
+if TYPE_CHECKING:
+    from reports.study import Sweep
 
 INK, MUTED, RULE, FAINT = "#1b2430", "#5b6675", "#dfe3e8", "#aab3be"
 # Okabe and Ito's colour-blind-safe palette, without black and yellow (invisible in one of the themes).
@@ -93,6 +99,11 @@ class Entry:
     colour: str
     mark: str = "line"
 
+    @property
+    def neutral(self) -> bool:
+        """Whether axes and labels have its colour too."""
+        return self.colour in (INK, MUTED, RULE, FAINT)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -106,9 +117,47 @@ class Figure:
     wide: bool = False
 
 
+def of_trial(sweep: Sweep, number: int) -> str:
+    """What everything that shows a trial is tagged with on a page."""
+    return f"{sweep.key}/{number}"
+
+
+def tag(*artists: Artist, of: str = "", entry: str = "", tip: str = "", curve: str = "") -> None:
+    """Says what artists show, for the page's script; an exported file has nothing of it.
+
+    ``of``: the trial (``of_trial``); ``entry``: the label in the key that switches it; ``tip``: what is
+    told of a mark; ``curve``: the name of a curve, whose values are read from its vertices.
+    """
+    told = {"of": of, "entry": entry, "tip": tip, "curve": curve}
+    gid = json.dumps({f"data-{key}": printable(text) for key, text in told.items() if text})
+    for artist in artists:
+        artist.set_gid(gid)
+
+
+def _tag_axes(axes: Axes) -> None:
+    """The limits that the page's script needs to tell values from places."""
+    told: dict[str, Any] = {
+        "x": axes.get_xlim(),
+        "y": axes.get_ylim(),
+        "log": "".join(n for n, s in (("x", axes.get_xscale()), ("y", axes.get_yscale())) if s == "log"),
+        "xname": axes.get_xlabel().removesuffix(" (log scale)"),
+    }
+    if axes.get_gid() == BRUSHED:
+        told["brush"] = len(axes.get_xticks()) - 1
+        axes.set_gid(None)
+    axes.patch.set_gid(json.dumps({"data-axes": json.dumps(told)}))
+
+
+BRUSHED = "brushed"
+"""The gid of axes on which each tick is an axis of parallel coordinates."""
+
+
 def inline(panel: Panel) -> str:
     """The panel as an ``<svg>`` element: no style attributes, ids of its own, title and description."""
-    root = ET.fromstring(_render(panel, "svg"))
+    root = ET.fromstring(_render(panel, "svg", tags=True))
+    for element in root.iter():
+        if element.get("id", "").startswith("{"):
+            element.attrib |= json.loads(element.attrib.pop("id"))
     for parent in root.iter():
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
@@ -150,11 +199,22 @@ ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
 
 
-def _render(panel: Panel, kind: str, legend: tuple[Entry, ...] = (), background: str = "none") -> bytes:
+def _render(
+    panel: Panel,
+    kind: str,
+    legend: tuple[Entry, ...] = (),
+    background: str = "none",
+    tags: bool = False,
+) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure = Canvas(figsize=panel.size, layout="constrained")
         FigureCanvasSVG(figure) if kind == "svg" else FigureCanvasAgg(figure)
         panel.draw(figure)
+        for artist in figure.findobj():
+            if not tags:
+                artist.set_gid(None)
+            elif isinstance(artist, Axes):
+                _tag_axes(artist)
         if legend:
             handles = [_handle(entry) for entry in legend]
             figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -15,6 +16,7 @@ from harness.sweep.attempts import LAST_STEPS
 from harness.sweep.summary import Trial
 from reports.figures.svg import (
     BLUE,
+    BRUSHED,
     FAINT,
     GREEN,
     INK,
@@ -26,8 +28,10 @@ from reports.figures.svg import (
     Figure,
     Panel,
     label,
+    of_trial,
     plain,
     slug,
+    tag,
 )
 from reports.measures import choice, is_share, objective, recorded, setting_names, short
 from reports.study import Sweep
@@ -45,6 +49,22 @@ def _state_legend(sweep: Sweep) -> tuple[Entry, ...]:
     return tuple(Entry(text, colour, mark) for s, (colour, _, text, mark) in STATES.items() if s in present)
 
 
+def _told(sweep: Sweep, trial: Trial) -> str:
+    """A trial in a line: how it ended, its objective, its settings."""
+    value = "" if trial.value is None else f"{sweep.objective} {objective(sweep, trial.value)}"
+    if value and trial.stderr is not None and is_share(sweep.objective):
+        value += f" ± {100 * 1.96 * trial.stderr:.1f}"
+    settings = ", ".join(f"{short(name)} {_setting(known)}" for name, known in trial.params.items())
+    chosen = ", chosen" if trial.number == sweep.chosen else ""
+    return " · ".join(
+        filter(None, (f"trial {trial.number}: {STATES[trial.state][2]}{chosen}", value, settings))
+    )
+
+
+def _setting(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else choice(value)
+
+
 def timeline(sweep: Sweep) -> Figure | None:
     """A bar per trial: how far it went, what dev said on the way, how it ended."""
     rows = sweep.shown()
@@ -59,7 +79,7 @@ def timeline(sweep: Sweep) -> Figure | None:
     panel = Panel(f"timeline-{sweep.key}", "Trials", alt, partial(_draw_timeline, sweep), (9.2, height))
     return Figure(
         f"timeline-{sweep.key}",
-        "How far each trial went",
+        "Timeline of trials",
         f"Ticks are dev evaluations; the figure at the end is the last {sweep.objective}.{left_out}",
         (panel,),
         _state_legend(sweep),
@@ -89,16 +109,28 @@ def _draw_timeline(sweep: Sweep, canvas: Canvas) -> None:
         colour, marker, _, _ = STATES[trial.state]
         reach = _reach(sweep, trial)
         bold = trial.number == winner
-        axes.plot([0, reach], [row, row], color=colour if bold else FAINT, lw=3.2 if bold else 1.6, zorder=2)
         steps = [point.step for point in trial.history]
-        axes.plot(steps, [row] * len(steps), "|", color=MUTED, ms=5, zorder=3)
-        axes.plot([reach], [row], marker, color=colour, ms=7, zorder=4)
+        drawn: list[Artist] = [
+            *axes.plot(
+                [0, reach], [row, row], color=colour if bold else FAINT, lw=3.2 if bold else 1.6, zorder=2
+            ),
+            *axes.plot(steps, [row] * len(steps), "|", color=MUTED, ms=5, zorder=3),
+        ]
+        (end,) = axes.plot([reach], [row], marker, color=colour, ms=7, zorder=4)
         value = trial.value
         if value is not None:
-            axes.annotate(
+            text = axes.annotate(
                 objective(sweep, value) + (", chosen" if bold else ""), (reach, row), (9, 0),
                 textcoords="offset points", va="center", fontsize=8, color=INK if bold else MUTED,
             )  # fmt: skip
+            drawn.append(text)
+        tag(*drawn, of=of_trial(sweep, trial.number), entry=STATES[trial.state][2])
+        tag(
+            end,
+            of=of_trial(sweep, trial.number),
+            entry=STATES[trial.state][2],
+            tip=f"{_told(sweep, trial)} · {reach} steps",
+        )
     axes.set_yticks(range(len(rows)), [f"trial {trial.number}" for trial in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, longest * 1.12)
@@ -125,7 +157,7 @@ def slices(sweep: Sweep) -> Figure | None:
         return None
     return Figure(
         f"slices-{sweep.key}",
-        "What each setting did",
+        "Slices: the objective against each setting",
         f"Last {sweep.objective} of each trial against one setting at a time, with 95% intervals from the "
         "evaluation's own standard error; the other settings vary too. A pruned trial shows where it stood.",
         tuple(panels),
@@ -149,12 +181,16 @@ def _draw_slice(sweep: Sweep, name: str, rows: Sequence[Trial], canvas: Canvas) 
         colour, marker, _, _ = STATES[trial.state]
         bold = trial.number == winner
         reach = None if trial.stderr is None else 1.96 * scale * trial.stderr
-        axes.errorbar(
+        bars = axes.errorbar(
             x, scale * trial.value, yerr=reach, fmt=marker, color=colour, ms=8 if bold else 5,
             elinewidth=0.9,
             markeredgecolor=INK if bold else colour, markeredgewidth=1.4 if bold else 0.5,
             zorder=4 if bold else 3,
         )  # fmt: skip
+        of, entry = of_trial(sweep, trial.number), STATES[trial.state][2]
+        point, *rest = bars.get_children()
+        tag(point, of=of, entry=entry, tip=_told(sweep, trial))
+        tag(*rest, of=of, entry=entry)
     if choices:
         axes.set_xticks(range(len(choices)), [label(choice(entry)) for entry in choices])
         axes.tick_params(axis="x", labelsize=8 if max(len(choice(entry)) for entry in choices) < 12 else 6.5)
@@ -213,8 +249,16 @@ def parallel(sweep: Sweep) -> Figure | None:
         (9.2, 3.6),
     )
     winner = sweep.chosen
-    legend = [Entry("ran to the end", SKY), Entry("pruned", FAINT, "dash")]
-    legend += [] if winner is None else [Entry(f"trial {winner}, chosen", BLUE)]
+    states = {_line_entry(sweep, trial): trial for trial in rows}
+    legend = [
+        Entry(text, *look)
+        for text, look in (
+            ("ran to the end", (SKY,)),
+            ("not to the end", (FAINT, "dash")),
+            (f"trial {winner}, chosen", (BLUE,)),
+        )
+        if text in states
+    ]
     return Figure(
         f"parallel-{sweep.key}",
         "Parallel coordinates",
@@ -223,6 +267,13 @@ def parallel(sweep: Sweep) -> Figure | None:
         tuple(legend),
         wide=True,
     )
+
+
+def _line_entry(sweep: Sweep, trial: Trial) -> str:
+    """The entry of the key that a trial's line belongs to."""
+    if trial.number == sweep.chosen:
+        return f"trial {trial.number}, chosen"
+    return "ran to the end" if trial.state == "complete" else "not to the end"
 
 
 def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], canvas: Canvas) -> None:
@@ -237,7 +288,14 @@ def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], ca
         bold, pruned = trial.number == winner, trial.state != "complete"
         colour, width = (BLUE, 2.6) if bold else (FAINT, 1.1) if pruned else (SKY, 1.3)
         style, order = ("--", 2) if pruned else ("-", 5 if bold else 3)
-        axes.plot(range(len(columns)), heights, color=colour, lw=width, ls=style, zorder=order)
+        (line,) = axes.plot(range(len(columns)), heights, color=colour, lw=width, ls=style, zorder=order)
+        tag(
+            line,
+            of=of_trial(sweep, trial.number),
+            entry=_line_entry(sweep, trial),
+            tip=_told(sweep, trial),
+            curve=f"trial {trial.number}",
+        )
     for x, (_, ticks) in enumerate(columns):
         axes.axvline(x, color=RULE, lw=1.0, zorder=1)
         for height, text in ticks:
@@ -257,6 +315,7 @@ def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], ca
             )
     axes.set_xticks(range(len(columns)), [*(short(name) for name in names), sweep.objective])
     axes.tick_params(axis="x", labelsize=9, labelcolor=INK, length=0)
+    axes.set_gid(BRUSHED)
     axes.set_yticks([])
     axes.set_ylim(-0.12, 1.1)
     axes.set_xlim(-0.35, len(columns) - 0.65)
@@ -322,11 +381,11 @@ def _pareto(sweep: Sweep, metric: str, less_is_better: bool) -> Figure | None:
     at_end = "at the last evaluation" if metric.startswith("dev/") else f"over the last {LAST_STEPS} steps"
     return Figure(
         key,
-        "Better, or shorter" if metric == "length" else f"{sweep.objective} against {metric}",
+        f"Pareto front: {sweep.objective} and {'length' if metric == 'length' else metric}",
         f"Finished trials{within}, {what} {at_end}. The line joins those that no other "
         f"trial beats: none is as good in both and better in one. {up.title()} and to the {side} is better.",
         (panel,),
-        (Entry("not beaten", BLUE, "dot"), Entry("beaten", FAINT, "dot")),
+        (Entry("on the front", BLUE, "dot"), Entry("beaten", FAINT, "dot")),
         wide=True,
     )
 
@@ -365,13 +424,20 @@ def _draw_pareto(
     axes = canvas.add_subplot()
     scale = 100 if is_share(sweep.objective) else 1
     on = [points[number] for number in front]
-    axes.plot([x for x, _ in on], [scale * y for _, y in on], color=BLUE, lw=1.2, zorder=2)
+    tag(
+        *axes.plot([x for x, _ in on], [scale * y for _, y in on], color=BLUE, lw=1.2, zorder=2),
+        entry="on the front",
+    )
+    trials = {trial.number: trial for trial in sweep.rows()}
     for number, (x, y) in points.items():
         colour = BLUE if number in front else FAINT
-        axes.plot([x], [scale * y], "o", color=colour, ms=7, zorder=3)
-        axes.annotate(
+        (point,) = axes.plot([x], [scale * y], "o", color=colour, ms=7, zorder=3)
+        text = axes.annotate(
             str(number), (x, scale * y), (6, 5), textcoords="offset points", fontsize=8, color=MUTED
         )
+        of, entry = of_trial(sweep, number), "on the front" if number in front else "beaten"
+        tag(point, of=of, entry=entry, tip=f"{_told(sweep, trials[number])} · {what} {x:.4g}")
+        tag(text, of=of, entry=entry)
     axes.margins(0.06, 0.14)
     axes.set_xlabel(f"{what} (mean)")
     axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
@@ -387,19 +453,21 @@ def importances(sweep: Sweep) -> Figure | None:
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
-        axes.barh(
+        bars = axes.barh(
             [short(name) for name, _ in ordered], [share for _, share in ordered], color=BLUE, height=0.55
         )
+        for bar, (name, share) in zip(bars, ordered, strict=True):
+            tag(bar, tip=f"{short(name)}: {share:.1%} of the explained variance")
         axes.set_xlabel("importance (share of the explained variance)")
         axes.grid(visible=False)
 
     panel = Panel(
-        f"importances-{sweep.key}", "Importances", f"Importance of each setting: {alt}.", draw,
+        f"importances-{sweep.key}", "Hyperparameter importance", f"Importance of each setting: {alt}.", draw,
         (9.2, 0.9 + 0.3 * len(ordered)),
     )  # fmt: skip
     return Figure(
         f"importances-{sweep.key}",
-        "Which settings mattered",
+        "Hyperparameter importance",
         "PED-ANOVA over the trials; with few trials these shares are rough.",
         (panel,),
         wide=True,

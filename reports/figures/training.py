@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports.figures.svg import BLUE, FAINT, ORANGE, SERIES, Entry, Figure, Panel, plain, slug
+from reports.figures import ahead
+from reports.figures.svg import BLUE, FAINT, ORANGE, SERIES, Entry, Figure, Panel, of_trial, plain, slug, tag
+from reports.outlook import planned
 from reports.study import Study, Sweep, Training
 
 
@@ -25,6 +27,18 @@ class Curve:
     share: bool = False
     log: bool = False
     zero: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run's metrics as a line: the ``entry`` of the key it belongs to, its ``name``, and whose it is."""
+
+    frame: pd.DataFrame
+    entry: str
+    name: str
+    of: str = ""
+    end: int | None = None
+    """The last step that was planned, where it is known."""
 
 
 CURVES = (
@@ -45,85 +59,166 @@ CURVES = (
 )
 
 
+RESOURCES = (
+    Curve("tokens/s", "Throughput", "sampled tokens per second of a step", zero=True),
+    Curve("mfu", "Model FLOPs utilisation", "MFU (% of the peak)", share=True, zero=True),
+    Curve("mfu/rollout", "MFU while sampling", "MFU (% of the peak)", share=True, zero=True),
+    Curve("mfu/update", "MFU of the update", "MFU (% of the peak)", share=True, zero=True),
+    Curve("memory_gib", "Device memory", "peak (GiB)", zero=True),
+    Curve("seconds/step", "Time of a step", "seconds", zero=True),
+)
+
+
 def learning(sweep: Sweep, best: int | None = None) -> Figure | None:
     """Learning curves of a sweep: trials thin and grey, the chosen one bold, fresh seeds as a band.
 
     ``best`` is the trial to show while none is chosen: the best so far.
     """
+    caption = "A line per trial. The bars on dev are 95% intervals from the evaluation's own standard error."
+    return _of_sweep(sweep, best, CURVES, "learning", "Learning curves", caption)
+
+
+def resources(sweep: Sweep, best: int | None = None) -> Figure | None:
+    """What the trials made of the machine: tokens a second, MFU, memory, seconds a step."""
+    return _of_sweep(sweep, best, RESOURCES, "resources", "Throughput, MFU and memory", RATES)
+
+
+RATES = "Tokens per second are those sampled in a step over the seconds of its rollout, reward and update."
+
+
+def _of_sweep(
+    sweep: Sweep, best: int | None, curves: Sequence[Curve], key: str, title: str, caption: str
+) -> Figure | None:
     winner, role = (best, "best so far") if sweep.chosen is None else (sweep.chosen, "the one chosen")
-    fresh = [run.metrics for run in sweep.fresh if not run.metrics.empty]
+    fresh = [with_rates(run.metrics) for run in sweep.fresh if not run.metrics.empty]
     numbers = {trial.number for trial in sweep.shown()} or set(sweep.trials)
+    frames = {number: with_rates(frame) for number, frame in sweep.trials.items()}
     others = [
-        f for number, f in sweep.trials.items() if number != winner and number in numbers and not f.empty
+        Line(frame, "other trials", f"trial {number}", of_trial(sweep, number))
+        for number, frame in frames.items()
+        if number != winner and number in numbers and not frame.empty
     ]
-    chosen = sweep.trials.get(winner) if winner is not None else None
-    drawn, flat = _moving([*others, *fresh, *([] if chosen is None else [chosen])])
+    chosen = None
+    if winner is not None and winner in frames:
+        entry = f"trial {winner}, {role}"
+        chosen = Line(frames[winner], entry, entry, of_trial(sweep, winner), planned(sweep.experiment))
+    shown = [*others, *([] if chosen is None else [chosen])]
+    drawn, flat = _moving([*(line.frame for line in shown), *fresh], curves)
+    seeds = f"its settings, {len(fresh)} fresh seeds: mean and range"
     panels = [
         Panel(
-            f"learning-{sweep.key}-{slug(curve.metric)}",
+            f"{key}-{sweep.key}-{slug(curve.metric)}",
             curve.title,
-            _alt_curve(curve, chosen, fresh, others),
-            partial(_draw_learning, curve, others, chosen, fresh),
+            _alt_curve(curve, None if chosen is None else chosen.frame, fresh, len(others)),
+            partial(_draw_learning, curve, others, chosen, fresh, seeds),
         )
         for curve in drawn
     ]
     if not panels:
         return None
     legend = [Entry("other trials", FAINT)]
-    legend += [] if chosen is None else [Entry(f"trial {winner}, {role}", BLUE)]
-    seeds = f"its settings, {len(fresh)} fresh seeds: mean and range"
+    legend += [] if chosen is None else [Entry(chosen.entry, BLUE)]
     legend += [Entry(seeds, ORANGE, "band")] if fresh else []
-    caption = "A line per trial. The bars on dev are 95% intervals from the evaluation's own standard error."
-    return Figure(f"learning-{sweep.key}", "Learning curves", caption + flat, tuple(panels), tuple(legend))
+    if curves is CURVES and chosen is not None:
+        caption += ahead.told([(chosen.name, chosen.frame, chosen.end)])
+    return Figure(f"{key}-{sweep.key}", title, caption + flat, tuple(panels), tuple(legend))
 
 
 def runs(study: Study) -> Figure | None:
     """Learning curves of runs outside a sweep, a colour each, or one for all seeds of an arm."""
+    return _of_runs(study, CURVES, "runs", "Learning curves", "A line per run.")
+
+
+def run_resources(study: Study) -> Figure | None:
+    """What these runs made of the machine."""
+    return _of_runs(study, RESOURCES, "run-resources", "Throughput, MFU and memory", RATES)
+
+
+def _of_runs(study: Study, curves: Sequence[Curve], key: str, title: str, caption: str) -> Figure | None:
     groups = list(dict.fromkeys(run.group for run in study.runs if not run.metrics.empty))[: len(SERIES)]
     shown = [run for run in study.runs if not run.metrics.empty and run.group in groups]
     colours = [SERIES[groups.index(run.group)] for run in shown]
-    drawn, flat = _moving([run.metrics for run in shown])
+    lines = [
+        Line(with_rates(run.metrics), run.group, run.label, end=planned(run.experiment)) for run in shown
+    ]
+    drawn, flat = _moving([line.frame for line in lines], curves)
     panels = [
         Panel(
-            f"runs-{slug(curve.metric)}",
+            f"{key}-{slug(curve.metric)}",
             curve.title,
             f"{curve.title} against training step for {', '.join(run.label for run in shown)}.",
-            partial(_draw_runs, curve, [run.metrics for run in shown], colours),
+            partial(_draw_runs, curve, lines, colours),
         )
         for curve in drawn
     ]
     if not panels:
         return None
     legend = tuple(Entry(group, colour) for group, colour in zip(groups, SERIES, strict=False))
-    return Figure("runs", "Learning curves", "A line per run." + flat, tuple(panels), legend)
+    if curves is CURVES:
+        caption += ahead.told([(line.name, line.frame, line.end) for line in lines])
+    return Figure(key, title, caption + flat, tuple(panels), legend)
 
 
-def rewards(run: Training) -> Figure | None:
-    """What each reward function gave, a colour each; None where there are not several."""
-    names = [name for name in run.metrics.columns if str(name).startswith("reward/")][: len(SERIES)]
-    if len(names) < 2:
+def with_rates(frame: pd.DataFrame) -> pd.DataFrame:
+    """A run's metrics with ``seconds/step`` and ``tokens/s``, where it logged what they are made of."""
+    phases = [f"seconds/{name}" for name in ("rollout", "reward", "update") if f"seconds/{name}" in frame]
+    if not phases:
+        return frame
+    seconds = frame[phases].sum(axis=1, min_count=1)
+    rates = {"seconds/step": seconds}
+    if "tokens" in frame:
+        rates["tokens/s"] = frame["tokens"] / seconds.where(seconds > 0)
+    return frame.assign(**rates)
+
+
+def rewards(*trained: Training, key: str = "rewards") -> Figure | None:
+    """What each reward function gave, a colour each, a panel a run; None where there are not several."""
+    named = {run.label: run.metrics for run in trained if len(_functions(run.metrics)) > 1}
+    names = list(dict.fromkeys(name for frame in named.values() for name in _functions(frame)))[: len(SERIES)]
+    if not names:
         return None
-    panel = Panel(
-        "rewards",
-        "Reward by function",
-        f"Mean of {', '.join(names)} against training step.",
-        partial(_draw_rewards, run.metrics, names),
-    )
+    panels = [
+        Panel(
+            f"{key}-{slug(label)}" if len(named) > 1 else key,
+            label if len(named) > 1 else "Reward by function",
+            f"Mean of {', '.join(names)} against training step, {label}.",
+            partial(_draw_rewards, frame, names, label),
+        )
+        for label, frame in named.items()
+    ]
     legend = tuple(Entry(name.partition("/")[2], colour) for name, colour in zip(names, SERIES, strict=False))
-    return Figure("rewards", "Reward by function", "Means per completion, unweighted.", (panel,), legend)
+    return Figure(key, "Reward by function", "Means per completion, unweighted.", tuple(panels), legend)
 
 
-def _draw_rewards(frame: pd.DataFrame, names: Sequence[str], canvas: Canvas) -> None:
-    axes = _axes(canvas, Curve("reward", "Reward by function", "mean per completion"))
+def sweep_rewards(sweep: Sweep) -> Figure | None:
+    """Reward by function of the chosen trial's fresh seeds; of the trial itself where there are none."""
+    chosen = sweep.chosen
+    frame = sweep.trials.get(chosen) if chosen is not None else None
+    own = [] if chosen is None or frame is None else [_trained(sweep, chosen, frame)]
+    return rewards(*own, *sweep.fresh, key=f"rewards-{sweep.key}")
+
+
+def _trained(sweep: Sweep, number: int, frame: pd.DataFrame) -> Training:
+    label = f"trial {number}"
+    return Training(label, label, sweep.folder, frame, sweep.state, "", {}, None)
+
+
+def _functions(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame.columns if str(name).startswith("reward/")]
+
+
+def _draw_rewards(frame: pd.DataFrame, names: Sequence[str], label: str, canvas: Canvas) -> None:
+    axes = _axes(canvas, Curve("reward", label, "mean per completion"))
     for name, colour in zip(names, SERIES, strict=False):
-        _line(axes, frame, Curve(name, name, ""), colour, 1.6)
+        function = name.partition("/")[2]
+        _line(axes, Line(frame, function, function), Curve(name, name, ""), colour, 1.6)
 
 
-def _moving(frames: Sequence[pd.DataFrame]) -> tuple[list[Curve], str]:
+def _moving(frames: Sequence[pd.DataFrame], curves: Sequence[Curve]) -> tuple[list[Curve], str]:
     """The curves worth a panel, and a sentence on those that are 0 throughout."""
     drawn: list[Curve] = []
     flat: list[Curve] = []
-    for curve in CURVES:
+    for curve in curves:
         values = [frame[curve.metric].dropna() for frame in frames if curve.metric in frame]
         if any(len(column) for column in values):
             (drawn if any((column != 0).any() for column in values) else flat).append(curve)
@@ -133,33 +228,38 @@ def _moving(frames: Sequence[pd.DataFrame]) -> tuple[list[Curve], str]:
 
 def _draw_learning(
     curve: Curve,
-    others: Sequence[pd.DataFrame],
-    chosen: pd.DataFrame | None,
+    others: Sequence[Line],
+    chosen: Line | None,
     fresh: Sequence[pd.DataFrame],
+    seeds_entry: str,
     canvas: Canvas,
 ) -> None:
     axes = _axes(canvas, curve)
-    for frame in others:
-        _line(axes, frame, curve, FAINT, 0.9)
+    for line in others:
+        _line(axes, line, curve, FAINT, 0.9)
     seeds = [frame.set_index("step")[curve.metric].dropna() for frame in fresh if curve.metric in frame]
     if seeds:
         table = pd.concat(seeds, axis=1).dropna() * (100 if curve.share else 1)
         table = table[(table > 0).all(axis=1)] if curve.log else table
         if len(table.columns) > 1:
-            axes.fill_between(
+            band = axes.fill_between(
                 table.index, table.min(axis=1), table.max(axis=1), color=ORANGE, alpha=0.3, lw=0, zorder=3
             )
-        axes.plot(table.index, table.mean(axis=1), color=ORANGE, lw=1.4, zorder=4)
+            tag(band, entry=seeds_entry)
+        mean = axes.plot(table.index, table.mean(axis=1), color=ORANGE, lw=1.4, zorder=4)
+        tag(*mean, entry=seeds_entry, curve=f"mean of {len(seeds)} fresh seeds")
     if chosen is not None:
         _line(axes, chosen, curve, BLUE, 2.0)
         _error_bars(axes, chosen, curve)
+        ahead.draw(axes, chosen.frame, curve.metric, BLUE, chosen.end, chosen.of, chosen.entry)
     _from_zero(axes, curve)
 
 
-def _draw_runs(curve: Curve, frames: Sequence[pd.DataFrame], colours: Sequence[str], canvas: Canvas) -> None:
+def _draw_runs(curve: Curve, lines: Sequence[Line], colours: Sequence[str], canvas: Canvas) -> None:
     axes = _axes(canvas, curve)
-    for frame, colour in zip(frames, colours, strict=True):
-        _line(axes, frame, curve, colour, 1.6)
+    for line, colour in zip(lines, colours, strict=True):
+        _line(axes, line, curve, colour, 1.6)
+        ahead.draw(axes, line.frame, curve.metric, colour, line.end, line.of, line.entry)
     _from_zero(axes, curve)
 
 
@@ -181,7 +281,8 @@ def _from_zero(axes: Axes, curve: Curve) -> None:
         axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 0.1))
 
 
-def _line(axes: Axes, frame: pd.DataFrame, curve: Curve, colour: str, width: float) -> None:
+def _line(axes: Axes, line: Line, curve: Curve, colour: str, width: float) -> None:
+    frame = line.frame
     if curve.metric not in frame:
         return
     points = frame[["step", curve.metric]].dropna()
@@ -189,23 +290,24 @@ def _line(axes: Axes, frame: pd.DataFrame, curve: Curve, colour: str, width: flo
     if curve.log:
         values = values.where(values > 0)
     marker = "o" if len(points) < 2 else None
-    axes.plot(points["step"], values, color=colour, lw=width, zorder=2 + width, marker=marker, ms=3)
+    drawn = axes.plot(points["step"], values, color=colour, lw=width, zorder=2 + width, marker=marker, ms=3)
+    tag(*drawn, of=line.of, entry=line.entry, curve=line.name)
 
 
-def _error_bars(axes: Axes, frame: pd.DataFrame, curve: Curve) -> None:
+def _error_bars(axes: Axes, line: Line, curve: Curve) -> None:
+    frame = line.frame
     if curve.metric != "dev/pass@1" or "dev/stderr" not in frame or curve.metric not in frame:
         return
     points = frame[["step", curve.metric, "dev/stderr"]].dropna()
-    axes.errorbar(
+    bars = axes.errorbar(
         points["step"], 100 * points[curve.metric], yerr=196 * points["dev/stderr"], fmt="none", ecolor=BLUE,
         elinewidth=1.0, zorder=5,
     )  # fmt: skip
+    tag(*bars.get_children(), of=line.of, entry=line.entry)
 
 
-def _alt_curve(
-    curve: Curve, chosen: pd.DataFrame | None, fresh: Sequence[pd.DataFrame], others: Sequence[pd.DataFrame]
-) -> str:
-    text = f"{curve.title} ({curve.unit}) against training step for {len(others)} trials"
+def _alt_curve(curve: Curve, chosen: pd.DataFrame | None, fresh: Sequence[pd.DataFrame], others: int) -> str:
+    text = f"{curve.title} ({curve.unit}) against training step for {others} trials"
     if chosen is None or curve.metric not in chosen:
         return text + "."
     values = chosen[curve.metric].dropna() * (100 if curve.share else 1)

@@ -60,7 +60,7 @@ def published(papers: Sequence[Path] = ()) -> list[Published]:
     """Every published value: the papers shipped here, then those in ``papers``.
 
     Raises:
-        UsageError: a file that is not there or is no such table; the sentence names file, line and column.
+        UsageError: a file that is not there or is not such a table; the sentence names file, line and column.
     """
     files: list[Traversable | Path] = [
         *sorted((f for f in _folder("paper").iterdir() if f.name.endswith(".csv")), key=lambda f: f.name),

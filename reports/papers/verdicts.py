@@ -3,7 +3,7 @@
 The rule. Both figures are measured on the same questions, so what separates them is which samples were
 drawn: the standard error "on these very questions" (``stderr_benchmark`` of scores.json) of each, taken as
 equal, because papers state none. They agree where they are closer than 1.96 * sqrt(2) of it plus half of
-the published value's last digit. Where scores.json has no such error (one sample a question, cons@k) our
+the published value's last digit. Where scores.json has no such error (one sample per question, cons@k) our
 95% interval over questions decides, which is wider and says less.
 """
 

@@ -19,6 +19,7 @@ if (seconds) {
     [...fresh.querySelectorAll(".scroll, .log, .panels")].forEach((one, i) => scrolled[i] && one.scrollTo(...scrolled[i]));
     fresh.dataset.was = was;
     activate(fresh);
+    activateFigures(fresh);
   };
   const again = async () => {
     if (!busy()) {
@@ -33,6 +34,7 @@ if (seconds) {
           const main = document.importNode(page.querySelector("main"), true);
           document.querySelector("main").replaceWith(main);
           activate(main);
+          activateFigures(main);
         }
         lamp.className = "live";
         lamp.textContent = "live";

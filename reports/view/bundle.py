@@ -20,7 +20,7 @@ def write_bundle(root: Path, out: Path) -> int:
     """Writes the copy into ``out`` and returns how many files it has; ``out``/index.html is its first page.
 
     Raises:
-        UsageError: ``root`` is no folder, ``out`` is inside it or holds something already.
+        UsageError: ``root`` is not a folder, ``out`` is inside it or holds something already.
     """
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder")

@@ -7,13 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evals.base.text import printable
+from evals.base.text import duration, printable
 from reports.cells import Table
-from reports.templating import policy, served_policy, template, template_text, version
+from reports.templating import policy, script_text, served_policy, template, template_text, version
 from reports.view.links import Links
 from reports.view.pictures import Block
 from reports.view.sample_pages import Listed
-from reports.view.standing import Standing, ago, duration
+from reports.view.standing import Standing, ago
 
 REFRESH = 4
 """Seconds after which a page about something that runs asks for itself again."""
@@ -51,7 +51,7 @@ def style() -> str:
 
 
 def script() -> str:
-    return template_text("page.js") + template_text("view.js")
+    return script_text() + template_text("view.js")
 
 
 def header_policy() -> str:

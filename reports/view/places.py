@@ -1,4 +1,4 @@
-"""What lies below a folder: sweeps, comparisons, runs and evaluations, and how they are told apart."""
+"""What lies below a folder: sweeps, comparisons, runs and evaluations, and how they are recognised."""
 
 from __future__ import annotations
 

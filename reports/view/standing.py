@@ -12,6 +12,7 @@ import pandas as pd
 
 from evals.base import io
 from evals.base.errors import UsageError
+from evals.base.text import duration
 from evals.task import TaskError
 from harness.sweep import attempts
 from harness.sweep.attempts import Attempt
@@ -228,21 +229,6 @@ def _attempt(folder: Path) -> Attempt | None:
 def _newest(folder: Path) -> float | None:
     newest = attempts.newest_change(folder)
     return newest / 1e9 if newest else None
-
-
-def duration(seconds: float | None) -> str:
-    """ "42 s", "7 min", "3 h 05 min", "2 d 4 h"; "" for None."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02d} min"
-    return f"{hours // 24} d {hours % 24} h"
 
 
 def ago(seen: float | None) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from evals.base.text import printable
+from evals.base.text import duration, printable
 from harness.sweep.summary import Trial
 from reports.cells import Cell, Column, Table, finite, percent
 from reports.study import Sweep
 from reports.trials import trials as trials_table
 from reports.view.links import Links
 from reports.view.places import Place
-from reports.view.standing import Standing, ago, duration, scores_of, shown
+from reports.view.standing import Standing, ago, scores_of, shown
 
 
 def index(places: Sequence[tuple[Place, Standing]], links: Links, key: str = "folders") -> Table:

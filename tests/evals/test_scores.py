@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
+from evals.base.errors import UsageError
 from evals.graders.base import Response, Status, Verdict
 from evals.records import Sample
 from evals.scores import Scores, read_scores, tally
@@ -151,6 +152,18 @@ def test_scores_that_cannot_be_are_named(tmp_path: Path, damage: dict[str, Any])
     (raw["per_question"][0] if inner else raw).update(damage)
     (tmp_path / "scores.json").write_text(json.dumps(raw))
     with pytest.raises(TaskError, match=r"scores\.json: is not a scores\.json of this program"):
+        read_scores(tmp_path / "scores.json")
+
+
+def test_scores_say_their_version_and_older_ones_are_read(tmp_path: Path) -> None:
+    scores = scored()
+    raw = scores.to_json()
+    assert raw["version"] == 1
+    del raw["version"]
+    (tmp_path / "scores.json").write_text(json.dumps(raw))
+    assert read_scores(tmp_path / "scores.json") == scores
+    (tmp_path / "scores.json").write_text(json.dumps({**raw, "version": 2}))
+    with pytest.raises(UsageError, match=r"scores\.json: has version 2, and this"):
         read_scores(tmp_path / "scores.json")
 
 

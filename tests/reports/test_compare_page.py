@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evals.comparison.compare import Arm, compare_arms
 from evals.scores import Scores
-from evals.stats.compare import Arm, compare_arms
 from evals.stats.metrics import QuestionStats
 from reports.compare_page import write_page
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.graders.base import Duel
+from evals.comparison.compare import Arm, compare_arms
+from evals.comparison.compare import compare as compare_folders
+from evals.comparison.evaluations import read_evaluations
+from evals.duel import Duel
 from evals.scores import Scores
-from evals.stats.compare import Arm, compare_arms
-from evals.stats.compare import compare as compare_folders
-from evals.stats.evaluations import read_evaluations
 from evals.stats.metrics import QuestionStats
 from reports import comparisons, prose
 from reports.collect import collect
@@ -110,7 +110,7 @@ def test_two_evaluations_of_one_benchmark_are_shown_apart(sweep_folder: Path, tm
 
 
 def test_many_models_are_ranked_and_named_once(tmp_path: Path) -> None:
-    """Forty models: groups that cannot be told apart, a short title, no sentence for each pair."""
+    """Forty models: groups that do not differ significantly, a short title, no sentence for each pair."""
     for model in range(40):
         stats = tuple(QuestionStats(f"q{i}", 4, min(4, model // 10 + (i % 2))) for i in range(30))
         Scores("math500", stats, "x").write(tmp_path / f"model-{model:02}-Instruct/math500")
@@ -123,7 +123,9 @@ def test_many_models_are_ranked_and_named_once(tmp_path: Path) -> None:
     assert len(told) <= 4
     assert all(len(one) < 500 for one in told)
     assert not any("rained models" in one for one in told)
-    assert "model-30-Instruct comes first, but cannot be told apart from 9 of the 39 others" in told[0]
+    assert (
+        "model-30-Instruct comes first, but does not differ significantly from 9 of the 39 others" in told[0]
+    )
 
 
 def test_the_baseline_is_the_policy_that_training_started_from(sweep_folder: Path, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_ids_are_unique_and_the_contents_lead_somewhere(read: Reader) -> None:
 def test_the_summary_says_what_is_significant_and_what_is_not(read: Reader) -> None:
     told = _sentences(read)
     assert "The winner is better than the base on tiny-aime and tiny-math." in told
-    assert re.search(r"tiny-code: winner answers .* not significant: they cannot be told apart\.", told)
+    assert re.search(r"tiny-code: winner answers .* questions\), not significantly different\.", told)
     assert "The sweep tried 10 settings: 6 ran to the end, 3 were pruned and 1 failed." in told
     assert "programs ran under landlock+seccomp" in told
 
@@ -224,7 +224,7 @@ def test_a_part_that_fails_costs_itself_and_a_warning(
     found = Reader(page.build_report([sweep_folder], tmp_path / "r.html").read_text(encoding="utf-8"))
     told = _sentences(found)
     assert "Sweep, broken: could not be made from these folders (ValueError: no such choice)." in told
-    assert "What each setting did, epsilon: could not be made" in told
+    assert "Slices: the objective against each setting, epsilon: could not be made" in told
     assert "Summary: could not be made" in told
     ids = {attributes.get("id") for _, attributes in found.tags}
     assert "figure-parallel-quick-sweep" in ids

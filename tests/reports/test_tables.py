@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.stats import compare
+from evals.comparison import compare
 from harness.sweep.summary import Summary
 from reports import cells, comparisons, sections, tables, trials
 from reports.cells import Cell, Table
@@ -136,7 +136,7 @@ def test_signs_and_intervals() -> None:
     assert cells.signed(-0.0449) == "−4.5"
     assert cells.points(0.1, -0.02, 0.2, False).bounds == "−2.0 to +20.0"
     assert cells.percent({"value": 0.5, "ci95": [0.4, 0.6]}).bounds == "40.0–60.0"
-    assert compare.p_text(0.0004) == "<0.001"
+    assert compare.p_text(0.0004) == "< 0.001"
 
 
 @pytest.mark.parametrize(("ks", "shown"), [(range(1, 11), [1, 2, 4, 8, 10]), ([1], [1]), ([], [])])

@@ -11,16 +11,18 @@ or loss.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 from functools import cached_property
 from math import exp
+from pathlib import Path
 
-from evals.graders.base import Duel, Response, Verdict
+from evals.duel import Duel
+from evals.graders.base import Response, Verdict
 from evals.graders.judge.base import JudgedGrader, spoken
 from evals.graders.judge.client import JudgeError, Message, Reply
-from evals.stats.length_control import package_folder
-from evals.task import Question
+from evals.task import Question, TaskError
 
 PROMPT = "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"
 """The prompt of the annotator weighted_alpaca_eval_gpt4_turbo, in the package's folder."""
@@ -90,3 +92,15 @@ def _named_last(text: str) -> float:
     if not names or names[-1] not in NAMES:
         raise JudgeError(f"named neither answer: {text[-SHOWN:]!r}")
     return 1.0 if names[-1] == NAMES[0] else 0.0
+
+
+def package_folder() -> Path:
+    """Where the alpaca_eval package is, without importing it.
+
+    Raises:
+        TaskError: it is not installed.
+    """
+    found = importlib.util.find_spec("alpaca_eval")
+    if found is None or found.origin is None:
+        raise TaskError("alpaca_eval needs the package of that name: pip install 'grpo-harness[judge]'")
+    return Path(found.origin).parent

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 
-from evals.graders.base import Duel, Response, Verdict
+from evals.duel import Duel
+from evals.graders.base import Response, Verdict
 from evals.graders.judge.base import REPLY, JudgedGrader, spoken
 from evals.graders.judge.client import JudgeError, Message
 from evals.task import Question

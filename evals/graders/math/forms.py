@@ -1,6 +1,6 @@
 r"""The shape of an answer: leaf, list, set, tuple, interval, union, and what ``special.py`` adds.
 
-Shapes are told apart in the text, because a computer algebra system forgets them: ``(1,2)`` as a point, as an
+Shapes are recognised in the text, because a computer algebra system forgets them: ``(1,2)`` as a point, as an
 open interval and ``\{1,2\}`` are three answers. ``meaning.py`` says when two shapes mean the same.
 """
 

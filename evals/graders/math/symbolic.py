@@ -210,7 +210,7 @@ def _one_logarithm(gold: str, answer: str) -> tuple[str, str]:
 
 
 def sort(leaf: str) -> Sort | None:
-    """What kind of thing a leaf is, and its value; None where it is of no kind that is told apart.
+    """What kind of thing a leaf is, and its value; None where it is of no known kind.
 
     Leaves that mean the same have the same value but for rounding.
     """

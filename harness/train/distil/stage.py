@@ -27,10 +27,11 @@ from harness.train.distil.update import DistilUpdater, Lesson
 from harness.train.grpo.advantages import advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
 from harness.train.grpo.monitors import Guards, check_drift
-from harness.train.grpo.rollout import Batch, Graders, Sampler
+from harness.train.grpo.rollout import Batch, Sampler
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples
 from harness.train.sft.encoding import Limit, encode
@@ -134,14 +135,14 @@ class DistilLearner(Learner):
     def step(self, step: int, spent: float) -> Step:
         """A batch drawn, scored by the teacher, learned and sent to the engine, whose sampling is checked."""
         batch = self._sampler.draw(step)
-        rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
-        values = advantages(rewards, self._rollouts)
+        rewards = torch.tensor([group.rewards for group in batch.groups], dtype=torch.float64)
+        batch = batch.weighed(advantages(rewards, self._rollouts))
         recorded = [] if self._recorded is None else self._recorded.take(self._stage.recorded)
         metrics = batch_metrics(batch, self._rollouts)
         metrics["flops/rollout"] = rollout_flops(batch, self._shape)
         started = time.perf_counter()
         self._engine.release()
-        lesson = lesson_of(batch, values, recorded, self._stage)
+        lesson = lesson_of(batch, recorded, self._stage)
         metrics |= self._updater.update(lesson, step - self._first_step, spent)
         metrics["tokens"] += sum(sum(example.learned) for example in recorded)
         self._engine.resume()
@@ -150,7 +151,7 @@ class DistilLearner(Learner):
         check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - metrics["seconds/teacher"]
         self._guards.watch(step, metrics)
-        return Step(metrics, partial(sample_rows, batch, values, step))
+        return Step(metrics, partial(sample_rows, batch, step))
 
     def synced(self) -> None:
         self._probe.check()
@@ -163,28 +164,25 @@ class DistilLearner(Learner):
             self._recorded.position = state["recorded"]
 
 
-def lesson_of(
-    batch: Batch, advantages: torch.Tensor, recorded: list[Tokens], stage: OnPolicyDistill
-) -> Lesson:
-    """The batch's completions, group after group, then the recorded ones, a group each.
-
-    ``advantages``: (groups, group_size), from rewards.
-    """
+def lesson_of(batch: Batch, recorded: list[Tokens], stage: OnPolicyDistill) -> Lesson:
+    """The batch's completions, group after group, then the recorded ones, a group each, of no advantage."""
     rows: list[Row] = []
     learned: list[tuple[bool, ...]] = []
     sampler: list[torch.Tensor | None] = []
-    for number, rollout in enumerate(batch.rollouts):
-        for completion in rollout.group.completions:
-            rows.append(Row(len(rows), number, rollout.group.prompt_ids, completion.token_ids))
-            counts = not (stage.mask_truncated and completion.finish_reason == "length")
-            learned.append((counts,) * len(completion.token_ids))
+    weights: list[float | None] = []
+    for number, group in enumerate(batch.groups):
+        for rollout in group.rollouts:
+            completion = rollout.completion
+            rows.append(Row(len(rows), number, group.prompt_ids, completion.token_ids))
+            learned.append((not (stage.mask_truncated and rollout.truncated),) * len(completion.token_ids))
             sampler.append(torch.tensor(completion.logprobs))
-    for number, example in enumerate(recorded, len(batch.rollouts)):
+            weights.append(rollout.advantage)
+    for number, example in enumerate(recorded, len(batch.groups)):
         rows.append(Row(len(rows), number, example.prompt, example.rest))
         learned.append(example.learned)
         sampler.append(None)
-    flat = torch.cat([advantages.flatten().float(), torch.zeros(len(recorded))])
-    return Lesson(tuple(rows), tuple(learned), flat, tuple(sampler))
+        weights.append(0.0)
+    return Lesson(tuple(rows), tuple(learned), torch.tensor(weights, dtype=torch.float32), tuple(sampler))
 
 
 def _recorded(run: Run, stage: OnPolicyDistill, policy: Policy) -> Stored:

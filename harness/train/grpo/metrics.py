@@ -9,14 +9,14 @@ from statistics import fmean
 
 import torch
 
+from evals.rollout import Rollout
 from harness.config import GRPO
 from harness.models import dist
 from harness.models.flops import Shape
-from harness.rewards import Attempt, Score
 from harness.rewards.language import language
 from harness.train.grpo.loss import Loss, TokenTerms
 from harness.train.grpo.reflection import evolution_metrics, reflects
-from harness.train.grpo.rollout import Batch
+from harness.train.grpo.rollout import Batch, informative
 
 LANGUAGE = "language"
 
@@ -95,25 +95,24 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
     ``reward_std`` is the mean over groups of the standard deviation inside a group. A mean over no
     completions (no correct one, say) is left out.
     """
-    rollouts = batch.sampled
-    attempts = [attempt for rollout in rollouts for attempt in rollout.attempts]
-    scores = [score for rollout in rollouts for score in rollout.scores]
-    rewards = [[reward for reward in rollout.rewards if not math.isnan(reward)] for rollout in rollouts]
+    groups = batch.sampled
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    rewards = [[reward for reward in group.rewards if not math.isnan(reward)] for group in groups]
     found: dict[str, float | None] = {
         "reward": _mean(reward for group in rewards for reward in group),
         "reward_std": _mean(_std(group) for group in rewards if group),
-        "zero_variance": _mean(not rollout.informative for rollout in rollouts),
-        "length": _mean(attempt.tokens for attempt in attempts),
-        "length/correct": _mean(a.tokens for a in attempts if a.verdict.correct),
-        "length/wrong": _mean(a.tokens for a in attempts if not a.verdict.correct),
-        "truncated": _mean(attempt.truncated for attempt in attempts),
-        "tokens": float(sum(attempt.tokens for attempt in attempts)),
+        "zero_variance": _mean(not informative(group) for group in groups),
+        "length": _mean(rollout.tokens for rollout in rollouts),
+        "length/correct": _mean(r.tokens for r in rollouts if r.verdict.correct),
+        "length/wrong": _mean(r.tokens for r in rollouts if not r.verdict.correct),
+        "truncated": _mean(rollout.truncated for rollout in rollouts),
+        "tokens": float(sum(rollout.tokens for rollout in rollouts)),
         "seconds/rollout": batch.rollout_seconds,
         "seconds/reward": batch.reward_seconds,
     }
-    found |= evolution_metrics(attempts, _languages(attempts, scores))
+    found |= evolution_metrics(rollouts, _languages(rollouts))
     for name in stage.rewards:
-        values = [score.parts[name] for score in scores]
+        values = [rollout.score.parts[name] for rollout in rollouts if rollout.score is not None]
         found[f"reward/{name}"] = _mean(value for value in values if value is not None)
         if None in values:
             found[f"unscored/{name}"] = float(values.count(None))
@@ -125,44 +124,48 @@ def batch_metrics(batch: Batch, stage: GRPO) -> dict[str, float]:
 def rollout_flops(batch: Batch, shape: Shape) -> float:
     """Model FLOPs of sampling: what a step cost includes the groups that were replaced."""
     return sum(
-        shape.forward(len(rollout.group.prompt_ids), [len(c.token_ids) for c in rollout.group.completions])
-        for rollout in batch.sampled
+        shape.forward(len(group.prompt_ids), [len(one.completion.token_ids) for one in group.rollouts])
+        for group in batch.sampled
     )
 
 
-def _languages(attempts: Sequence[Attempt], scores: Sequence[Score]) -> list[float | None]:
+def _languages(rollouts: Sequence[Rollout]) -> list[float | None]:
     """The reward "language" of every completion: known where it is in the mix, else shared work.
 
     Telling languages apart takes milliseconds a completion.
     """
-    if all(LANGUAGE in score.parts for score in scores):
-        return [score.parts[LANGUAGE] for score in scores]
-    return dist.spread(lambda mine: [language(attempt) for attempt in mine], attempts)
+    parts = [rollout.score.parts for rollout in rollouts if rollout.score is not None]
+    if all(LANGUAGE in each for each in parts):
+        return [each[LANGUAGE] for each in parts]
+    return dist.spread(lambda mine: [language(rollout) for rollout in mine], rollouts)
 
 
-def sample_rows(batch: Batch, advantages: torch.Tensor, step: int, count: int = 4) -> list[dict[str, object]]:
+def sample_rows(batch: Batch, step: int, count: int = 4) -> list[dict[str, object]]:
     """A few completions for people: the first of each of the step's first groups, and some that reflect."""
-    first = [(place, 0) for place in range(min(count, len(batch.rollouts)))]
-    every = ((g, i) for g, rollout in enumerate(batch.rollouts) for i in range(len(rollout.attempts)))
-    others = (place for place in every if place not in first)
-    reflecting = (place for place in others if reflects(batch.rollouts[place[0]].attempts[place[1]].text))
-    rows: list[dict[str, object]] = []
-    for g, i in [*first, *islice(reflecting, count // 2)]:
-        rollout, completion = batch.rollouts[g], batch.rollouts[g].attempts[i].completion
-        score = rollout.scores[i]
-        rows.append(
-            {
-                "step": step,
-                "id": rollout.prompt.question.id,
-                "prompt": rollout.prompt.text,
-                "response": completion.text,
-                "rewards": dict(score.parts),
-                "reward": None if math.isnan(score.total) else score.total,
-                "advantage": float(advantages[g, i]),
-                "finish_reason": completion.finish_reason,
-            }
-        )
-    return rows
+    firsts: list[Rollout] = []
+    others: list[Rollout] = []
+    for place, group in enumerate(batch.groups):
+        shown = 1 if place < count else 0
+        firsts += group.rollouts[:shown]
+        others += group.rollouts[shown:]
+    reflecting = islice((rollout for rollout in others if reflects(rollout.text)), count // 2)
+    return [_row(rollout, step) for rollout in (*firsts, *reflecting)]
+
+
+def _row(rollout: Rollout, step: int) -> dict[str, object]:
+    """A row of a run's samples.jsonl."""
+    assert rollout.score is not None  # it is of a step that was learned
+    total = rollout.score.total
+    return {
+        "step": step,
+        "id": rollout.question.id,
+        "prompt": rollout.prompt,
+        "response": rollout.completion.text,
+        "rewards": dict(rollout.score.parts),
+        "reward": None if math.isnan(total) else total,
+        "advantage": rollout.advantage,
+        "finish_reason": rollout.completion.finish_reason,
+    }
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -14,11 +14,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from evals.base.errors import JobError
-from evals.engine import Completion, Group
+from evals.engine import Completion
 from evals.graders.base import Verdict
+from evals.rollout import Score
 from harness.config import GRPO
-from harness.rewards import Attempt, Score
-from harness.train.grpo.rollout import Batch, Rollout, Sampler
+from harness.train.grpo.rollout import Batch, Sampler
+from harness.train.rollouts import RolloutGroup
 from harness.train.stream import Prompt
 
 
@@ -66,23 +67,9 @@ class Ahead:
         """What was drawn ahead as plain data; None where nothing is."""
         if self._ready is None:
             return None
-        kept = [(rollout, True) for rollout in self._ready.rollouts]
-        dropped = [(rollout, False) for rollout in self._ready.dropped]
-        return [
-            {
-                "prompt": list(_key(rollout.prompt)),
-                "place": rollout.prompt.place,
-                "kept": learned,
-                "prompt_ids": list(rollout.group.prompt_ids),
-                "completions": [asdict(completion) for completion in rollout.group.completions],
-                "verdicts": [
-                    {"status": a.verdict.status, "answer": a.verdict.answer, "detail": a.verdict.detail}
-                    for a in rollout.attempts
-                ],
-                "scores": [{"parts": dict(s.parts), "total": s.total} for s in rollout.scores],
-            }
-            for rollout, learned in (*kept, *dropped)
-        ]
+        kept = [(group, True) for group in self._ready.groups]
+        dropped = [(group, False) for group in self._ready.dropped]
+        return [{"kept": learned, **_plain(group)} for group, learned in (*kept, *dropped)]
 
     def restore(self, state: Sequence[Mapping[str, Any]] | None) -> None:
         """Takes what ``state`` returned.
@@ -92,12 +79,13 @@ class Ahead:
         """
         if state is None:
             return
-        rollouts = [(self._rollout(row), row["kept"]) for row in state]
-        kept = tuple(rollout for rollout, learned in rollouts if learned)
-        dropped = tuple(rollout for rollout, learned in rollouts if not learned)
+        groups = [(self._group(row), row["kept"]) for row in state]
+        kept = tuple(group for group, learned in groups if learned)
+        dropped = tuple(group for group, learned in groups if not learned)
         self._ready = Batch(kept, dropped, 0.0, 0.0)
 
-    def _rollout(self, row: Mapping[str, Any]) -> Rollout:
+    def _group(self, row: Mapping[str, Any]) -> RolloutGroup:
+        """The inverse of ``_plain``."""
         task, question, _ = key = tuple(row["prompt"])
         place = row["place"]
         prompt = self._prompts[place] if place < len(self._prompts) else None
@@ -106,20 +94,25 @@ class Ahead:
                 f"data.train: question {question} of {task}, for which the checkpoint holds completions, "
                 "is no longer there as it was: put the data back, or name another --out"
             )
-        completions = tuple(Completion(**each) for each in row["completions"])
-        attempts = tuple(
-            Attempt(
-                question=prompt.question,
-                prompt=prompt.text,
-                completion=completion,
-                verdict=Verdict(**verdict),
-                max_tokens=self._stage.max_tokens,
-                overlong_buffer=self._stage.overlong_buffer,
-            )
-            for completion, verdict in zip(completions, row["verdicts"], strict=True)
-        )
-        scores = tuple(Score(**score) for score in row["scores"])
-        return Rollout(prompt, Group(tuple(row["prompt_ids"]), completions), attempts, scores)
+        completions = [Completion(**each) for each in row["completions"]]
+        group = RolloutGroup.of(prompt, row["prompt_ids"], completions, self._stage)
+        judged = zip(group.rollouts, row["verdicts"], strict=True)
+        rollouts = tuple(replace(one, verdict=Verdict(**verdict)) for one, verdict in judged)
+        return replace(group, rollouts=rollouts).scored([Score(**score) for score in row["scores"]])
+
+
+def _plain(group: RolloutGroup) -> dict[str, Any]:
+    """A group that was drawn, as plain data."""
+    verdicts = [rollout.verdict for rollout in group.rollouts]
+    scores = [rollout.score for rollout in group.rollouts if rollout.score is not None]
+    return {
+        "prompt": list(_key(group.prompt)),
+        "place": group.prompt.place,
+        "prompt_ids": list(group.prompt_ids),
+        "completions": [asdict(rollout.completion) for rollout in group.rollouts],
+        "verdicts": [{"status": v.status, "answer": v.answer, "detail": v.detail} for v in verdicts],
+        "scores": [{"parts": dict(score.parts), "total": score.total} for score in scores],
+    }
 
 
 def _key(prompt: Prompt) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.rewards import Attempt
+from evals.rollout import Rollout
 from harness.rewards.language import language
 
 MARKERS: Mapping[str, tuple[str, ...]] = {
@@ -70,7 +70,7 @@ def reflects(text: str) -> bool:
 
 
 def evolution_metrics(
-    attempts: Sequence[Attempt], languages: Sequence[float | None] | None = None
+    rollouts: Sequence[Rollout], languages: Sequence[float | None] | None = None
 ) -> dict[str, float]:
     """What one step's completions show, by the names of metrics.jsonl.
 
@@ -80,14 +80,14 @@ def evolution_metrics(
     ``self_correction``: the share of those that are mended, left out where there is none;
     ``one_language``: the share of reasoning words in the question's language, a mean over completions.
     """
-    tokens = sum(attempt.tokens for attempt in attempts)
-    found = [corrections(attempt.text) for attempt in attempts]
+    tokens = sum(rollout.tokens for rollout in rollouts)
+    found = [corrections(rollout.text) for rollout in rollouts]
     wrong = sum(each.wrong for each in found)
-    found_shares = [language(attempt) for attempt in attempts] if languages is None else languages
+    found_shares = [language(rollout) for rollout in rollouts] if languages is None else languages
     shares = [share for share in found_shares if share is not None]
     metrics = {
-        "reflection": 1000 * sum(reflection_markers(a.text) for a in attempts) / max(1, tokens),
-        "steps_wrong": wrong / max(1, len(attempts)),
+        "reflection": 1000 * sum(reflection_markers(r.text) for r in rollouts) / max(1, tokens),
+        "steps_wrong": wrong / max(1, len(rollouts)),
         "one_language": sum(shares) / max(1, len(shares)),
     }
     if wrong:

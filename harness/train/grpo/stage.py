@@ -25,11 +25,12 @@ from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
 from harness.train.grpo.monitors import Guards, check_drift
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.reference import make_reference
-from harness.train.grpo.rollout import Graders, Sampler
+from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.update import Updater, sequences
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Prompts, Stream
 
@@ -124,9 +125,9 @@ class GrpoLearner(Learner):
         of_stage = step - self._first_step
         batch = self._ahead.take(step) if self._ahead else self._sampler.draw(step)
         drawn = time.perf_counter()
-        rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
-        lengths = torch.tensor([[attempt.tokens for attempt in r.attempts] for r in batch.rollouts])
-        values = advantages(rewards, stage, lengths, self._advantage)
+        rewards = torch.tensor([group.rewards for group in batch.groups], dtype=torch.float64)
+        lengths = torch.tensor([[rollout.tokens for rollout in g.rollouts] for g in batch.groups])
+        batch = batch.weighed(advantages(rewards, stage, lengths, self._advantage))
         if self._ahead is not None and of_stage < stage.steps:
             self._ahead.start(step + 1)
         metrics = batch_metrics(batch, stage)
@@ -136,8 +137,7 @@ class GrpoLearner(Learner):
             self._engine.release()
         failed = self._run.folder / f"failed-step-{step}.json"
         metrics["flops/rollout"] = rollout_flops(batch, self._shape)
-        batch_of_rows = sequences(batch.rollouts, values, stage)
-        metrics |= self._updater.update(batch_of_rows, of_stage, failed, spent)
+        metrics |= self._updater.update(sequences(batch.groups, stage), of_stage, failed, spent)
         if self.reference is not None:
             self.reference.follow(model, of_stage)
         waited = 0.0
@@ -152,7 +152,7 @@ class GrpoLearner(Learner):
             check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - waited
         self._guards.watch(step, metrics)
-        return Step(metrics, partial(sample_rows, batch, values, step))
+        return Step(metrics, partial(sample_rows, batch, step))
 
     def synced(self) -> None:
         self._probe.check()

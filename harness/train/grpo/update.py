@@ -22,9 +22,9 @@ from harness.train.forward import Scorer, Scores, evaluation_mode
 from harness.train.grpo.loss import Denominators, TokenTerms, grpo_loss, loss_of
 from harness.train.grpo.metrics import TokenMeans
 from harness.train.grpo.reference import Reference
-from harness.train.grpo.rollout import Rollout
 from harness.train.micro_batch import MicroBatch
 from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
+from harness.train.rollouts import RolloutGroup
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,19 @@ class Sequences:
         return sum(len(row.completion_ids) for row in rows if self.counts[row.index])
 
 
-def sequences(rollouts: Sequence[Rollout], advantages: torch.Tensor, stage: GRPO) -> Sequences:
-    """The rollouts' completions, group after group, with their (groups, group_size) advantages."""
+def sequences(groups: Sequence[RolloutGroup], stage: GRPO) -> Sequences:
+    """The rollouts of the groups, group after group; each has its advantage."""
     rows: list[Row] = []
-    sampler, counts = [], []
-    for number, rollout in enumerate(rollouts):
-        for completion in rollout.group.completions:
-            rows.append(Row(len(rows), number, rollout.group.prompt_ids, completion.token_ids))
-            sampler.append(torch.tensor(completion.logprobs))
-            counts.append(not (stage.mask_truncated and completion.finish_reason == "length"))
-    return Sequences(tuple(rows), advantages.flatten().float(), tuple(sampler), tuple(counts))
+    sampler, counts, advantages = [], [], []
+    for number, group in enumerate(groups):
+        for rollout in group.rollouts:
+            rows.append(Row(len(rows), number, group.prompt_ids, rollout.completion.token_ids))
+            sampler.append(torch.tensor(rollout.completion.logprobs))
+            counts.append(not (stage.mask_truncated and rollout.truncated))
+            advantages.append(rollout.advantage)
+    return Sequences(
+        tuple(rows), torch.tensor(advantages, dtype=torch.float32), tuple(sampler), tuple(counts)
+    )
 
 
 def split(rows: Sequence[Row], minibatches: int) -> list[list[Row]]:

@@ -18,8 +18,8 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from evals import templates
 from evals.base.errors import first_line
+from evals.rollout import END_THINK, THINK
 from evals.templates import AUTO, Template
-from harness.rewards.attempt import END_THINK, THINK
 from harness.train.sft.formats import Chat, Example, Message
 
 _render_marked: Any = render_jinja_template  # its annotation tells of a single text

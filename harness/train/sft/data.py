@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from evals import templates
 from evals.base.errors import UsageError
+from evals.rollout import END_THINK, THINK
 from evals.task import Question, TaskError
 from evals.tasks import registry
 from evals.tasks.registry import EVERYONE, Tasks
@@ -20,7 +21,6 @@ from harness.config import SFT, Pretrain
 from harness.config.names import TINY_TRACES
 from harness.models.policy import Policy
 from harness.models.tiny.traces import FLAWLESS, trace
-from harness.rewards.attempt import END_THINK, THINK
 from harness.train.sft import formats
 from harness.train.sft.chat import Marked, mark, opened
 from harness.train.sft.formats import Asked, Chat, Example, Plain, Row

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from evals.base.text import dumps, finite, printable, printable_json
+from evals.base.text import dumps, duration, finite, printable, printable_json
 
 
 def strict(text: str) -> object:
@@ -40,3 +40,15 @@ def test_what_steers_a_terminal_is_named(hostile: str) -> None:
 
 def test_plain_text_stays_as_it_is() -> None:
     assert printable("Größe\t1\n東京 ½") == "Größe\t1\n東京 ½"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, ""), (0, "0 s"), (0.004, "< 0.01 s"), (0.04, "0.04 s"), (4.21, "4.2 s"), (9.96, "10 s"),
+        (89.4, "89 s"), (90, "2 min"), (3569, "59 min"), (3570, "1 h 00 min"), (11_100, "3 h 05 min"),
+        (187_200, "2 d 4 h"), (math.inf, "–"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown

@@ -10,8 +10,8 @@ import pytest
 
 from evals import formats
 from evals.base import io
+from evals.comparison.compare import compare
 from evals.export import export
-from evals.stats.compare import compare
 from evals.task import TaskError
 
 QUESTIONS = [

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from evals import formats
+from evals.comparison.compare import compare
+from evals.comparison.evaluations import read_evaluations
 from evals.recorded import score_file
-from evals.stats.compare import compare
-from evals.stats.evaluations import read_evaluations
 from evals.task import TaskError
 from reports.collect import collect
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from evals.duel import Duel
 from evals.graders import registry
-from evals.graders.base import Duel, Response, Verdict
+from evals.graders.base import Response, Verdict
 from evals.graders.judge.alpaca_eval import AlpacaEvalGrader
 from evals.graders.judge.arena_hard import ArenaHardGrader
 from evals.graders.judge.client import Judge

@@ -16,9 +16,9 @@ from evals.graders.choice import ChoiceGrader
 from evals.graders.integer import IntegerGrader
 from evals.recorded import score_file
 from evals.task import Question, Task
-from harness.rewards import Attempt
+from harness.config import GRPO
 from harness.rewards.accuracy import accuracy
-from harness.train.grpo import rollout
+from harness.train import rollouts
 from harness.train.stream import Prompt
 
 
@@ -93,17 +93,13 @@ def test_training_gives_such_a_completion_no_reward(monkeypatch: pytest.MonkeyPa
     def fragile(kind: str) -> Grader:
         return Fragile()
 
-    monkeypatch.setattr(rollout, "make_grader", fragile)
+    monkeypatch.setattr(rollouts, "make_grader", fragile)
     task = Task("t", "T", "integer", ("train",), "train", lambda split: [], source="here")
     prompt = Prompt(task, QUESTION, "?")
     completions = [Completion(text, (1,), (-1.0,), "stop") for text in ("\\boxed{5}", "boom")]
-    with rollout.Graders() as graders:
-        verdicts = graders.grade([(prompt, completion) for completion in completions])
-    attempts = [
-        Attempt(QUESTION, "?", completion, verdict, 10)
-        for completion, verdict in zip(completions, verdicts, strict=True)
-    ]
-    assert [accuracy(attempt) for attempt in attempts] == [1.0, None]
+    with rollouts.Graders() as graders:
+        [group] = graders.grade([rollouts.RolloutGroup.of(prompt, (), completions, GRPO(max_tokens=10))])
+    assert [accuracy(one) for one in group.rollouts] == [1.0, None]
 
 
 @pytest.mark.parametrize(

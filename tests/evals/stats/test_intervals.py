@@ -207,7 +207,7 @@ def test_the_permutation_tests_draws_agree_with_its_enumeration(monkeypatch: pyt
 
 
 def test_pairs_are_tested_together_at_the_level_they_state() -> None:
-    """Eight models of equal skill: in at most 5% of studies any pair is told apart."""
+    """Eight models of equal skill: in at most 5% of studies any pair differs significantly."""
     rng = np.random.default_rng(11)
     found = 0
     for _ in range(100):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from evals.graders.base import Duel
+from evals.duel import Duel
 from evals.stats.metrics import QuestionStats
 from evals.stats.pairwise import win_rate
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from evals.comparison.compare import compare
 from evals.recorded import score_file
-from evals.stats.compare import compare
 from evals.task import TaskError, folder_of
 from evals.tasks import registry
 

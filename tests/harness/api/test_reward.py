@@ -13,7 +13,7 @@ from harness import GRPO, Experiment, UsageError, reward, sweep, train
 from harness.config import RewardTerm, dump_toml
 from harness.config.kinds import REWARDS
 from harness.models.policy import Policy, save_policy
-from harness.rewards import Attempt
+from harness.rewards import Rollout
 from harness.rewards.length import length
 
 
@@ -26,11 +26,11 @@ def forgotten() -> Iterator[None]:
     REWARDS._added.update(before)
 
 
-def mine(module: str = "__main__") -> Callable[[Attempt], float]:
+def mine(module: str = "__main__") -> Callable[[Rollout], float]:
     """A function as a notebook's cell defines it."""
 
-    def brief(attempt: Attempt) -> float:
-        return -float(attempt.tokens)
+    def brief(rollout: Rollout) -> float:
+        return -float(rollout.tokens)
 
     brief.__module__ = module
     return brief

@@ -94,6 +94,21 @@ def test_data_files_are_listed_as_json(harness: Harness) -> None:
     assert {"aime24", "gsm8k_test"} <= {file["name"] for file in json.loads(said.out)}
 
 
+def test_a_tasks_name_stands_for_its_files(harness: Harness) -> None:
+    said = harness("data", "list", "gsm8k", "gsm8k_test", "--json")
+    assert said.code == 0, said.err
+    assert [file["name"] for file in json.loads(said.out)] == ["gsm8k_test", "gsm8k_train"]
+
+
+def test_a_runs_folder_stands_for_its_experiment(harness: Harness, tmp_path: Path) -> None:
+    (tmp_path / "experiment.toml").write_bytes(experiment_file("quickstart").read_bytes())
+    said = harness("plan", tmp_path, "--device", "h100", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["name"] == "quickstart"
+    (tmp_path / "experiment.toml").unlink()
+    assert "is a folder without experiment.toml" in harness("plan", tmp_path).err
+
+
 def on_a_terminal(words: list[str], **variables: str) -> str:
     """What a command writes to a terminal of 80 columns."""
     ours, theirs = pty.openpty()
@@ -164,6 +179,7 @@ def test_the_module_is_a_program() -> None:
         (["reproduce", "table5", "--paper", "none.csv"], "none.csv: no such file"),
         (["reproduce", "table5", "--models", "GPT-9"], "table5 has no model 'GPT-9'; accepted: GPT-4o"),
         (["data", "check", "mnist"], "unknown task 'mnist'; accepted: aime24"),
+        (["data", "list", "gsm9k"], "unknown data file or task 'gsm9k'; did you mean 'gsm8k'?"),
     ],
 )
 def test_bad_input_is_one_sentence(harness: Harness, words: list[str], sentence: str, tmp_path: Path) -> None:
@@ -212,7 +228,7 @@ def test_an_evaluation_goes_on_and_can_be_scored_and_compared(
         "score", tmp_path / "a" / "tiny-aime" / "samples.jsonl", "--benchmark", "tiny-aime", "--json"
     )
     assert scored.code == 0, scored.err
-    assert json.loads(scored.out)["pass@1"]["value"] == rows[0]["pass@1"]["value"]
+    assert [row["pass@1"] for row in json.loads(scored.out)] == [rows[0]["pass@1"]]
 
     other = harness("eval", model, *words, "--seed", 1, "--out", tmp_path / "b", "--quiet")
     assert other.code == 0, other.err
@@ -305,7 +321,7 @@ def test_recorded_math_gives_its_labels_pass_at_1(
                 handle.write(json.dumps(given) + "\n")
     said = harness("score", responses, "--benchmark", "math", "--json")
     assert said.code == 0, said.err
-    result = json.loads(said.out)
+    [result] = json.loads(said.out)
     assert (result["questions"], result["samples_per_question"]) == (100, {"min": 8, "max": 8})
     assert result["pass@1"]["value"] == pytest.approx(0.91, abs=0.005)
 

@@ -7,10 +7,10 @@ import math
 import pytest
 
 from evals.base.progress import Progress
+from evals.comparison.compare import Arm, compare_arms
+from evals.comparison.ranking import ranks
 from evals.scores import Scores
-from evals.stats.compare import Arm, compare_arms
 from evals.stats.metrics import QuestionStats
-from evals.stats.ranking import ranks
 from harness.cli import console
 
 HOSTILE = "m\x1b[2J\x1b]0;owned\x07\r\x9b31m\u202e[bold red]x"

@@ -17,8 +17,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from evals import lm_eval
+from evals.comparison import compare
 from evals.engine import Completion, Group, Request, Sampling, TokenPair
-from evals.stats import compare
 from evals.task import TaskError
 from evals.templates import Template
 from harness.engines import tokens as text

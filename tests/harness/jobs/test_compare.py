@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evals.base import io
 from evals.base.errors import UsageError
 from evals.base.progress import Progress
 from harness.config import Experiment, read_experiment, validate
@@ -79,6 +80,31 @@ def test_arms_are_trained_to_their_budget_and_compared(experiment: Experiment, t
     other = experiment.model_copy(update={"seed": 7})
     with pytest.raises(UsageError, match="other arms or settings"):
         train_and_compare(other, folder, Progress(quiet=True))
+
+
+@pytest.mark.slow
+def test_controls_and_on_policy_distillation_are_arms(
+    make_random_policy: Callable[..., Policy], tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("student", "teacher")):
+        save_policy(make_random_policy(seed), tmp_path / name)
+    told = raw(tmp_path / "student", tmp_path / "teacher")
+    on_policy = {
+        "kind": "on_policy_distill", "name": "on-policy", "teacher": {"model": str(tmp_path / "teacher")},
+        "steps": 50, "completions_per_step": 8, "group_size": 4, **SHORT,
+    }  # fmt: skip
+    told["compare"]["arms"] = {"rl": told["compare"]["arms"]["rl"], "on-policy": {"stages": [on_policy]}}
+    told["controls"] = {"rewards": ["random"]}
+    result = train_and_compare(validate(told, "test"), tmp_path / "out", Progress(quiet=True))
+    rows = {row.arm: row for row in result.rows}
+    assert list(rows) == ["base", "rl", "on-policy", "rl-random"]
+    assert rows["on-policy"].teacher_flops > 0
+    assert rows["on-policy"].tokens >= 3000
+    [control] = result.recorded().controls
+    assert (control["arm"], control["control"], control["share"]) == ("rl", "rl-random", None)
+    written = io.read_lines(next((tmp_path / "out/arms/rl-random").glob("*/*/metrics.jsonl")))
+    assert any("reward/random" in row for row in written)
+    assert "Is it real?" in result.report.read_text(encoding="utf-8")
 
 
 def test_an_arm_is_an_experiment_of_its_own(experiment: Experiment) -> None:

@@ -23,7 +23,9 @@ def test_what_is_at_work_and_what_was_best() -> None:
     assert str(told) == "trial 0: step 4/18 · 2 running, 0 pruned"
     told.take(Event("reported", at_work, trial=0, step=6, value=0.25, job="trials/0"))
     told.take(Event("step", at_work, trial=0, step=7, job="trials/0"))
-    assert str(told) == "trial 0: step 7/18, 25.0% · 2 running, 0 pruned"
+    assert str(told) == "trial 0: step 7/18, dev 25.0% · 2 running, 0 pruned"
+    told.take(Event("step", at_work, trial=0, step=8, job="trials/0", reward=0.9037))
+    assert str(told) == "trial 0: step 8/18, reward 0.904, dev 25.0% · 2 running, 0 pruned"
     later = Counts(complete=2, pruned=1, failed=0, running=0, total=3)
     told.take(Event("complete", later, trial=1, step=18, value=0.339, job="trials/1"))
     told.take(Event("complete", later, trial=0, step=18, value=0.3, job="trials/0"))

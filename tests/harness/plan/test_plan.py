@@ -15,7 +15,7 @@ from evals.base.errors import UsageError
 from evals.base.progress import Progress
 from evals.task import TaskError
 from evals.tasks.registry import load_spec
-from harness.config import Experiment, Policy, read_experiment, validate
+from harness.config import Budget, Experiment, OnPolicyDistill, Policy, read_experiment, validate
 from harness.config.choice import Choice
 from harness.config.shipped import experiment_file
 from harness.models.architecture import architecture
@@ -298,3 +298,20 @@ def test_a_teacher_at_a_server_is_priced_in_its_students_plan(
     one = raw(tmp_path / "policy", stages=[{**stage, "steps": 2, "batch_size": 2}])
     plan = plan_on(validate(one, "x"), DEVICES["h100"], 1, 50.0, None)
     assert plan.server_cost == pytest.approx(6 * 4 * 50 * 10 / 1e6)
+
+
+def test_a_teacher_that_reads_along_shares_the_budget_of_its_stage(experiment: Experiment) -> None:
+    stage = OnPolicyDistill(
+        teacher=Policy(model="tiny-teacher"), steps=10, completions_per_step=8, group_size=4, max_tokens=20
+    )
+    plain = experiment.model_copy(update={"stages": [stage], "budget": None})
+    own, read = (part for part in work(plain, assumed(10)) if part.role == "train")
+    student, teacher = architecture(plain.policy).shape, architecture(stage.teacher).shape
+    prompt = round(own.prompt)
+    once = 10 * 2 * student.forward(prompt, [10] * 4)
+    assert (own.sampling_flops, own.learning_flops) == (once, 3 * once)
+    assert read.flops == 10 * 2 * teacher.forward(prompt, [10] * 4)
+    half = plain.model_copy(update={"budget": Budget(limit=(own.flops + read.flops) / 2)})
+    less = [part for part in work(half, assumed(10)) if part.role == "train"]
+    assert [part.steps for part in less] == [5, 5]
+    assert sum(part.flops for part in less) == pytest.approx((own.flops + read.flops) / 2)

@@ -11,17 +11,18 @@ import pytest
 from evals.base.errors import UsageError
 from evals.engine import Completion
 from evals.graders.base import Verdict
+from evals.rollout import Rollout
 from evals.task import Question
 from harness.config import RewardTerm
-from harness.rewards import Attempt, check_names, make_mix
+from harness.rewards import check_names, make_mix
 from harness.rewards.judge import JudgeReward, PairwiseJudge
 from harness.rewards.judge_cache import Allowance
 from tests.harness.judged import Judged
 
 
-def attempt(text: str) -> Attempt:
+def attempt(text: str) -> Rollout:
     completion = Completion(text, (1,), (-1.0,), "stop")
-    return Attempt(Question("q", "2+2?", "4", {}), "2+2?", completion, Verdict("correct"), 100)
+    return Rollout(Question("q", "2+2?", "4", {}), "2+2?", completion, Verdict("correct"), 100)
 
 
 def scored(*texts: str, **settings: Any) -> list[float | None]:

@@ -14,16 +14,17 @@ from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrained
 from evals.base.errors import JobError, UsageError
 from evals.engine import Completion
 from evals.graders.base import Verdict
+from evals.rollout import Rollout
 from evals.task import Question
 from harness.config import GRPO, RewardTerm, read_experiment
-from harness.rewards import Attempt, check_names, make_mix
+from harness.rewards import check_names, make_mix
 
 GOOD = "<think>Two and two make four.</think>\n<answer>4</answer>"
 
 
-def attempt(text: str, status: Any = "correct", tokens: int = 10) -> Attempt:
+def attempt(text: str, status: Any = "correct", tokens: int = 10) -> Rollout:
     completion = Completion(text, (1,) * tokens, (-1.0,) * tokens, "stop")
-    return Attempt(Question("q-7", "2+2?", "4", {}), "2+2?", completion, Verdict(status), 100)
+    return Rollout(Question("q-7", "2+2?", "4", {}), "2+2?", completion, Verdict(status), 100)
 
 
 def test_a_gate_lets_a_reward_count_only_where_another_does() -> None:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from evals.base.errors import UsageError
 from evals.engine import Completion
 from evals.graders.base import Status, Verdict
+from evals.rollout import Rollout
 from evals.task import Question
 from harness.config.kinds import REWARDS as REGISTRY
-from harness.rewards import Attempt, check_names, make_mix, names
+from harness.rewards import check_names, make_mix, names
 from harness.rewards.language import SENTENCE, detect
 from harness.rewards.registry import JUDGE, REWARD_MODEL
 
@@ -45,9 +46,9 @@ def attempt(
     prompt: str = "User: 2+2?\nAssistant:",
     question: str = "What is two plus two?",
     **info: Any,
-) -> Attempt:
+) -> Rollout:
     finish = "length" if tokens >= max_tokens else "stop"
-    return Attempt(
+    return Rollout(
         Question("q", question, "4", info),
         prompt,
         Completion(text, (1,) * tokens, (-1.0,) * tokens, finish),

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from evals.engine import Completion
 from evals.graders.base import Verdict
+from evals.rollout import Rollout
 from evals.task import Question
-from harness.rewards import Attempt
 from harness.rewards.consistency import consistency
 from harness.rewards.cosine import cosine
 from harness.rewards.repetition import NGRAM, repetition
 
 
-def attempt(text: str = "", ids: tuple[int, ...] = (1,), *, status: Any = "correct") -> Attempt:
+def attempt(text: str = "", ids: tuple[int, ...] = (1,), *, status: Any = "correct") -> Rollout:
     completion = Completion(text, ids, (-1.0,) * len(ids), "stop")
-    return Attempt(Question("q", "2+2?", "4", {}), "2+2?", completion, Verdict(status), 100)
+    return Rollout(Question("q", "2+2?", "4", {}), "2+2?", completion, Verdict(status), 100)
 
 
 @pytest.mark.parametrize("tokens", [1, 25, 50, 99, 100])

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from evals.base.versioned import Versioned
-from harness.jobs.compare import Arms
 from harness.sweep.costs import SweepLedger
 from harness.sweep.status import SweepStatus
 from harness.sweep.summary import Summary
 from harness.train.ledger import RunLedger
 from harness.train.manifest import Manifest, SweepManifest
 from harness.train.status import Status
+from reports.arms import Arms
 
 RECORDED = Path(__file__).parent / "recorded"
 KINDS: dict[str, type[Versioned]] = {

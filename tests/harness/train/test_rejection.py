@@ -17,6 +17,7 @@ from evals.base.progress import Progress
 from evals.engine import Completion, Group, Request, Sampling
 from evals.graders.base import Verdict
 from evals.recorded import score_file
+from evals.rollout import Rollout
 from evals.task import Question, Task
 from evals.tasks import gpqa
 from harness import config
@@ -24,7 +25,6 @@ from harness.config import SFT, Data, Experiment, Reject
 from harness.engines.hf import TransformersEngine
 from harness.models.flops import shape_of
 from harness.models.policy import Policy, save_policy
-from harness.rewards import Attempt
 from harness.train.checks import _check_ids, check_experiment
 from harness.train.pipeline import run_experiment
 from harness.train.rejection import _too_many, broken_rules, sample_and_keep
@@ -36,9 +36,9 @@ TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTI
 GOOD = "<think>two and two make 4</think><answer>4</answer>"
 
 
-def attempt(text: str, status: Any = "correct", tokens: int = 20) -> Attempt:
+def attempt(text: str, status: Any = "correct", tokens: int = 20) -> Rollout:
     completion = Completion(text, tuple(range(tokens)), (), "length" if tokens >= 50 else "stop")
-    return Attempt(Question("q", "2+2?", "4"), "2+2?", completion, Verdict(status), 50)
+    return Rollout(Question("q", "2+2?", "4"), "2+2?", completion, Verdict(status), 50)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def attempt(text: str, status: Any = "correct", tokens: int = 20) -> Attempt:
         (attempt(GOOD, tokens=2), "too short"),
     ],
 )
-def test_the_first_broken_rule_is_named(made: Attempt, rule: str | None) -> None:
+def test_the_first_broken_rule_is_named(made: Rollout, rule: str | None) -> None:
     assert broken_rules(Reject(min_tokens=3), [made]) == [rule]
 
 
 def test_repetition_duplicates_and_plenty_are_turned_away() -> None:
-    again = Attempt(
+    again = Rollout(
         Question("q", "2+2?", "4"), "", Completion(GOOD, (1, 2) * 20, (), "stop"), Verdict("correct"), 50
     )
     assert broken_rules(Reject(), [again]) == ["repetition"]

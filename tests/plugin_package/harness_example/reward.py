@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 from evals.base.registry import takes
-from harness.rewards import Attempt
+from harness.rewards import Rollout
 
 
 class Settings(BaseModel):
@@ -11,5 +11,5 @@ class Settings(BaseModel):
 
 
 @takes(Settings)
-def short(attempt: Attempt, settings: Settings) -> float:
-    return float(len(attempt.text.split()) <= settings.words)
+def short(rollout: Rollout, settings: Settings) -> float:
+    return float(len(rollout.text.split()) <= settings.words)

@@ -95,3 +95,18 @@ def test_hostile_labels_stay_text() -> None:
     text = svg.inline(Panel("p", "<b>", "</desc><script>", draw))
     assert "<script" not in text
     assert ET.fromstring(text) is not None
+
+
+def test_an_exported_figure_has_nothing_of_the_pages_tags(sweep_folder: Path, tmp_path: Path) -> None:
+    study = collect([sweep_folder])
+    figure = next(
+        item
+        for part in sections.parts(study, comparisons.compare(study))
+        for item in part.items
+        if isinstance(item, Figure) and item.key == "parallel-quick-sweep"
+    )
+    assert "data-of=" in svg.inline(figure.panels[0])
+    svg.save(figure.panels[0], tmp_path / "parallel.svg")
+    text = (tmp_path / "parallel.svg").read_text(encoding="utf-8")
+    assert "data-of" not in text
+    assert "quick-sweep/" not in text

@@ -16,8 +16,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
 from evals.base.progress import Progress
+from evals.comparison.compare import compare
 from evals.scores import Scores
-from evals.stats.compare import compare
 from evals.stats.metrics import QuestionStats, Vote
 from harness.jobs.reproduce import from_recordings
 from reports.compare_page import write_page

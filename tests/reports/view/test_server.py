@@ -201,7 +201,7 @@ def test_a_damaged_folder_costs_itself_alone(fresh_sweep: Path) -> None:
 def test_a_root_that_is_a_run_is_its_own_index(sweep_folder: Path) -> None:
     with serving(sweep_folder) as server:
         page = ask(server, "/").body
-        assert "How far each trial went" in page
+        assert "Timeline of trials" in page
         samples = links(page, "/samples/")[0]
         assert ask(server, samples).body.count('class="row"') == 50
 

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from evals.base import io
 from evals.base.errors import UsageError
 from evals.base.progress import Progress
-from evals.engine import Completion, Group
+from evals.engine import Completion
+from evals.task import Question, Task
 from harness import config
-from harness.config import Budget, Data, Experiment, OnPolicyDistill
+from harness.config import GRPO, Budget, Data, Experiment, OnPolicyDistill
 from harness.models.policy import Policy, save_policy, weights_hash
 from harness.train.batching import Row
 from harness.train.distil.teacher import LocalTeacher, Teacher, make_teacher
@@ -271,13 +272,17 @@ def test_what_cannot_run_is_refused(settings: dict[str, Any], message: str) -> N
 
 def test_truncated_completions_can_be_left_out(make_random_policy: MakePolicy) -> None:
     from harness.train.distil.stage import lesson_of
-    from harness.train.grpo.rollout import Batch, Rollout
+    from harness.train.grpo.rollout import Batch
+    from harness.train.rollouts import RolloutGroup
+    from harness.train.stream import Prompt
 
     ended = Completion("a", (1, 2), (-0.1, -0.2), "stop")
     cut = Completion("b", (3, 4), (-0.1, -0.2), "length")
-    rollout = Rollout(None, Group((9,), (ended, cut)), (), ())  # type: ignore[arg-type]
-    batch = Batch((rollout,), (), 0.0, 0.0)
-    found = lesson_of(batch, torch.zeros(1, 2), [], stage(mask_truncated=True))
+    task = Task("t", "T", "integer", ("train",), "train", lambda split: [], source="here")
+    prompt = Prompt(task, Question("q", "?", "1"), "?")
+    group = RolloutGroup.of(prompt, (9,), (ended, cut), GRPO())
+    batch = Batch((group,), (), 0.0, 0.0).weighed(torch.zeros(1, 2))
+    found = lesson_of(batch, [], stage(mask_truncated=True))
     assert found.learned == ((True, True), (False, False))
     assert found.tokens == 2
 

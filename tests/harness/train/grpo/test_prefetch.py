@@ -21,10 +21,11 @@ from harness.models.policy import Policy, policy_hash, weights_hash
 from harness.rewards import make_mix
 from harness.train import checkpoint
 from harness.train.grpo.prefetch import Ahead
-from harness.train.grpo.rollout import Graders, Sampler
+from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.stage import train_grpo
 from harness.train.loop import Outcome
 from harness.train.probe import DRAWN
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Prompts, Stream
 
@@ -164,10 +165,10 @@ def test_two_splits_that_number_alike_are_told_apart(make_random_policy: Callabl
         first.wait()
         again.restore(first.state())
         drawn, restored = first.take(1), again.take(1)
-        assert [r.prompt.question.text for r in restored.rollouts] == [
-            r.prompt.question.text for r in drawn.rollouts
+        assert [group.prompt.question.text for group in restored.groups] == [
+            group.prompt.question.text for group in drawn.groups
         ]
-        assert {r.prompt.question.gold for r in restored.rollouts} == {"2", "4"}
+        assert {group.prompt.question.gold for group in restored.groups} == {"2", "4"}
         first.start(2)
         first.wait()
         with pytest.raises(JobError, match=r"data\.train: question 0 of sums.*no longer there"):

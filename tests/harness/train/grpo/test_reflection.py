@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from evals.engine import Completion
 from evals.graders.base import Verdict
+from evals.rollout import Rollout
 from evals.task import Question
 from harness.models.tiny.traces import Mixture, trace
-from harness.rewards import Attempt
 from harness.train.grpo.reflection import (
     Corrections,
     corrections,
@@ -71,9 +71,9 @@ def test_traces_that_mend_their_steps_are_seen_to() -> None:
     assert all(each.wrong == 0 for each in plain)
 
 
-def attempt(text: str, tokens: int) -> Attempt:
+def attempt(text: str, tokens: int) -> Rollout:
     completion = Completion(text, tuple(range(tokens)), (), "stop")
-    return Attempt(Question("q", "What is 3+4?", "7"), "What is 3+4?", completion, Verdict("correct"), 100)
+    return Rollout(Question("q", "What is 3+4?", "7"), "What is 3+4?", completion, Verdict("correct"), 100)
 
 
 def test_metrics_of_a_step() -> None:

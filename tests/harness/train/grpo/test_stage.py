@@ -26,11 +26,12 @@ from harness.rewards import make_mix
 from harness.train import checkpoint
 from harness.train.grpo.advantages import advantages
 from harness.train.grpo.reference import make_reference
-from harness.train.grpo.rollout import Graders, Sampler
+from harness.train.grpo.rollout import Sampler, informative
 from harness.train.grpo.stage import train_grpo
 from harness.train.grpo.update import Updater, sequences, split
 from harness.train.loop import Outcome
 from harness.train.micro_batch import MicroBatch
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Prompts, Stream
 
@@ -254,12 +255,12 @@ def draw(policy: Policy, of: GRPO, step: int = 1, questions: Sequence[Any] = PAI
 
 def gradient(policy: Policy, of: GRPO, batch: Any, budget: int | None = None) -> torch.Tensor:
     """The first parameter change of plain gradient descent on the batch."""
-    rewards = torch.tensor([rollout.rewards for rollout in batch.rollouts], dtype=torch.float64)
+    rewards = torch.tensor([group.rewards for group in batch.groups], dtype=torch.float64)
     start = [p.detach().clone() for p in policy.model.parameters()]
     reference = make_reference(policy, of.reference) if of.beta else None
     updater = Updater(policy, of, reference, MicroBatch(budget or of.micro_batch_tokens))
     updater.optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
-    updater.update(sequences(batch.rollouts, advantages(rewards, of), of), 1, Path("unused"))
+    updater.update(sequences(batch.weighed(advantages(rewards, of)).groups, of), 1, Path("unused"))
     moved = torch.cat([(p - s).flatten() for p, s in zip(policy.model.parameters(), start, strict=True)])
     with torch.no_grad():
         for parameter, value in zip(policy.model.parameters(), start, strict=True):
@@ -309,8 +310,8 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 def test_truncated_completions_can_be_left_out(tiny_random_policy: Policy) -> None:
     of = stage(mask_truncated=True)
     batch = draw(tiny_random_policy, of)
-    made = sequences(batch.rollouts, torch.ones(3, 4), of)
-    cut = [a.truncated for rollout in batch.rollouts for a in rollout.attempts]
+    made = sequences(batch.weighed(torch.ones(3, 4)).groups, of)
+    cut = [rollout.truncated for group in batch.groups for rollout in group.rollouts]
     assert any(cut)
     assert list(made.counts) == [not truncated for truncated in cut]
     assert made.tokens(made.rows) == sum(
@@ -320,7 +321,7 @@ def test_truncated_completions_can_be_left_out(tiny_random_policy: Policy) -> No
 
 def test_minibatches_keep_groups_whole(tiny_random_policy: Policy) -> None:
     of = stage(completions_per_step=24)
-    made = sequences(draw(tiny_random_policy, of).rollouts, torch.ones(6, 4), of)
+    made = sequences(draw(tiny_random_policy, of).weighed(torch.ones(6, 4)).groups, of)
     parts = split(made.rows, 3)
     assert [sorted({row.group for row in part}) for part in parts] == [[0, 1], [2, 3], [4, 5]]
     assert [len(part) for part in parts] == [8, 8, 8]
@@ -344,7 +345,7 @@ def test_prompts_come_once_an_epoch_in_an_order_the_seed_decides(tiny_random_pol
 
 def test_a_question_drawn_twice_in_a_step_is_sampled_anew(tiny_random_policy: Policy) -> None:
     batch = draw(tiny_random_policy, stage(), questions=PAIRS[:1])
-    texts = [tuple(c.token_ids for c in rollout.group.completions) for rollout in batch.rollouts]
+    texts = [tuple(r.completion.token_ids for r in group.rollouts) for group in batch.groups]
     assert len(set(texts)) == 3
 
 
@@ -372,11 +373,11 @@ def test_groups_of_equal_rewards_are_replaced_and_counted(
         stream = Stream(Prompts(PAIRS, "tags", tiny_random_policy), seed=0)
         sampler = Sampler(engine, graders, make_mix(of.rewards), stage=of, stream=stream, seed=0)
         batch = sampler.draw(1)
-    assert len(batch.rollouts) == 3
+    assert len(batch.groups) == 3
     assert len(batch.dropped) >= dropped
-    assert not any(rollout.informative for rollout in batch.dropped)
+    assert not any(informative(group) for group in batch.dropped)
     assert stream.position == 3 + len(batch.dropped)
-    assert [rollout.informative for rollout in batch.rollouts] == [rounds <= refill] * 3
+    assert [informative(group) for group in batch.groups] == [rounds <= refill] * 3
 
 
 @pytest.mark.parametrize("refresh", ["never", "every", "ema"])
@@ -411,7 +412,7 @@ def test_gradient_checkpointing_forgets_activations_and_changes_no_gradient(
     assert learning >= 2  # forward, and again in the backward pass
     assert learning % 2 == 0
     drawn = draw(tiny_random_policy, of)
-    assert [r.group for r in drawn.rollouts] == [r.group for r in batch.rollouts]
+    assert drawn.groups == batch.groups
 
 
 @pytest.mark.parametrize("refresh", ["never", "ema"])

@@ -14,8 +14,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.comparison.compare import SIGNIFICANT, Arm, compare_pair, holm
 from evals.stats import intervals, metrics
-from evals.stats.compare import SIGNIFICANT, Arm, compare_pair, holm
 from evals.stats.intervals import Estimate
 from evals.task import TaskError
 

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals.graders.base import Duel
+from evals.duel import Duel
 from evals.graders.judge.alpaca_eval import AlpacaEvalGrader
 from evals.graders.judge.client import Judge
 from evals.recorded import score_file
 from evals.scores import read_scores
-from evals.stats.length_control import _package, length_controlled
 from evals.stats.metrics import QuestionStats
 from evals.stats.pairwise import win_rate
 from evals.task import TaskError
+from evals.tasks.length_control import _package, length_controlled
 from evals.tasks.registry import load_spec
 from tests.evals.judging import Choice, judge_server, says
 

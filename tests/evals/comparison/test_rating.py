@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evals.comparison.rating import HIGHEST, LOWEST, performance, rate
 from evals.scores import Scores
 from evals.stats.metrics import QuestionStats
-from evals.stats.rating import HIGHEST, LOWEST, performance, rate
 from evals.task import TaskError
 
 

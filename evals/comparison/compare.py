@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.comparison.evaluations import UNNAMED, read_evaluations
 from evals.scores import Scores
 from evals.stats import intervals, metrics
-from evals.stats.evaluations import UNNAMED, read_evaluations
 from evals.stats.intervals import Estimate
 from evals.stats.metrics import QuestionStats, repeats_itself
 from evals.task import TaskError
@@ -320,8 +320,8 @@ def points(share: float) -> str:
 
 
 def p_text(value: float) -> str:
-    """A p-value with three decimals, or "<0.001"."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    """A p-value with three decimals, or "< 0.001"."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def p_is(value: float) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evals.graders.base import Duel
+from evals.comparison.compare import Arm, Comparison, compare, compare_arms
+from evals.duel import Duel
 from evals.scores import Scores
-from evals.stats.compare import Arm, Comparison, compare, compare_arms
 from evals.stats.intervals import Estimate, mcnemar, permutation_p_value
 from evals.stats.metrics import QuestionStats, Vote
 from evals.task import TaskError

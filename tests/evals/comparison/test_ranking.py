@@ -1,14 +1,14 @@
-"""Places of many models: what the tests leave open, and groups that cannot be told apart."""
+"""Places of many models: what the tests leave open, and groups that do not differ significantly."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from evals.comparison.compare import Arm
+from evals.comparison.ranking import rank
 from evals.scores import Scores
-from evals.stats.compare import Arm
 from evals.stats.metrics import QuestionStats
-from evals.stats.ranking import rank
 from evals.task import TaskError
 
 DIFFICULTY = np.random.default_rng(0).uniform(0.1, 0.9, 60)

@@ -32,7 +32,7 @@ from evals.tasks.data import Row, read_given
 LOWEST, HIGHEST = 0.0, 4000.0
 """A rating is kept between these: first of all, or last, has no finite one."""
 COLUMNS = ("contest", "points", "participants")
-HOW = "it holds the contests' points and participants, see evals/stats/rating.py"
+HOW = "it holds the contests' points and participants, see evals/comparison/rating.py"
 
 Floats = NDArray[np.float64]
 
@@ -157,7 +157,7 @@ def _why_none(touched: int) -> str:
         return "no contest has a problem of this evaluation"
     return (
         f"none of the {touched} contests with a problem of this evaluation has all its problems in it; "
-        "participants' points by problem would do for a part (see evals/stats/rating.py)"
+        "participants' points by problem would do for a part (see evals/comparison/rating.py)"
     )
 
 

@@ -23,8 +23,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from evals.graders.judge.alpaca_eval import package_folder
 from evals.stats.metrics import QuestionStats
-from evals.task import Question, Task, TaskError
+from evals.task import Question, Task
 from evals.tasks.data import DataFile, read
 
 REPOSITORY = "tatsu-lab/alpaca_eval"
@@ -107,18 +108,6 @@ def require() -> None:
     """Raises ``TaskError`` where what the length-controlled win rate takes is not there."""
     package_folder()
     read(GAMED)
-
-
-def package_folder() -> Path:
-    """Where the alpaca_eval package is, without importing it.
-
-    Raises:
-        TaskError: it is not installed.
-    """
-    found = importlib.util.find_spec("alpaca_eval")
-    if found is None or found.origin is None:
-        raise TaskError("alpaca_eval needs the package of that name: pip install 'grpo-harness[judge]'")
-    return Path(found.origin).parent
 
 
 def _fit(rows: pd.DataFrame, gamed: Path) -> float:

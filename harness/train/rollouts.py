@@ -1,0 +1,129 @@
+"""A prompt's rollouts: what training and its dev evaluations sample, and the graders that judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from evals.engine import Completion, Engine, Request, Sampling
+from evals.graders import safe
+from evals.graders.base import Grader, Verdict
+from evals.graders.registry import make_grader
+from evals.rollout import Rollout, Score
+from harness.config import Training
+from harness.models import dist
+from harness.train.stream import Prompt
+
+
+@dataclass(frozen=True)
+class RolloutGroup:
+    """The rollouts of one prompt, in the order of their seeds."""
+
+    prompt: Prompt
+    prompt_ids: tuple[int, ...]
+    rollouts: tuple[Rollout, ...]
+
+    @classmethod
+    def of(
+        cls, prompt: Prompt, prompt_ids: Sequence[int], completions: Iterable[Completion], stage: Training
+    ) -> Self:
+        """What was sampled for a prompt under the stage's limits, nobody having judged it yet."""
+        buffer = getattr(stage, "overlong_buffer", 0)  # GRPO's alone
+        made = tuple(
+            Rollout(
+                prompt.question,
+                prompt.text,
+                completion,
+                max_tokens=stage.max_tokens,
+                overlong_buffer=buffer,
+                sample=sample,
+            )
+            for sample, completion in enumerate(completions)
+        )
+        return cls(prompt, tuple(prompt_ids), made)
+
+    @property
+    def rewards(self) -> list[float]:
+        """NaN for a response that could not be scored.
+
+        Raises:
+            ValueError: the reward mix has not seen them.
+        """
+        totals = [rollout.score.total for rollout in self.rollouts if rollout.score is not None]
+        if len(totals) < len(self.rollouts):
+            raise ValueError(f"question {self.prompt.question.id}: a rollout was not scored")
+        return totals
+
+    def scored(self, scores: Sequence[Score]) -> Self:
+        """The group with a score for each of its rollouts."""
+        pairs = zip(self.rollouts, scores, strict=True)
+        return replace(self, rollouts=tuple(replace(one, score=score) for one, score in pairs))
+
+    def weighed(self, advantages: Sequence[float]) -> Self:
+        """The group with an advantage for each of its rollouts."""
+        pairs = zip(self.rollouts, advantages, strict=True)
+        return replace(self, rollouts=tuple(replace(one, advantage=value) for one, value in pairs))
+
+
+def sampled(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    requests: Sequence[Request],
+    stage: Training,
+    stop: Sequence[str],
+) -> list[RolloutGroup]:
+    """A group for each request, at the stage's temperature and length limit.
+
+    ``stop``: the template's strings that end a completion.
+    """
+    sampling = Sampling(temperature=stage.temperature, max_tokens=stage.max_tokens, stop=tuple(stop))
+    groups = engine.generate(requests, sampling)
+    return [
+        RolloutGroup.of(prompt, group.prompt_ids, group.completions, stage)
+        for prompt, group in zip(prompts, groups, strict=True)
+    ]
+
+
+class Graders:
+    """One grader of each kind that is asked for, all closed at the end."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._graders: dict[str, Grader] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def of(self, kind: str) -> Grader:
+        """The grader of that kind."""
+        if kind not in self._graders:
+            self._graders[kind] = self._open.enter_context(make_grader(kind))
+        return self._graders[kind]
+
+    def grade(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
+        """The groups with their verdicts; each kind's go to its grader in one call.
+
+        Several processes share the work, and so agree even where a verdict depends on the time it took.
+        """
+        items = [(group.prompt.task.grader, rollout) for group in groups for rollout in group.rollouts]
+        verdicts = iter(dist.spread(self._verdicts, items))  # alone: a rollout need not travel back
+        return [
+            replace(group, rollouts=tuple(replace(one, verdict=next(verdicts)) for one in group.rollouts))
+            for group in groups
+        ]
+
+    def _verdicts(self, items: Sequence[tuple[str, Rollout]]) -> list[Verdict]:
+        verdicts: dict[int, Verdict] = {}
+        for kind in dict.fromkeys(kind for kind, _ in items):
+            mine = [place for place, (each, _) in enumerate(items) if each == kind]
+            responses = [items[place][1].item() for place in mine]
+            verdicts.update(zip(mine, safe.grade(self.of(kind), responses), strict=True))
+        return [verdicts[place] for place in range(len(items))]
