@@ -29,7 +29,7 @@ class Drawing(Table):
     repetition_penalty: float = Field(1.0, gt=0.0)
     """Above 1 makes tokens less likely that prompt or response hold already (Keskar et al., 2019)."""
     thinking_budget: int | None = Field(None, ge=0)
-    """After so many tokens inside <think> the closing tag is forced (transformers engine)."""
+    """After so many tokens inside <think> the closing tag is forced; a server refuses it."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """A response ends before the first of these strings, besides those of the template."""
 

@@ -24,6 +24,7 @@ from harness.engines import arrived, vllm_start
 from harness.engines import tokens as text
 from harness.engines.vllm_settings import VllmSettings
 from harness.engines.vllm_start import BESIDE_TRAINING, Subject
+from harness.engines.vllm_thinking import Drawn, Piece, within_budget
 from harness.models import policy as policies
 from harness.models.pieces import pieces
 from harness.models.policy import Policy
@@ -73,38 +74,60 @@ class VllmSampler:
         """Samples every request, in order.
 
         Raises:
-            UsageError: a prompt and ``max_tokens`` exceed the model's positions, a prompt is empty, or there
-                is a thinking budget.
+            UsageError: a prompt and ``max_tokens`` exceed the model's positions, or a prompt is empty.
             JobError: the weights were released and not synced since.
         """
-        if sampling.thinking_budget is not None:
-            raise UsageError(
-                "thinking_budget: vLLM forces a closing tag only where it was started with the "
-                "model's reasoning parser, which it is not here; use the transformers engine"
-            )
         if not self._has_weights:
             raise JobError("vLLM's weights were released: sync the policy before sampling it")
         prompts = text.encode_prompts(self._tokenizer, requests)
         text.check_lengths(prompts, sampling, self._positions)
-        outputs = self._llm.generate(
-            [{"prompt_token_ids": prompt} for prompt in prompts],
-            [self._parameters(request, sampling) for request in requests],
-            use_tqdm=False,
-        )
+
+        def draw(pieces: Sequence[Piece]) -> list[list[Drawn]]:
+            return self._draw(pieces, sampling)
+
+        if sampling.thinking_budget is None:
+            once = sampling.temperature == 0  # vLLM refuses to repeat a greedy completion
+            drawn = draw(
+                [
+                    Piece(
+                        prompt,
+                        1 if once else request.n,
+                        request.seed,
+                        request.logprobs,
+                        sampling.max_tokens,
+                        sampling.stop,
+                    )
+                    for prompt, request in zip(prompts, requests, strict=True)
+                ]
+            )
+            if once:
+                drawn = [each * request.n for each, request in zip(drawn, requests, strict=True)]
+        else:
+            drawn = within_budget(draw, prompts, requests, sampling, self._tokenizer)
         groups = []
-        for request, prompt, output in zip(requests, prompts, outputs, strict=True):
-            drawn = sorted(output.outputs, key=lambda completion: int(completion.index))
-            drawn *= request.n // len(drawn)  # greedy completions are one, see _parameters
-            token_ids = [list(completion.token_ids) for completion in drawn]
-            logprobs = [
-                [step[token].logprob for step, token in zip(completion.logprobs, ids, strict=True)]
-                if request.logprobs
-                else []
-                for completion, ids in zip(drawn, token_ids, strict=True)
-            ]
-            completions = text.finish_completions(self._tokenizer, token_ids, logprobs, self._ends, sampling)
+        for prompt, each in zip(prompts, drawn, strict=True):
+            ids, logprobs = [list(one.ids) for one in each], [list(one.logprobs) for one in each]
+            completions = text.finish_completions(self._tokenizer, ids, logprobs, self._ends, sampling)
             groups.append(Group(tuple(prompt), tuple(completions)))
         return groups
+
+    def _draw(self, pieces: Sequence[Piece], sampling: Sampling) -> list[list[Drawn]]:
+        outputs = self._llm.generate(
+            [{"prompt_token_ids": list(piece.prompt)} for piece in pieces],
+            [self._parameters(piece, sampling) for piece in pieces],
+            use_tqdm=False,
+        )
+        found = []
+        for output in outputs:
+            drawn = []
+            for each in sorted(output.outputs, key=lambda completion: int(completion.index)):
+                ids = tuple(each.token_ids)
+                steps = each.logprobs or ()  # where they are asked for, one for each token
+                logprobs = tuple(step[token].logprob for step, token in zip(steps, ids, strict=bool(steps)))
+                at = each.stop_reason if isinstance(each.stop_reason, str) else None
+                drawn.append(Drawn(ids, logprobs, each.finish_reason == "stop", at))
+            found.append(drawn)
+        return found
 
     @property
     def positions(self) -> int:
@@ -137,22 +160,22 @@ class VllmSampler:
             found.append((float(sum(entry.logprob for entry in entries)), greedy))
         return found
 
-    def _parameters(self, request: Request, sampling: Sampling) -> Any:
+    def _parameters(self, piece: Piece, sampling: Sampling) -> Any:
         from vllm import SamplingParams
 
         return SamplingParams(
-            n=request.n if sampling.temperature > 0 else 1,  # vLLM refuses to repeat a greedy completion
-            seed=request.seed,
+            n=piece.n,
+            seed=piece.seed,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             min_p=sampling.min_p,
             repetition_penalty=sampling.repetition_penalty,
-            max_tokens=sampling.max_tokens,
-            stop=list(sampling.stop),
+            max_tokens=piece.max_tokens,
+            stop=list(piece.stop),
             stop_token_ids=sorted(self._ends),
-            logprobs=0 if request.logprobs else None,  # they cost a fifth of small policies' time
-            detokenize=bool(sampling.stop),
+            logprobs=0 if piece.logprobs else None,  # they cost a fifth of small policies' time
+            detokenize=bool(piece.stop),
             skip_special_tokens=False,  # a stop string may be one
             spaces_between_special_tokens=False,
         )

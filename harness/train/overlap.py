@@ -7,7 +7,6 @@ Unicode variants and punctuation at the ends of words do not make it a different
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ import numpy.typing as npt
 
 from evals.task import Question, Task
 
-PUNCTUATION = re.compile(r"[.,;:!?\"'“”‘’]+(?=\s|$)|(?<!\S)[\"'“‘]+")
+ENDS, BEGINS = ".,;:!?\"'“”‘’", "\"'“‘"
+"""Punctuation that does not count at a word's end, and at its beginning."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Texts:
 def normalised(text: str) -> str:
     """The text as it is compared."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(PUNCTUATION.sub(" ", plain).split())
+    words = (word.rstrip(ENDS).lstrip(BEGINS) for word in plain.split())
+    return " ".join(word for word in words if word)
 
 
 def repetitions(texts: Iterable[str]) -> int:

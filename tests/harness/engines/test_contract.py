@@ -110,6 +110,8 @@ def test_what_runs_beside_a_request_does_not_change_its_tokens(engine: RolloutEn
         Sampling(max_tokens=1, top_k=5),
         Sampling(max_tokens=1, top_p=0.7),
         Sampling(max_tokens=1, temperature=1.3, top_k=20, top_p=0.5),
+        Sampling(max_tokens=1, min_p=0.6),
+        Sampling(max_tokens=1, repetition_penalty=1.7),
     ],
     ids=str,
 )
@@ -121,7 +123,13 @@ def test_tokens_come_from_the_stated_distribution(
         [completion.token_ids[0] for completion in group.completions],
         minlength=policy.model.config.vocab_size,
     )
-    expected = _distribution(_logits(policy, group.prompt_ids, (0,))[0], sampling).numpy() * drawn.sum()
+    logits = _logits(policy, group.prompt_ids, (0,))[0]
+    for token in set(
+        group.prompt_ids
+    ):  # Keskar et al. 2019: a logit is divided, or multiplied where negative
+        by = sampling.repetition_penalty
+        logits[token] = logits[token] / by if logits[token] > 0 else logits[token] * by
+    expected = _distribution(logits, sampling).numpy() * drawn.sum()
     assert drawn[expected == 0].sum() == 0
     common = expected >= 5
     observed = [*drawn[common], drawn[~common].sum()]
@@ -132,7 +140,8 @@ def test_tokens_come_from_the_stated_distribution(
 
 
 def _distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Temperature, then top-k, then the smallest set of tokens that holds top-p, in plain Python."""
+    """Temperature, then top-k, then the smallest set of tokens that holds top-p, in plain Python; of these
+    what has min-p times the likeliest one's probability."""
     probabilities = (logits / sampling.temperature).softmax(-1).tolist()
     ranked = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])
     if sampling.top_k:
@@ -140,9 +149,37 @@ def _distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     total = sum(probabilities[i] for i in ranked)
     sums = itertools.accumulate(probabilities[i] for i in ranked)
     kept = ranked[: 1 + sum(so_far < sampling.top_p * total for so_far in sums)]
+    kept = [i for i in kept if probabilities[i] >= sampling.min_p * probabilities[ranked[0]]]
     result = torch.zeros(len(probabilities), dtype=torch.float64)
     result[kept] = torch.tensor([probabilities[i] for i in kept], dtype=torch.float64)
     return result / result.sum()
+
+
+@pytest.mark.parametrize("budget", [0, 5, 64])
+def test_thinking_is_closed_at_the_budget(engine: RolloutEngine, policy: Policy, budget: int) -> None:
+    closing = tuple(policy.tokenizer.encode("</think>", add_special_tokens=False))
+    sampling = Sampling(max_tokens=32, thinking_budget=budget)
+    asked = [Request("1 + 1. <think>\n", 6, 7), Request("no thought", 6, 90)]
+    thought, plain = engine.generate(asked, sampling)
+    free = engine.generate(asked, replace(sampling, thinking_budget=None))
+    assert [each.token_ids for each in plain.completions] == [each.token_ids for each in free[1].completions]
+    closed = 0
+    for before, after in zip(free[0].completions, thought.completions, strict=True):
+        assert after.token_ids[:budget] == before.token_ids[:budget]
+        if closing[0] in before.token_ids[:budget]:  # it closed the tag by itself
+            continue
+        if len(before.token_ids) <= budget:  # it ended by itself
+            assert after.token_ids == before.token_ids
+            continue
+        closed += 1
+        assert after.token_ids[budget : budget + len(closing)] == closing
+        assert after.logprobs[budget : budget + len(closing)] == (0.0,) * len(closing)
+        assert len(after.token_ids) <= sampling.max_tokens
+        rest = slice(budget + len(closing), None)
+        logits = _logits(policy, thought.prompt_ids, after.token_ids)
+        told = logits.log_softmax(-1).gather(1, torch.tensor(after.token_ids)[:, None])[:, 0]
+        assert after.logprobs[rest] == pytest.approx(told.tolist()[rest], abs=1e-4)
+    assert closed or budget > 32
 
 
 def test_a_stop_string_ends_the_text_before_it(engine: RolloutEngine) -> None:
