@@ -97,7 +97,7 @@ def _grid(shrunk: float) -> Array:
 
 DEFAULT = Model()
 PRUNING = Model(sigmoid=False, drift=0.0, seen=math.inf, noises=(1.0,))
-"""What the pruner supposes: at the same margin it prunes twice as many arms of the real curves as ``DEFAULT``,
+"""What the pruner supposes: at the same margin it ends twice as many arms of real curves as ``DEFAULT``,
 and keeps the best ones as well (docs/sweeps.md)."""
 
 
