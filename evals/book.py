@@ -20,8 +20,8 @@ from evals.graders.base import Grader
 from evals.graders.judge.base import judge_of
 from evals.records import Sample
 from evals.rollout import Rollout, graded
-from evals.scores import Scores, Tally, part_note, questions_hash, votable
-from evals.task import Question, Task, TaskError, folder_of
+from evals.scores import Scores, Tally, questions_hash, votable
+from evals.task import Question, Task, TaskError, folder_of, part_note
 from evals.tasks import registry as tasks
 from evals.tasks.length_control import length_controlled
 

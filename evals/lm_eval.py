@@ -2,7 +2,7 @@
 
 lm-eval decides everything: data, prompts, few-shot examples, stop strings, sampling, filters, metrics. Only
 what asks the model is ours (``EngineLM``). NAME is a task, group or tag of lm-eval, or the path of a task's
-YAML file.
+YAML file; ``NAME[:8]`` is the first eight documents of each of its tasks.
 
     FOLDER/key.json       whose replies these are
     FOLDER/replies.jsonl  as they come, see lm_eval_replies.py
@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from evals.lm_eval_replies import Replies, Reply, completion_row, digest, likeli
 from evals.lm_eval_samples import Document, deciding_metrics, documents, documents_hash
 from evals.records import numbered_lines, parse_line
 from evals.scores import Scores
-from evals.task import TaskError
+from evals.task import TaskError, part_of
 from evals.templates import CHAT, CHAT_BOXED, PLAIN, Template
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def evaluate(
     """
     if not isinstance(engine, ScoringEngine):
         raise TaskError(f"{PREFIX}{name}: this engine samples only; use --engine transformers or vllm")
-    manager, task = _find(name)
+    whole, limit = split_part(name)
+    manager, task = _find(whole)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
@@ -94,12 +96,13 @@ def evaluate(
             key = _claim(folder, engine, name, seed, chat)
             before = _before(folder)
             lm = engine_lm(engine, seed, chat)
-            found = _run(lm, manager, task, name, folder / REPLIES)
+            found = _run(lm, manager, task, name, folder / REPLIES, limit)
             rows = list(documents(found))
             new = _notes(before.metrics, rows, lm.replies.asked) if before else []
             for note in new:
                 logger.warning("%s: %s", folder, note)
-            notes = [*(before.notes if before else ()), *new]
+            told = part_of(PREFIX + _told(name)) if limit is not None else ()
+            notes = list(dict.fromkeys([*told, *(before.notes if before else ()), *new]))
             return _write(folder, name, found, rows, notes, _frame(engine, name, key, lm))
     except filelock.Timeout:
         raise TaskError(f"{folder}: another process is evaluating into this folder") from None
@@ -120,7 +123,7 @@ def _frame(engine: ScoringEngine, name: str, key: str, lm: Any) -> Scores:
     if lm.shortened:
         protocol["prompts_shortened"] = len(lm.shortened)
     return Scores(
-        benchmark=PREFIX + (Path(name).stem if _is_file(name) else name),
+        benchmark=PREFIX + _told(name),
         questions=(),
         isolation="none needed",
         votes=False,
@@ -213,12 +216,31 @@ def _notes(before: Mapping[str, Any], rows: Sequence[Document], asked: int) -> l
 
 def folder_name(name: str) -> str:
     """The folder of a task's results: "lm_eval-mmlu"."""
-    return text_files.folder_name("lm_eval-" + (Path(name).stem if _is_file(name) else name))
+    return text_files.folder_name("lm_eval-" + _told(name))
 
 
 def check(name: str) -> None:
     """Raises ``TaskError`` where lm-eval is not installed or does not know ``name``."""
-    _find(name)
+    _find(split_part(name)[0])
+
+
+def split_part(name: str) -> tuple[str, int | None]:
+    """A task, and how many documents are asked for ("mmlu[:8]"); None: all of them."""
+    found = re.fullmatch(r"(.+)\[:([1-9]\d*)\]", name)
+    return (found[1], int(found[2])) if found else (name, None)
+
+
+def part(name: str, limit: int) -> str:
+    """The name of the first ``limit`` documents of ``name``, which may be a part already."""
+    whole, least = split_part(name)
+    return f"{whole}[:{limit if least is None else min(limit, least)}]"
+
+
+def _told(name: str) -> str:
+    """What results are called: a file's task by the file's name."""
+    whole, limit = split_part(name)
+    stem = Path(whole).stem if _is_file(whole) else whole
+    return stem if limit is None else part(stem, limit)
 
 
 def _is_file(name: str) -> bool:
@@ -252,7 +274,7 @@ def _find(name: str) -> tuple[Any, str]:
     return TaskManager(include_path=str(path.parent), include_defaults=False), task
 
 
-def _run(lm: Any, manager: Any, task: str, name: str, replies: Path) -> dict[str, Any]:
+def _run(lm: Any, manager: Any, task: str, name: str, replies: Path, limit: int | None) -> dict[str, Any]:
     """What lm-eval finds of ``task``; what ``replies`` holds is not asked again."""
     import lm_eval
 
@@ -260,7 +282,7 @@ def _run(lm: Any, manager: Any, task: str, name: str, replies: Path) -> dict[str
     lm.replies = Replies(replies)
     try:
         found: dict[str, Any] | None = lm_eval.simple_evaluate(
-            lm, tasks=[task], task_manager=manager, **(lm.chat.settings if lm.chat else {})
+            lm, tasks=[task], task_manager=manager, limit=limit, **(lm.chat.settings if lm.chat else {})
         )
     except TaskError:
         raise

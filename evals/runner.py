@@ -45,8 +45,8 @@ from evals.records import Sample, read_samples, token_row
 from evals.recovery import Present, recover_samples, recover_tokens
 from evals.regrading import grade_again, graded_by, why_again
 from evals.rollout import Rollout, graded
-from evals.scores import Scores, part_note, questions_hash, tally, votable
-from evals.task import Question, Task, TaskError, check_ids
+from evals.scores import Scores, questions_hash, tally, votable
+from evals.task import Question, Task, TaskError, check_ids, part_note
 from evals.tasks import registry
 from evals.tasks.length_control import length_controlled
 

@@ -384,12 +384,6 @@ def votable(task: Task) -> bool:
     return task.grader not in ("code", *JUDGED)
 
 
-def part_note(task: Task) -> tuple[str, ...]:
-    """What a reader has to know of a part; nothing of a whole."""
-    told = f"{task.name} is a part of a benchmark, and never compared with the whole of it"
-    return (told,) if task.part else ()
-
-
 def questions_hash(questions: Sequence[Question]) -> str:
     """A digest of ids, texts, golds and tests: two scores are of the same benchmark where it is equal."""
     digest = hashlib.blake2b(digest_size=16)

@@ -129,3 +129,13 @@ def check_ids(where: str, questions: Sequence[Question]) -> None:
                 "every question needs an id of its own"
             )
         seen[question.id] = number
+
+
+def part_note(task: Task) -> tuple[str, ...]:
+    """What a reader has to know of a part; nothing of a whole."""
+    return part_of(task.name) if task.part else ()
+
+
+def part_of(name: str) -> tuple[str]:
+    """What a reader has to know of the part ``name``."""
+    return (f"{name} is a part of a benchmark, and never compared with the whole of it",)

@@ -18,7 +18,7 @@ from evals.lm_eval import LmEvalResult
 from evals.protocols import Protocol
 from evals.runner import sample_benchmark
 from evals.scores import Scores
-from evals.task import Question, Task, TaskError, folder_of
+from evals.task import Question, Task, folder_of
 from evals.tasks.registry import EVERYONE, Tasks
 from evals.templates import AUTO, Template, find, label, render
 from harness import config
@@ -230,14 +230,14 @@ def known_tasks(names: Sequence[str], tasks: Tasks = EVERYONE, limit: int | None
 def split_names(
     names: Sequence[str], tasks: Tasks = EVERYONE, limit: int | None = None
 ) -> tuple[list[Task], list[str]]:
-    """Our own tasks among ``names``, and what ``lm_eval:NAME`` leaves to lm-eval; ``limit`` is for ours.
+    """Our own tasks among ``names``, and what ``lm_eval:NAME`` leaves to lm-eval, with ``limit`` in its name.
 
     Raises:
-        TaskError: a task that is not known, or a limit where there are tasks of lm-eval.
+        TaskError: a task of ours that is not known.
     """
     stripped = [name.strip() for name in names]
     suites = [name.removeprefix(lm_eval.PREFIX) for name in stripped if name.startswith(lm_eval.PREFIX)]
-    if suites and limit is not None:
-        raise TaskError(f"a limit is for our own tasks; lm-eval measures all of {lm_eval.PREFIX}{suites[0]}")
+    if limit is not None:
+        suites = [lm_eval.part(name, limit) for name in suites]
     ours = [name for name in stripped if not name.startswith(lm_eval.PREFIX)]
     return known_tasks(ours, tasks, limit), suites

@@ -344,6 +344,25 @@ def test_compare_and_report_read_the_results(
     assert [evaluation.benchmark for evaluation in study.evaluations] == ["lm_eval:tiny_choice"] * 2
 
 
+def test_a_part_is_named_a_part_and_never_compared_with_the_whole(
+    engine: TransformersEngine, task: Callable[[str], str], tmp_path: Path
+) -> None:
+    path = task(CHOICE)
+    assert lm_eval.part(lm_eval.part(path, 2), 8) == f"{path}[:2]"
+    whole = lm_eval.evaluate(engine, path, tmp_path / "a" / lm_eval.folder_name(path))
+    some = lm_eval.part(path, 2)
+    found = lm_eval.evaluate(engine, some, tmp_path / "b" / lm_eval.folder_name(some))
+    assert found.scores is not None
+    assert whole.scores is not None
+    assert found.scores.benchmark == "lm_eval:tiny_choice[:2]"
+    assert found.scores.questions == whole.scores.questions[:2]
+    assert "part of a benchmark" in found.scores.warnings[0]
+    again = lm_eval.evaluate(engine, some, tmp_path / "b" / lm_eval.folder_name(some))
+    assert again.scores == found.scores
+    with pytest.raises(TaskError, match="no two of these evaluations share a benchmark"):
+        compare.compare([tmp_path / "a", tmp_path / "b"])
+
+
 def test_what_is_not_there_is_told(engine: TransformersEngine, tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"knows no such task; near it: .*gsm8k"):
         lm_eval.evaluate(engine, "gsm8", tmp_path)
