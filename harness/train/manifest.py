@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from pydantic import Field
 
+from evals.base.errors import UsageError
 from evals.base.machine import cores
 from evals.base.secrets import mask
 from evals.base.versioned import Part, Versioned
@@ -69,6 +70,21 @@ class SweepManifest(Manifest):
 def write_manifest(folder: Path, experiment: Experiment, argv: Sequence[str] = ()) -> None:
     """Notes what this process does in ``folder``; ``argv``: its command, by default as it was called."""
     manifest(experiment, argv).write(folder / MANIFEST)
+
+
+def changed_plugins(folder: Path, experiment: Experiment) -> list[str]:
+    """A sentence for each grader, reward, … whose file is not as it was when the run in ``folder`` began."""
+    try:
+        began = Manifest.read(folder / MANIFEST).plugins
+    except (UsageError, OSError):
+        return []  # a damaged manifest ends no run: a report says so
+    before = {(row["kind"], row["name"]): row.get("blake2b") for row in began}
+    return [
+        f"{row['kind']} {row['name']!r}: {row['origin']} has changed since this run began; "
+        "what is still to do follows the new code"
+        for row in plugins_of(experiment)
+        if before.get((row["kind"], row["name"]), row.get("blake2b")) != row.get("blake2b")
+    ]
 
 
 def manifest(experiment: Experiment, argv: Sequence[str] = ()) -> Manifest:

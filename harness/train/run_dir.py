@@ -11,6 +11,7 @@ RUN/samples.jsonl     a few completions every so many steps, for people
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
 import time
@@ -27,9 +28,11 @@ from evals.base.errors import UsageError
 from harness.config import Experiment, Reject, dump_toml, parts, read_experiment
 from harness.train.heartbeat import beating
 from harness.train.ledger import DEVICES, Kept, Launches, MicroBatchSize, devices
-from harness.train.manifest import write_manifest
+from harness.train.manifest import changed_plugins, write_manifest
 from harness.train.mending import drop_damaged, mend_metrics, mend_samples
 from harness.train.status import State, write_status
+
+logger = logging.getLogger(__name__)
 
 
 class Run:
@@ -66,6 +69,9 @@ class Run:
         if not recorded.exists():
             write_manifest(self.folder, self.experiment, argv)
             io.write_text(recorded, text)
+        else:
+            for sentence in changed_plugins(self.folder, self.experiment):
+                logger.warning("%s: %s", self.folder, sentence)
         io.drop_torn_line(self.metrics_path)
         io.drop_torn_line(self.samples_path)
         self._mend()

@@ -41,6 +41,19 @@ def test_a_run_leaves_what_it_takes_to_do_it_again(tmp_path: Path, experiment: E
     assert status.state == "done"
 
 
+def test_a_plugins_file_that_changed_since_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rewards = tmp_path / "rewards.py"
+    rewards.write_text("def short(question, completion):\n    return 1.0\n")
+    own = read_experiment([experiment_file("quickstart")], [f'grpo.rewards."{rewards}:short"=1.0'])
+    for _ in range(2):
+        Run(tmp_path / "run", own).close()
+    assert not caplog.records
+    rewards.write_text("def short(question, completion):\n    return 2.0\n")
+    Run(tmp_path / "run", own).close()
+    [record] = caplog.records
+    assert "rewards.py has changed since this run began" in record.getMessage()
+
+
 def test_no_password_reaches_the_manifest_or_the_status(tmp_path: Path, experiment: Experiment) -> None:
     run = Run(
         tmp_path, experiment, ["harness", "-s", "a=redis://:PA55@host", "--x=postgresql://h/d?password=PA55"]
