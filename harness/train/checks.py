@@ -22,7 +22,6 @@ from harness import config
 from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Pretrain, Reject, Training, parts
 from harness.config.kinds import ENGINES, LOSSES, TRACKERS
 from harness.config.names import TINY_TRACES
-from harness.models import quantized
 from harness.rewards import check_names
 from harness.rewards.registry import JUDGE, single_reward
 from harness.train.overlap import Named, Texts, overlaps
@@ -62,7 +61,9 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
         if isinstance(stage, Training) and not experiment.data.dev:
             _check_nothing_evaluated(stage)
         if runs_here and isinstance(stage, Training) and stage.optimizer == "adamw8bit":
-            quantized.check_installed(f"{stage.name}.optimizer")
+            from harness.models.quantized import check_installed
+
+            check_installed(f"{stage.name}.optimizer")
         if isinstance(stage, Reject):
             kept.append(stage.name)
         judged = isinstance(stage, GRPO | OnPolicyDistill) and JUDGE in stage.rewards
@@ -71,7 +72,9 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
 
             named_judge()
     if runs_here and experiment.policy.quantization is not None:
-        quantized.check_installed("policy.quantization")
+        from harness.models.quantized import check_installed
+
+        check_installed("policy.quantization")
     _check_template("policy.template", experiment.policy.template)
     _check_engines(experiment)
     _check_trackers(experiment.tracking)

@@ -35,7 +35,16 @@ def test_a_row_for_each_control() -> None:
 
 def test_it_is_read_from_arms_json(tmp_path: Path) -> None:
     (tmp_path / "arms").mkdir()
-    (tmp_path / "arms.json").write_text(json.dumps({"controls": [told(0.5), 7, {"gain": {"ci95": "x"}}]}))
+    (tmp_path / "arms.json").write_text(
+        json.dumps(
+            {
+                "folder": "x",
+                "arms": [],
+                "comparisons": [],
+                "controls": [told(0.5), 7, {"gain": {"ci95": "x"}}],
+            }
+        )
+    )
     study = collect([tmp_path])
     assert [row.get("control") for row in study.controls] == ["rl-random", None]
     [part] = [part for part in sections.parts(study, compare(study)) if part.id == "controls"]

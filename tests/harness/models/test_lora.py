@@ -280,7 +280,7 @@ def test_an_adapter_without_a_base_or_of_another_model_is_refused(
     settings = json.loads(file.read_text())
     save_policy(make_random_policy(hidden_size=64), tmp_path / "other")
     for name, words in (
-        (str(tmp_path / "other"), "no adapter of its base"),
+        (str(tmp_path / "other"), "is not an adapter of its base"),
         (None, "names no base"),
         (str(tmp_path / "adapter"), "names itself"),
     ):

@@ -63,7 +63,7 @@ def reward(name: str, *args: Any, **kwargs: Any) -> float | None:
 
 
 def test_every_function_is_named_and_documented() -> None:
-    assert names() == [*RANGES, "reward_model", "judge"]
+    assert names() == [*RANGES, "random", "reward_model", "judge"]
     assert all(reward.__doc__ for reward in REWARDS.values())
 
 

@@ -51,7 +51,7 @@ def test_several_processes_leave_the_half_to_their_next_launch(
 ) -> None:
     monkeypatch.setattr(dist, "world", lambda: 2)
     file = tmp_path / "data" / "rl.micro-batch.json"
-    with pytest.raises(JobError, match=r"with 400 tokens .* goes on with 200"):
+    with pytest.raises(JobError, match=r"with 400 tokens .* resumes with 200"):
         MicroBatch(400, file).fitting(out_of_memory)
     again = MicroBatch(400, file)
     assert again.tokens == 200

@@ -27,6 +27,7 @@ from harness.models.flops import shape_of
 from harness.models.policy import Policy, save_policy
 from harness.train.checks import _check_ids, check_experiment
 from harness.train.pipeline import run_experiment
+from harness.train.questions import Asked
 from harness.train.rejection import _too_many, broken_rules, sample_and_keep
 from harness.train.run_dir import Run
 from tests.harness.judged import Judged
@@ -150,7 +151,7 @@ def test_stages_that_cannot_work_are_refused(
 def test_two_questions_of_one_id_are_refused() -> None:
     other = Question("0", "something else?", "1")
     with pytest.raises(UsageError, match=r"reject.data: two questions of sums have the id '0'"):
-        _check_ids("reject", [(TASK, QUESTIONS[0]), (TASK, QUESTIONS[0]), (TASK, other)])
+        _check_ids("reject", Asked([(TASK, QUESTIONS[:1]), (TASK, [QUESTIONS[0], other])]))
 
 
 def test_answers_of_a_policy_that_has_moved_on_are_not_sampled_again(
