@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoModelForCausalLM
 
 from evals.base import io
@@ -18,15 +17,13 @@ from harness.config import GRPO, Data, Experiment
 from harness.config.servers import Servers
 from harness.engines.servers.engine import ServersEngine
 from harness.engines.vllm_settings import VllmSettings
-from harness.models import trial
 from harness.models.policy import Policy
 from harness.train.checks import check_ahead
-from harness.train.grpo import stage as grpo_stage
-from harness.train.grpo.rollout import Batch
 from harness.train.grpo.stage import train_grpo
 from harness.train.loop import Outcome
 from harness.train.run_dir import Run
 from tests.harness.engines.vllm_server import Body, VllmServer, vllm_server
+from tests.harness.train.grpo.drawn import check_tokens, learned
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(6)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
@@ -94,20 +91,6 @@ def half_way(server: VllmServer, ahead: int) -> None:
     server.at_token, server.at_pause, server.ignores_ends = wait, pause, True
 
 
-@pytest.fixture
-def learned(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
-    """Each step's batch as it is learned."""
-    batches: list[Batch] = []
-    made = grpo_stage.batch_metrics
-
-    def keep(batch: Batch, of: GRPO) -> dict[str, float]:
-        batches.append(batch)
-        return made(batch, of)
-
-    monkeypatch.setattr(grpo_stage, "batch_metrics", keep)
-    return batches
-
-
 def train(policy: Policy, engine: Any, folder: Path, of: GRPO, **options: Any) -> Outcome:
     run = Run(folder, experiment(of))
     try:
@@ -124,38 +107,23 @@ def weights_after(folder: Path, step: int, make: Callable[..., Policy]) -> Polic
     return then
 
 
-def check_tokens(batches: Sequence[Batch], folder: Path, make: Callable[..., Policy]) -> None:
-    """Every token's log-probability is that of the checkpoint whose number it has."""
-    policies: dict[int, Policy] = {}
-    for batch in batches:
-        for group in batch.groups:
-            for rollout in group.rollouts:
-                one = rollout.completion
-                for version in set(one.versions):
-                    if version not in policies:
-                        policies[version] = weights_after(folder, version, make)
-                    then = policies[version]
-                    known = trial.plain_logprobs(then.model, then, group.prompt_ids, one.token_ids)
-                    mine = torch.tensor([each == version for each in one.versions])
-                    assert torch.allclose(known[mine], torch.tensor(one.logprobs)[mine], atol=1e-4)
-
-
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_each_token_is_of_the_weights_that_it_says(
     ahead: int,
     make_random_policy: Callable[..., Policy],
     server: VllmServer,
-    learned: list[Batch],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
+    batches = learned(monkeypatch)
     policy = make_random_policy()
     engine = engine_of(policy, server)
     half_way(server, ahead)
     assert train(policy, engine, tmp_path / "run", stage(ahead)) == Outcome("done", STEPS)
-    check_tokens(learned, tmp_path / "run", make_random_policy)
+    check_tokens(batches, lambda step: weights_after(tmp_path / "run", step, make_random_policy), within=1e-4)
     rows = list(io.read_lines(tmp_path / "run" / "metrics.jsonl"))
     assert rows[0]["staleness/max"] == 0
-    for row, batch in zip(rows, learned, strict=True):
+    for row, batch in zip(rows, batches, strict=True):
         versions = [r.completion.versions for g in batch.groups for r in g.rollouts]
         ages = [row["step"] - 1 - version for each in versions for version in each]
         assert row["staleness"] == pytest.approx(sum(ages) / len(ages))
@@ -169,9 +137,10 @@ def test_each_token_is_of_the_weights_that_it_says(
 def test_what_was_being_drawn_is_drawn_again_after_a_resume(
     make_random_policy: Callable[..., Policy],
     server: VllmServer,
-    learned: list[Batch],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
+    batches = learned(monkeypatch)
     for launch in range(STEPS):  # one step each
         policy = weights_after(tmp_path / "run", launch, make_random_policy)
         engine = engine_of(policy, server)
@@ -180,11 +149,11 @@ def test_what_was_being_drawn_is_drawn_again_after_a_resume(
         outcome = train(policy, engine, tmp_path / "run", stage(2), should_stop=stop)
         assert outcome.step == launch + 1
         engine.close()
-    check_tokens(learned, tmp_path / "run", make_random_policy)
+    check_tokens(batches, lambda step: weights_after(tmp_path / "run", step, make_random_policy), within=1e-4)
     rows = list(io.read_lines(tmp_path / "run" / "metrics.jsonl"))
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert all(row["staleness/max"] <= 2 for row in rows)
-    asked = [group.prompt.question.id for batch in learned for group in batch.groups]
+    asked = [group.prompt.question.id for batch in batches for group in batch.groups]
     assert sorted(asked[:6]) == [question.id for question in QUESTIONS]  # an epoch, each once
     assert len(set(asked[6:])) == len(asked[6:]) == 2
 
