@@ -129,8 +129,9 @@ def test_new_weights_come_while_completions_are_drawn(
     shape = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
     long = make_random_policy(**shape, max_position_embeddings=1024)
     stage = {"rollout_ahead": 2, "sampler_correction": 2.0, "max_tokens": 400, "eval_every": 0}
+    stage |= {"temperature": 1.0, "keep_checkpoints": 9}
     write, steps = written(long, tmp_path), 6
-    file = write("long", steps, stage | {"keep_checkpoints": 9}, servers={"count": 1})
+    file = write("long", steps, stage, servers={"count": 1})
     batches = learned(monkeypatch)
     rows = train(file, tmp_path / "run")
     assert [row["step"] for row in rows] == list(range(1, steps + 1))

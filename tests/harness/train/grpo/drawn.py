@@ -28,7 +28,7 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
 
 
 def check_tokens(batches: Sequence[Batch], weights_after: Callable[[int], Policy], within: float) -> None:
-    """Every token's log-probability is that of the checkpoint whose number it has."""
+    """Every token's log-probability at temperature 1 is that of the checkpoint whose number it has."""
     policies: dict[int, Policy] = {}
     for batch in batches:
         for group in batch.groups:
@@ -40,4 +40,4 @@ def check_tokens(batches: Sequence[Batch], weights_after: Callable[[int], Policy
                     then = policies[version]
                     known = trial.plain_logprobs(then.model, then, group.prompt_ids, one.token_ids)
                     mine = torch.tensor([each == version for each in one.versions])
-                    assert torch.allclose(known[mine], torch.tensor(one.logprobs)[mine], atol=within)
+                    assert float((known - torch.tensor(one.logprobs))[mine].abs().max()) < within
