@@ -79,6 +79,15 @@ def takes_pieces(engine: Engine) -> bool:
     return bool(getattr(engine, "takes_pieces", False))
 
 
+def samples_itself(engine: Engine, policy: Policy) -> bool:
+    """Whether ``engine`` samples the policy's own module, which no sync can then leave behind.
+
+    An engine says so by a method ``samples(model)``; others keep weights of their own.
+    """
+    samples = getattr(engine, "samples", None)
+    return samples is not None and bool(samples(policy.model))
+
+
 def close(engine: Engine | None) -> None:
     """Ends what an engine keeps outside of this process, if it keeps something."""
     end = getattr(engine, "close", None)
