@@ -46,9 +46,9 @@ class Probe:
     def check(self) -> dict[str, float]:
         """``probe/drift``: mean |trainer - engine| log-probability of the drawn tokens, in nats; and seconds.
 
-        Empty where the engine has no room for any of the prompts, and from the second time on where it samples
-        the policy's own module: nothing is copied there that could be left behind, and the drift of every
-        completion (``monitors.check_drift``) goes on being watched.
+        Empty where the engine has no room for any of the prompts; from the second time on also where it
+        samples the policy's own module: nothing is copied there that could be left behind, and the drift of
+        all completions (``monitors.check_drift``) goes on being watched.
 
         Raises:
             JobError: it is above the limit, so the engine samples another policy.
