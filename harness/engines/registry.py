@@ -94,6 +94,15 @@ def version_of(engine: Engine) -> int:
     return int(getattr(engine, "version", 0))
 
 
+def samples_itself(engine: Engine, policy: Policy) -> bool:
+    """Whether ``engine`` samples the policy's own module, which no sync can then leave behind.
+
+    An engine says so by a method ``samples(model)``; others keep weights of their own.
+    """
+    samples = getattr(engine, "samples", None)
+    return samples is not None and bool(samples(policy.model))
+
+
 def close(engine: Engine | None) -> None:
     """Ends what an engine keeps outside of this process, if it keeps something."""
     end = getattr(engine, "close", None)

@@ -243,11 +243,11 @@ def test_two_stages_of_one_name_are_refused(file: Path) -> None:
 @given(st.text(max_size=40))
 def test_no_override_raises_anything_else(text: str) -> None:
     with contextlib.suppress(UsageError):
-        read_experiment([experiment_file("quickstart")], [text])
+        read_experiment([experiment_file("tiny-quickstart")], [text])
 
 
 def test_the_shipped_experiments_are_valid() -> None:
-    folder = experiment_file("quickstart").parent
+    folder = experiment_file("tiny-quickstart").parent
     for path in sorted(folder.glob("*.toml")):
         assert read_experiment([path]).name == path.stem
     with pytest.raises(UsageError, match="no experiment 'none'"):
