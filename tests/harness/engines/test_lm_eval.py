@@ -275,7 +275,7 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
 ) -> None:
     path = task(template)
     whole = lm_eval.evaluate(engine, path, tmp_path / "whole")
-    monkeypatch.setattr(lm_eval, "BLOCK", 10)
+    monkeypatch.setattr(lm_eval.model, "BLOCK", 10)
     calls: list[int] = []
 
     def limited(name: str, most: int) -> None:
