@@ -385,7 +385,9 @@ CELLS_TOLD = 20_000
 def _tell_cells(axes: Axes, table: pd.DataFrame) -> None:
     """What the page's script tells of a cell: the model, the question and its share in per cent."""
     whole = Rectangle((0.5, -0.5), len(table.columns), len(table), fc="white", alpha=0, lw=0)
-    shares = [[None if math.isnan(share) else round(100 * share) for share in row] for row in table.to_numpy()]
+    shares = [
+        [None if math.isnan(share) else round(100 * share) for share in row] for row in table.to_numpy()
+    ]
     grid = {
         "rows": [printable(str(name)) for name in table.index],
         "columns": [printable(str(key)) for key in table.columns],

@@ -122,12 +122,14 @@ def of_trial(sweep: Sweep, number: int) -> str:
     return f"{sweep.key}/{number}"
 
 
-def tag(*artists: Artist, of: str = "", entry: str = "", tip: str = "", curve: str = "", grid: str = "") -> None:
+def tag(
+    *artists: Artist, of: str = "", entry: str = "", tip: str = "", curve: str = "", grid: str = ""
+) -> None:
     """Says what artists show, for the page's script; an exported file has nothing of it.
 
     ``of``: the trial (``of_trial``); ``entry``: the label in the key that switches it; ``tip``: what is
-    told of a mark; ``curve``: the name of a curve, whose values are read from its vertices; ``grid``: JSON of a
-    heat map's rows, columns and shares in per cent, on a rectangle that covers its cells.
+    told of a mark; ``curve``: the name of a curve, whose values are read from its vertices; ``grid``: JSON of
+    a heat map's rows, columns and shares in per cent, on a rectangle that covers its cells.
     """
     told = {"of": of, "entry": entry, "tip": tip, "curve": curve, "grid": grid}
     gid = json.dumps({f"data-{key}": printable(text) for key, text in told.items() if text})
@@ -152,7 +154,8 @@ def _tag_axes(axes: Axes) -> None:
 def tag_brush(axes: Axes, scales: Sequence[Mapping[str, object]]) -> None:
     """Says that each tick along x is an axis of parallel coordinates, between 0 and 1, with this scale.
 
-    A scale has a ``name``, and either its ``choices`` or the values at its ``ends`` and whether it is ``log``.
+    A scale has a ``name``, and either its ``choices`` or the values at its ``ends`` and whether it is
+    ``log``.
     """
     axes.set_gid(json.dumps(scales))
 

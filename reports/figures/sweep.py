@@ -329,7 +329,7 @@ UnitAxis = tuple[list[float], list[tuple[float, str]], dict[str, object]]
 
 
 def _unit_axis(values: Sequence[Any], space: object) -> UnitAxis:
-    """Values mapped to [0, 1], ticks (height, text) and a scale; NaN where a trial does not have the setting."""
+    """Values mapped to [0, 1] (NaN where a trial lacks the setting), ticks (height, text) and a scale."""
     choices = _choices(space, values)
     if choices:
         top = max(1, len(choices) - 1)

@@ -159,7 +159,7 @@ def test_a_brush_is_set_by_keys_too(opened: Any) -> None:
     column = "thead th[data-key='grpo.group_size']"
     values = opened.execute_script(
         "const table = document.querySelector('table[data-key=trials]');"
-        f"const at = table.querySelector(\"{column}\").cellIndex;"
+        f'const at = table.querySelector("{column}").cellIndex;'
         "return [...table.tBodies[0].rows].filter((row) => !row.classList.contains('out'))"
         ".map((row) => row.cells[at].textContent.trim())"
     )
