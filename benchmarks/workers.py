@@ -34,7 +34,8 @@ def seconds(workers: int, options: argparse.Namespace, folder: Path) -> float:
         "eval.benchmarks": [],
         "tracking.wandb": "off",
     }
-    command = [sys.executable, "-m", "harness.cli", "sweep", str(experiment_file("quickstart")), "--quiet"]
+    file = experiment_file("tiny-quickstart")
+    command = [sys.executable, "-m", "harness.cli", "sweep", str(file), "--quiet"]
     command += [word for key, value in settings.items() for word in ("-s", f"{key}={value}")]
     began = time.perf_counter()
     subprocess.run([*command, "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)

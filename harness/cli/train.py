@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.base.errors import UsageError
+from evals.base.errors import JobError, UsageError
 from harness.cli.app import RUN, Experiments, Json, Overrides, Quiet, app, print_json, watched
 
 if TYPE_CHECKING:
@@ -17,27 +17,45 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel=RUN)
 def quickstart(
-    real: Annotated[
-        bool, typer.Option("--real", help="SmolLM2 (135M) learns sums, in place of the embedded policy.")
+    tiny: Annotated[
+        bool,
+        typer.Option("--tiny", help="On an embedded policy of a million parameters, in two minutes."),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="The sweep's folder; by default runs/quickstart, with --real runs/smollm2-sums."),
+        typer.Option(help="Default: runs/quickstart, with --tiny runs/tiny-quickstart."),
     ] = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Shows the whole thing on the embedded tiny policy: sweep, train, evaluate, report.
+    """Shows the whole path on a real model: sweep, confirmation, evaluation, report.
 
-    Example: harness quickstart --out runs/quickstart
+    SmolLM2-135M learns sums, in ten minutes on two CPU cores. Where it is neither installed nor on a hub that
+    can be reached, the embedded policy takes its place.
 
-    Example: harness quickstart --real
+    Example: harness quickstart
+
+    Example: harness quickstart --tiny --out runs/two-minutes
     """
     from harness.config.shipped import experiment_file
 
-    name = "smollm2-sums" if real else "quickstart"
-    _sweep([experiment_file(name)], overrides, out, None, False, quiet, as_json)
+    tiny = tiny or not _smollm2_is_here()
+    name, folder = ("tiny-quickstart",) * 2 if tiny else ("smollm2-sums", "quickstart")
+    _sweep([experiment_file(name)], overrides, out or Path("runs", folder), None, False, quiet, as_json)
+
+
+def _smollm2_is_here() -> bool:
+    """Whether SmolLM2 is installed or could be fetched; if not, why is told on standard error."""
+    from harness.config import Policy
+    from harness.models import sources
+
+    try:
+        sources.find(Policy(model="smollm2"))
+    except JobError as error:
+        typer.echo(f"{error}\nThe embedded policy takes its place, as with --tiny.", err=True)
+        return False
+    return True
 
 
 @app.command(rich_help_panel=RUN)
@@ -87,7 +105,7 @@ def sweep(
 
     Interrupted or killed, the same command resumes.
 
-    Example: harness sweep experiments/quickstart.toml -s sweep.trials=24
+    Example: harness sweep experiments/tiny-quickstart.toml -s sweep.trials=24
 
     Example: harness sweep --status runs/quickstart
 
@@ -209,7 +227,7 @@ def train(
 ) -> None:
     """Trains what the experiment's stages say; interrupted or killed, the same command resumes.
 
-    Example: harness train experiments/quickstart.toml --out runs/one -s grpo.beta=0.01
+    Example: harness train experiments/tiny-quickstart.toml --out runs/one -s grpo.beta=0.01
 
     Example: torchrun --nproc-per-node 8 -m harness.cli train experiments/r1-zero.toml
     """

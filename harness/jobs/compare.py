@@ -208,7 +208,7 @@ def _at_work(jobs: Sequence[Job]) -> str:
     shown = []
     for job in jobs:
         arm, seed = job.folder.parent.name, job.folder.name.replace("-", " ")
-        step = f", step {job.progress.step}" if job.progress is not None and job.progress.step else ""
+        step = f", step {job.progress.step}" if job.progress is not None and job.progress.step > 0 else ""
         shown.append(f"{arm} {seed}{step}")
     return "; ".join(shown)
 

@@ -25,10 +25,12 @@ from harness.models.devices import memory_gib
 from harness.models.policy import Policy
 from harness.train import checkpoint, dev_eval
 from harness.train.budget import Meter
+from harness.train.forward import Scorer
 from harness.train.grpo.reference import Reference
 from harness.train.ledger import devices
 from harness.train.mfu import utilisation
 from harness.train.micro_batch import MicroBatch
+from harness.train.probe import Probe
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Prompt, Prompts, Stream
@@ -201,6 +203,10 @@ class _Loop:
         self._learner = learner
         self._dev = dev
         self._keeper = checkpoint.Keeper(given.run.checkpoints, stage, learner.reference)
+        self._probe = None
+        if given.engine is not None and not learner.syncs:
+            scorer = Scorer(given.policy.model, given.policy, stage.temperature)
+            self._probe = Probe(given.engine, scorer, given.policy, stage.temperature, None)
 
     def begin(self) -> None:
         """Before the stage's first step."""
@@ -269,6 +275,8 @@ class _Loop:
         if self._engine is not None:
             send(self._engine, self._policy)
             self._learner.synced()
+            if self._probe is not None:
+                self._probe.check()
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evals.base.errors import JobError, UsageError
+from evals.base.errors import JobError
 from evals.base.progress import Progress
 from evals.engine import Engine
 from evals.scores import Scores
@@ -23,7 +23,14 @@ from harness.models.flops import Shape, shape_of
 from harness.models.policy import Policy, load_policy
 from harness.train import checkpoint
 from harness.train.budget import Meter
-from harness.train.checks import check_experiment, check_shared, known_shape, measure, prepare_policy
+from harness.train.checks import (
+    check_ahead,
+    check_experiment,
+    check_shared,
+    known_shape,
+    measure,
+    prepare_policy,
+)
 from harness.train.forward import Scorer
 from harness.train.heartbeat import attempt_beating
 from harness.train.learners import train_stage
@@ -57,6 +64,7 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequenc
     sets = check_experiment(experiment)
     if dist.world() > 1:
         check_shared(experiment)
+        check_ahead(experiment, dist.world())
     scoring = [stage.teacher for stage in experiment.stages if isinstance(stage, OnPolicyDistill)]
     for settings in (experiment.policy, *(teacher for teacher in scoring if not teacher.server)):
         dist.decided(partial(prepare_policy, settings, progress))
@@ -123,8 +131,6 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
     by_pieces = kind_takes_pieces(experiment.policy)
     policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed, in_shards=by_pieces)
     ahead = [stage for stage in parts(experiment.stages) if isinstance(stage, GRPO) and stage.rollout_ahead]
-    if ahead and dist.world() > 1:
-        raise UsageError(f"{ahead[0].name}.rollout_ahead: with several processes, accepted: 0")
     # Refuses what cannot be trained, before anything is sampled.
     Scorer(policy.model, policy, temperature=1.0)
     if by_pieces:  # no process needs a whole copy
@@ -169,6 +175,8 @@ def _stages(
             if dist.decided(partial(has_kept, run, stage)):
                 continue
             wanted = sets.of(stage.data) if stage.data else asked
+            if stage.teacher is None and alone is not None:
+                _ = alone.model_hash  # the first process is about to ask, and shards are put together by all
             dist.decided(partial(_reject, run, stage, policy, alone, wanted, progress))
             continue
         first = outcome.step

@@ -15,7 +15,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from harness.sweep.summary import Trial
 from reports.figures.svg import (
     BLUE,
-    BRUSHED,
     FAINT,
     GREEN,
     INK,
@@ -31,6 +30,7 @@ from reports.figures.svg import (
     plain,
     slug,
     tag,
+    tag_brush,
 )
 from reports.measures import choice, is_share, objective, recorded, setting_names, short
 from reports.study import Sweep
@@ -283,7 +283,7 @@ def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], ca
     columns.append(_unit_axis([trial.value for trial in rows], None))
     winner = sweep.chosen
     for index, trial in enumerate(rows):
-        heights = [heights[index] for heights, _ in columns]
+        heights = [heights[index] for heights, *_ in columns]
         bold, pruned = trial.number == winner, trial.state != "complete"
         colour, width = (BLUE, 2.6) if bold else (FAINT, 1.1) if pruned else (SKY, 1.3)
         style, order = ("--", 2) if pruned else ("-", 5 if bold else 3)
@@ -295,7 +295,7 @@ def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], ca
             tip=told(sweep, trial),
             curve=f"trial {trial.number}",
         )
-    for x, (_, ticks) in enumerate(columns):
+    for x, (_, ticks, _) in enumerate(columns):
         axes.axvline(x, color=RULE, lw=1.0, zorder=1)
         for height, text in ticks:
             end = height in (
@@ -312,9 +312,10 @@ def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], ca
                 va="center",
                 ha="center" if end else "left",
             )
-    axes.set_xticks(range(len(columns)), [*(short(name) for name in names), sweep.objective])
+    titles = [*(short(name) for name in names), sweep.objective]
+    axes.set_xticks(range(len(columns)), titles)
     axes.tick_params(axis="x", labelsize=9, labelcolor=INK, length=0)
-    axes.set_gid(BRUSHED)
+    tag_brush(axes, [{"name": title, **scale} for title, (_, _, scale) in zip(titles, columns, strict=True)])
     axes.set_yticks([])
     axes.set_ylim(-0.12, 1.1)
     axes.set_xlim(-0.35, len(columns) - 0.65)
@@ -323,20 +324,25 @@ def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], ca
         spine.set_visible(False)
 
 
-def _unit_axis(values: Sequence[Any], space: object) -> tuple[list[float], list[tuple[float, str]]]:
-    """Values mapped to [0, 1], and ticks (height, text); NaN where a trial does not have the setting."""
+UnitAxis = tuple[list[float], list[tuple[float, str]], dict[str, object]]
+
+
+def _unit_axis(values: Sequence[Any], space: object) -> UnitAxis:
+    """Values mapped to [0, 1] (NaN where a trial lacks the setting), ticks (height, text) and a scale."""
     choices = _choices(space, values)
     if choices:
         top = max(1, len(choices) - 1)
         heights = [math.nan if value is None else choices.index(value) / top for value in values]
-        return heights, [(index / top, choice(entry)) for index, entry in enumerate(choices)]
+        ticks = [(index / top, choice(entry)) for index, entry in enumerate(choices)]
+        return heights, ticks, {"choices": [text for _, text in ticks]}
     log = _is_log(space, values)
     numbers = np.array([math.nan if value is None else float(value) for value in values])
     scaled = np.log(numbers) if log else numbers
     low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
     spread = (scaled - low) / (high - low) if high > low else np.full_like(scaled, 0.5)
     ends = [(0.0, low), (1.0, high)] if high > low else [(0.5, low)]
-    return spread.tolist(), [(height, f"{math.exp(end) if log else end:.3g}") for height, end in ends]
+    ticks = [(height, f"{math.exp(end) if log else end:.3g}") for height, end in ends]
+    return spread.tolist(), ticks, {"ends": [float(text) for _, text in ticks], "log": log}
 
 
 def importances(sweep: Sweep) -> Figure | None:

@@ -324,7 +324,7 @@ EXPERIMENT: dict[str, Any] = {
 }  # fmt: skip
 
 MANIFEST: dict[str, Any] = {
-    "command": ["harness", "sweep", "experiments/quickstart.toml", "--out", "runs/quick-sweep"],
+    "command": ["harness", "sweep", "experiments/tiny-quickstart.toml", "--out", "runs/quick-sweep"],
     "time": "2026-02-02T10:15:00Z",
     "python": "3.11.2",
     "versions": {"grpo-harness": "0.1.0", "torch": "2.13.0", "transformers": "5.19.0", "optuna": "5.0.0"},

@@ -124,7 +124,7 @@ def test_the_summary_says_what_is_significant_and_what_is_not(read: Reader) -> N
 
 def test_reproduction_is_complete(read: Reader) -> None:
     code = "".join(read.texts["code"])
-    assert "harness sweep experiments/quickstart.toml --out runs/quick-sweep" in code
+    assert "harness sweep experiments/tiny-quickstart.toml --out runs/quick-sweep" in code
     assert "[sweep.space]" in code
     facts = "".join(read.texts["dd"])
     assert "0123456789abcdef" in facts

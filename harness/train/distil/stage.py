@@ -16,7 +16,7 @@ import torch
 
 from evals import templates
 from harness.config import GRPO, SFT, OnPolicyDistill, tasks_of
-from harness.models import sharding
+from harness.engines.registry import send
 from harness.models.flops import shape_of
 from harness.models.policy import Policy
 from harness.rewards import make_mix
@@ -98,7 +98,7 @@ class DistilLearner(Learner):
         metrics |= self._updater.update(lesson, step - self._first_step, spent)
         metrics["tokens"] += sum(sum(example.learned) for example in recorded)
         self._engine.resume()
-        self._engine.sync(sharding.gathered(self._policy).model)
+        send(self._engine, self._policy)
         metrics |= self._probe.check()
         check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - metrics["seconds/teacher"]

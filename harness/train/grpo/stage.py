@@ -22,7 +22,7 @@ from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
 from harness.train.grpo.monitors import Guards, check_drift
-from harness.train.grpo.prefetch import Ahead
+from harness.train.grpo.prefetch import Ahead, staleness
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.update import Updater, rows_of
@@ -59,7 +59,11 @@ class GrpoLearner(Learner):
             first_step=first_step,
             stop=templates.stops(template, policy.tokenizer),
         )
-        self._ahead = Ahead(self._sampler, stage, prompts) if stage.rollout_ahead else None
+        self._ahead = (
+            Ahead(self._sampler, stage, prompts, engine, first_step + stage.steps)
+            if stage.rollout_ahead
+            else None
+        )
         self.overlaps = self._ahead is not None
         self.reference = make_reference(policy, stage.reference) if stage.beta > 0 else None
         self.micro_batch = MicroBatch(stage.micro_batch_tokens, run.micro_batch(stage.name))
@@ -79,9 +83,9 @@ class GrpoLearner(Learner):
         rewards = torch.tensor([group.rewards for group in batch.groups], dtype=torch.float64)
         lengths = torch.tensor([[rollout.tokens for rollout in g.rollouts] for g in batch.groups])
         batch = batch.weighed(advantages(rewards, stage, lengths, self._advantage))
-        if self._ahead is not None and of_stage < stage.steps:
-            self._ahead.start(step + 1)
-        metrics = batch_metrics(batch, stage)
+        if self._ahead is not None:
+            self._ahead.start(step)
+        metrics = batch_metrics(batch, stage) | staleness(batch, step)
         started = time.perf_counter()
         metrics["seconds/reward"] += started - drawn
         if self._ahead is None:
@@ -98,6 +102,8 @@ class GrpoLearner(Learner):
             waited = self._ahead.wait()
             metrics["seconds/rollout"] += waited
         send(self._engine, self._policy)
+        if self._ahead is not None:
+            self._ahead.moved(step)
         metrics |= self._probe.check()
         if self._ahead is None:  # else drawn by the policy of an earlier step, which an update explains
             check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
@@ -109,13 +115,13 @@ class GrpoLearner(Learner):
         self._probe.check()
 
     def state(self) -> dict[str, Any]:
-        return {"ahead": None if self._ahead is None else self._ahead.state()}
+        return {} if self._ahead is None else self._ahead.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         if self.reference is not None:
             self.reference.restore(state.get("reference"))
         if self._ahead is not None:
-            self._ahead.restore(state["ahead"])
+            self._ahead.restore(state)
 
     def close(self) -> None:
         if self._ahead is not None:

@@ -101,10 +101,10 @@ def test_a_tasks_name_stands_for_its_files(harness: Harness) -> None:
 
 
 def test_a_runs_folder_stands_for_its_experiment(harness: Harness, tmp_path: Path) -> None:
-    (tmp_path / "experiment.toml").write_bytes(experiment_file("quickstart").read_bytes())
+    (tmp_path / "experiment.toml").write_bytes(experiment_file("tiny-quickstart").read_bytes())
     said = harness("plan", tmp_path, "--device", "h100", "--json")
     assert said.code == 0, said.err
-    assert json.loads(said.out)["name"] == "quickstart"
+    assert json.loads(said.out)["name"] == "tiny-quickstart"
     (tmp_path / "experiment.toml").unlink()
     assert "is a folder without experiment.toml" in harness("plan", tmp_path).err
 
@@ -183,7 +183,7 @@ def test_the_module_is_a_program() -> None:
     ],
 )
 def test_bad_input_is_one_sentence(harness: Harness, words: list[str], sentence: str, tmp_path: Path) -> None:
-    quickstart = str(experiment_file("quickstart"))
+    quickstart = str(experiment_file("tiny-quickstart"))
     has_out = words[0] not in ("compare", "data", "track", "evil", "view") and words != ["eval"]
     out = ["--out", tmp_path / "out"] if has_out else []
     said = harness(*[quickstart if word == "QUICKSTART" else word for word in words], *out)
@@ -253,7 +253,7 @@ def test_an_evaluation_goes_on_and_can_be_scored_and_compared(
 
 def test_training_leaves_a_run_and_is_not_redone(harness: Harness, model: Path, tmp_path: Path) -> None:
     words = (
-        *("train", experiment_file("quickstart"), "--out", tmp_path / "run", "--quiet", "--json"),
+        *("train", experiment_file("tiny-quickstart"), "--out", tmp_path / "run", "--quiet", "--json"),
         *("-s", f"policy.model={model}", "-s", "grpo.steps=2", "-s", "grpo.completions_per_step=8"),
         *("-s", "grpo.group_size=4", "-s", "grpo.max_tokens=8", "-s", "data.dev=tiny-aime:dev[:4]"),
         *("-s", "eval.benchmarks=['tiny-aime']", "-s", "eval.samples=1", "-s", "eval.max_tokens=8"),

@@ -243,11 +243,11 @@ def test_two_stages_of_one_name_are_refused(file: Path) -> None:
 @given(st.text(max_size=40))
 def test_no_override_raises_anything_else(text: str) -> None:
     with contextlib.suppress(UsageError):
-        read_experiment([experiment_file("quickstart")], [text])
+        read_experiment([experiment_file("tiny-quickstart")], [text])
 
 
 def test_the_shipped_experiments_are_valid() -> None:
-    folder = experiment_file("quickstart").parent
+    folder = experiment_file("tiny-quickstart").parent
     for path in sorted(folder.glob("*.toml")):
         assert read_experiment([path]).name == path.stem
     with pytest.raises(UsageError, match="no experiment 'none'"):
@@ -346,3 +346,10 @@ def test_a_template_of_ones_own_reads_back(file: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.toml"
     again.write_text(dump_toml(experiment))
     assert read_experiment([again]) == experiment
+
+
+def test_the_reference_of_adapters_has_nothing_to_offload(file: Path) -> None:
+    given = ["grpo.beta=0.01", "grpo.reference.offload=true"]
+    assert read_experiment([file], given).stages[0].reference.offload
+    with pytest.raises(UsageError, match=r"grpo\.reference\.offload has no effect with policy\.lora"):
+        read_experiment([file], [*given, "policy.lora={rank=2}"])

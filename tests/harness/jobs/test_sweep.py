@@ -28,7 +28,7 @@ def test_a_sweep_ends_in_a_report_and_is_not_done_twice(
 ) -> None:
     save_policy(make_random_policy(max_position_embeddings=512), tmp_path / "model")
     experiment = read_experiment(
-        [experiment_file("quickstart")], [f"policy.model={tmp_path / 'model'}", *SETTINGS]
+        [experiment_file("tiny-quickstart")], [f"policy.model={tmp_path / 'model'}", *SETTINGS]
     )
     assert experiment.sweep is not None
     result = sweep_and_measure(experiment, tmp_path / "sweep", Progress(quiet=True), None)

@@ -9,7 +9,7 @@ from harness.sweep.events import Counts, Event
 
 
 def line(*overrides: str) -> SweepLine:
-    sweep = read_experiment([experiment_file("quickstart")], overrides).sweep
+    sweep = read_experiment([experiment_file("tiny-quickstart")], overrides).sweep
     assert sweep is not None
     return SweepLine(sweep)
 

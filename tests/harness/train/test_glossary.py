@@ -38,7 +38,7 @@ def unexplained(names: set[str]) -> set[str]:
 def test_what_a_run_writes_is_explained(tiny_random_policy: Policy, tmp_path: Path) -> None:
     save_policy(tiny_random_policy, tmp_path / "policy")
     settings = [*SETTINGS, f"policy.model={tmp_path / 'policy'}"]
-    experiment = read_experiment([experiment_file("quickstart")], settings)
+    experiment = read_experiment([experiment_file("tiny-quickstart")], settings)
     plain = experiment.model_copy(update={"sweep": None})
     assert run_experiment(plain, tmp_path / "run", Progress(quiet=True)) == "done"
     written = {name for row in read_lines(tmp_path / "run" / "metrics.jsonl") for name in row}

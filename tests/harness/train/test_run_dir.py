@@ -24,7 +24,7 @@ from harness.train.status import read_status
 
 @pytest.fixture
 def experiment() -> Experiment:
-    return read_experiment([experiment_file("quickstart")])
+    return read_experiment([experiment_file("tiny-quickstart")])
 
 
 def test_a_run_leaves_what_it_takes_to_do_it_again(tmp_path: Path, experiment: Experiment) -> None:
@@ -44,7 +44,7 @@ def test_a_run_leaves_what_it_takes_to_do_it_again(tmp_path: Path, experiment: E
 def test_a_plugins_file_that_changed_since_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rewards = tmp_path / "rewards.py"
     rewards.write_text("def short(question, completion):\n    return 1.0\n")
-    own = read_experiment([experiment_file("quickstart")], [f'grpo.rewards."{rewards}:short"=1.0'])
+    own = read_experiment([experiment_file("tiny-quickstart")], [f'grpo.rewards."{rewards}:short"=1.0'])
     for _ in range(2):
         Run(tmp_path / "run", own).close()
     assert not caplog.records
