@@ -99,7 +99,7 @@ def compare(*sides: Side, names: Sequence[str] = (), metric: str = "pass@1") -> 
     if len(sides) < 2:
         raise UsageError("compare: needs at least two evaluations")
     if names and (len(names) != len(sides) or len(set(names)) < len(names)):
-        raise UsageError(f"compare: names must be {len(sides)} different ones, got {', '.join(names)}")
+        raise UsageError(f"compare: expected {len(sides)} distinct names, got {', '.join(names)}")
     folders = [_folder(side) for side in sides]
     known = [folder for folder in folders if folder is not None]
     if len(known) == len(sides):
@@ -120,7 +120,7 @@ def _folder(side: Side) -> Path | None:
             found = [side.folder / "evals" / name for name in (FINAL, MEASURED)]
             measured = next((folder for folder in found if folder.is_dir()), None)
             if measured is None:
-                raise UsageError(f"{side.folder}: the run was not measured; evaluate(run, [...]) does it")
+                raise UsageError(f"{side.folder}: the run has not been evaluated; call evaluate(run, [...])")
             return measured
         case str() | Path():
             return Path(side)

@@ -125,7 +125,7 @@ class Experiment(config.Experiment):
             ('tags', ['tiny-math:train[:100]'])
         """
         if bool(model) == (policy is not None):
-            raise UsageError('Experiment: name either model="tiny", say, or the whole policy={...}')
+            raise UsageError('Experiment: give either model (for example model="tiny") or the whole policy={...}')
         several = [stages] if isinstance(stages, BaseModel) else list(stages)
         tables = {"eval": eval, "sweep": sweep, "compare": compare, "budget": budget, "tracking": tracking}
         raw: dict[str, Any] = {
@@ -154,7 +154,7 @@ def _policy(model: str) -> dict[str, Any]:
 def _data(data: str | Sequence[str] | Data | Mapping[str, Any], dev: str | Sequence[str]) -> dict[str, Any]:
     if isinstance(data, Data | Mapping):
         if dev:
-            raise UsageError("Experiment: dev stands in the table of data; leave out dev=")
+            raise UsageError("Experiment: data already has a dev set; leave out dev=")
         return _plain(data)
     return {"train": data, "dev": dev} if isinstance(data, str) else {"train": list(data), "dev": dev}
 

@@ -52,7 +52,7 @@ def named_rewards(rewards: Mapping[Any, Any]) -> dict[str, Any]:
     for key, entry in rewards.items():
         name, target = _name_of(key) if callable(key) else (key, "")
         if name in found:
-            raise UsageError(f"rewards: two of them are called {name!r}")
+            raise UsageError(f"rewards: two rewards are called {name!r}")
         found[name] = _with_function(entry, target) if target else entry
     return found
 
@@ -97,9 +97,9 @@ def check_other_processes(experiment: Experiment) -> None:
     for key, name in _rewards_in(experiment):
         if name in here:
             raise UsageError(
-                f"{key}: {name!r} was added in this Python process, and a sweep's trials are processes of "
-                f"their own: put the function into a file and name it there, "
-                f'"{name}" = {{ weight = 1.0, function = "my_rewards.py:{name}" }}'
+                f"{key}: {name!r} exists only in this Python process, but a sweep runs its trials in "
+                f'separate processes: put the function into a file and write "{name}" = {{ weight = 1.0, '
+                f'function = "my_rewards.py:{name}" }}'
             )
 
 

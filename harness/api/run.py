@@ -76,7 +76,9 @@ class RunResult:
 
         found = checkpoint.newest(self.folder / "checkpoints")
         if found is None:
-            raise UsageError(f"{self.folder}: has no checkpoint yet; train() with this folder resumes it")
+            raise UsageError(
+                f"{self.folder}: has no checkpoint yet; call train() with this folder to resume it"
+            )
         return found
 
     @property
@@ -126,7 +128,9 @@ def train(
     """
     wanted = experiment_of(experiment)
     if wanted.compare is not None:
-        raise UsageError("train: the experiment has a [compare] table; `harness train FILE` trains its arms")
+        raise UsageError(
+            "train: the experiment has a [compare] table; use `harness train FILE` to train its arms"
+        )
     from evals.base.progress import Progress
     from harness.train.pipeline import run_experiment  # takes seconds, and mistakes are told before
 

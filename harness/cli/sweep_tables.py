@@ -140,7 +140,7 @@ def plan_table(plan: Plan) -> None:
     sums = (
         f"{_short(plan.tokens)} tokens, {plan.flops:.1e} FLOPs, {plan.device_hours:,.2f} device-hours{price}"
     )
-    console.print(f"{plan.name}: {sums}; {plan.memory_gib:,.1f} GiB on a device.", markup=False)
+    console.print(f"{plan.name}: {sums}; {plan.memory_gib:,.1f} GiB per device.", markup=False)
     console.print(f"Basis: {plan.basis}.", markup=False)
     for warning in plan.warnings:
         console.print(f"Note: {warning}.", markup=False)

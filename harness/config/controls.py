@@ -31,7 +31,7 @@ def with_controls(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(raw)
     if raw.get("compare") is None:
-        raise ValueError("controls are arms of a comparison, and there is no [compare]")
+        raise ValueError("controls need a [compare] table, whose arms they control")
     compare = _plain(raw["compare"])
     arms = {name: _plain(arm) for name, arm in _plain(compare.get("arms", {})).items()}
     settings = Controls.model_validate(_plain(raw["controls"]))
@@ -41,7 +41,7 @@ def with_controls(raw: Mapping[str, Any]) -> dict[str, Any]:
         if name not in own:
             raise ValueError(f"controls.arms: there is no arm {name!r}; accepted: {', '.join(own)}")
     if not wanted or not all(_rewarded(arms[name]) for name in wanted):
-        raise ValueError("controls: an arm has a control where one of its stages learns from rewards")
+        raise ValueError("controls: only arms with a stage that learns from rewards can have a control")
     for name in wanted:
         for reward in settings.rewards:
             arms.setdefault(f"{name}-{reward}", _control(name, arms[name], reward))

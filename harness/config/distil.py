@@ -71,17 +71,21 @@ class OnPolicyDistill(Training):
         for key in ("template", "engine", "vllm_memory"):
             if getattr(self.teacher, key) != Policy.model_fields[key].default:
                 raise ValueError(
-                    f"teacher.{key} has no effect: it scores the policy's own prompts and tokens"
+                    f"teacher.{key} has no effect: the teacher scores the policy's prompts and tokens"
                 )
         if not self.sampled or self.sampled % self.group_size:
             raise ValueError(
-                f"the {self.sampled} completions that are sampled in a step (completions_per_step x "
-                f"student_share) must be a multiple of group_size ({self.group_size})"
+                f"the number of completions sampled per step, {self.sampled} (completions_per_step x "
+                f"student_share), must be a multiple of group_size ({self.group_size})"
             )
         if not self.rewards:
-            raise ValueError("rewards must name at least one reward function; a weight of 0 measures it")
+            raise ValueError(
+                "rewards must name at least one reward function; with weight 0 it is only logged"
+            )
         if RewardTerm.of(self.rewards.get("overlong", 0.0)).counts:
-            raise ValueError('rewards.overlong: is a reward of "grpo" stages, which have overlong_buffer')
+            raise ValueError(
+                'rewards.overlong is only available in "grpo" stages, which have overlong_buffer'
+            )
         if self.teacher.server is not None:
             self._check_server()
         if self.divergence == "sampled":
@@ -89,17 +93,21 @@ class OnPolicyDistill(Training):
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f'{key} has no effect with divergence = "sampled": leave it out')
         if (self.student_share < 1) != bool(self.data):
-            raise ValueError("student_share below 1 and data, where the other completions are, go together")
+            raise ValueError(
+                "student_share below 1 and data go together: data provides the other completions"
+            )
         return self
 
     def _check_server(self) -> None:
         assert self.teacher.server is not None
         if self.teacher.server.api == "chat":
-            raise ValueError('teacher.server.api: scoring tokens takes "completions"')
+            raise ValueError('teacher.server.api: scoring tokens needs "completions"')
         if self.divergence == "jsd" and not self.teacher_top_k:
-            raise ValueError("teacher_top_k: a server tells the likeliest tokens alone; name how many")
+            raise ValueError("teacher_top_k: a server returns only the likeliest tokens; set how many")
         if self.temperature != 1:
-            raise ValueError("temperature: a server's log-probabilities are those at 1; accepted: 1.0")
+            raise ValueError(
+                "temperature: a server returns log-probabilities at temperature 1; accepted: 1.0"
+            )
 
     @property
     def sampled(self) -> int:

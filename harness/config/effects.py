@@ -30,8 +30,8 @@ def check_effects(stages: Sequence[Stage], swept: Collection[str], adapters: boo
                 raise ValueError(f"{both[0]} has no effect with {why}: leave one of them out")
         if adapters and isinstance(stage, GRPO) and stage.reference.offload:
             raise ValueError(
-                f"{stage.name}.reference.offload has no effect with policy.lora, whose reference policy is "
-                "the same weights without the adapter: leave one of them out"
+                f"{stage.name}.reference.offload has no effect with policy.lora, where the reference "
+                "policy is the base model without the adapter: leave one of them out"
             )
 
 

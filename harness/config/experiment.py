@@ -73,20 +73,20 @@ class Compare(Table):
     def _arms_are_alike(self) -> Compare:
         for name in self.arms:
             if name == "base" or (name.removesuffix("-base") in self.arms and name.endswith("-base")):
-                raise ValueError(f'arms.{name}: "base" is an untrained policy; name the arm otherwise')
+                raise ValueError(f'arms.{name}: "base" is the name of the untrained policy; rename the arm')
         for name, arm in self.arms.items():
             if arm.control_of:
                 of = self.arms.get(arm.control_of)
                 if of is None or of.control_of or of.policy != arm.policy:
                     raise ValueError(
-                        f"arms.{name}.control_of: {arm.control_of!r} is not an arm that starts from the same "
-                        "policy and is no control itself"
+                        f"arms.{name}.control_of: {arm.control_of!r} must be an arm with the same "
+                        "starting policy that is not itself a control"
                     )
                 continue
             if bool(arm.space) != bool(self.tuning_trials):
                 raise ValueError(
-                    f"arms.{name}.space: with tuning_trials every arm is tuned, and without it none; "
-                    "another arm with more tuning would not be a fair comparison"
+                    f"arms.{name}.space: either all arms are tuned (with tuning_trials) or none; "
+                    "otherwise the comparison would not be fair"
                 )
         return self
 
@@ -136,8 +136,8 @@ class Eval(Drawing):
         if name not in protocols.PRESETS:
             accepted = ", ".join([*protocols.PRESETS, protocols.MODEL])
             raise ValueError(
-                f"protocol: {name!r} is not a preset; accepted: {accepted}, with "
-                "temperature, top_p and max_tokens beside it where they differ"
+                f"protocol: {name!r} is not a preset; accepted: {accepted}; override single values with "
+                "temperature, top_p and max_tokens"
             )
         preset = protocols.PRESETS[name].sampling
         usual = {key: getattr(preset, key) for key in ("temperature", "top_p", "max_tokens")}
@@ -227,9 +227,9 @@ class Experiment(Table):
             for stage in parts(self.stages):
                 if isinstance(stage, GRPO) and stage.reference.refresh == "ema":
                     raise ValueError(
-                        f"{stage.name}.reference.refresh: an average of adapters is not one of policies; "
-                        "with policy.lora, accepted: never, every"
+                        f"{stage.name}.reference.refresh: with policy.lora, adapters cannot be averaged; "
+                        "accepted: never, every"
                     )
         if self.compare is not None and (self.stages or self.sweep is not None):
-            raise ValueError("compare: its arms have the stages, so leave out [[stages]] and [sweep]")
+            raise ValueError("compare: the arms define the stages, so leave out [[stages]] and [sweep]")
         return self

@@ -21,8 +21,8 @@ def split_key(key: str) -> list[str]:
     """
     if not _KEY.fullmatch(key):
         raise UsageError(
-            f"key {key!r} cannot be read: accepted are parts with dots between them, a part that holds a dot "
-            'in quotes, for example grpo.rewards."my.py:short"'
+            f"invalid key {key!r}: write parts separated by dots, and quote a part that contains a dot, "
+            'for example grpo.rewards."my.py:short"'
         )
     return [_unquoted(part) for part in re.findall(_PART, key.strip())]
 
@@ -49,4 +49,4 @@ def _unquoted(part: str) -> str:
     try:
         return str(json.loads(part))
     except ValueError:
-        raise UsageError(f"key {part}: not a valid string: a backslash is written \\\\") from None
+        raise UsageError(f"key {part}: not a valid string: write a backslash as \\\\") from None

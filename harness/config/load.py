@@ -125,7 +125,10 @@ def _read_text(file: Path) -> str:
     except FileNotFoundError:
         raise UsageError(f"{file}: no such file") from None
     except IsADirectoryError:
-        raise UsageError(f"{file}: is a folder without {OWN}; an experiment file (TOML) is needed") from None
+        raise UsageError(
+            f"{file}: no {OWN} in this folder; expected an experiment file (TOML), or the folder of a run "
+            "or sweep"
+        ) from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not valid TOML: {error}") from None
 

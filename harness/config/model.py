@@ -95,7 +95,9 @@ class Policy(Table):
     @model_validator(mode="after")
     def _adapters_over_codes(self) -> Policy:
         if self.quantization is not None and self.lora is None:
-            raise ValueError("quantization needs lora: weights in four bits are frozen, and adapters learn")
+            raise ValueError(
+                "quantization needs lora: 4-bit weights are frozen, so only adapters can be trained"
+            )
         return self
 
     @model_validator(mode="before")
@@ -111,15 +113,15 @@ class Policy(Table):
         if self.servers is None:
             return self
         if self.server is not None:
-            raise ValueError(
-                "servers: a policy that is trained has servers, and one that is only measured a server"
-            )
+            raise ValueError("servers is for training and server for evaluation; leave one of them out")
         if self.engine.kind != "vllm":
-            raise ValueError(f'engine: servers are vLLM\'s, and this is "{self.engine.kind}"; leave it out')
+            raise ValueError(
+                f'engine: servers always run vLLM, but engine is "{self.engine.kind}"; leave it out'
+            )
         if self.servers.addresses and self.engine.settings:
             raise ValueError(
-                "engine: its settings are of servers that are started here (servers.count); servers with "
-                "addresses are as they were started"
+                "engine: its settings apply only to servers that the run starts (servers.count); running "
+                "servers keep the settings they were started with"
             )
         return self
 
@@ -146,7 +148,7 @@ def check_teacher(teacher: Policy) -> None:
         ("lora", "quantization", "gradient_checkpointing"), "a teacher is not trained"
     )
     if teacher.server:
-        where = f"{teacher.server.addresses[0]} samples the teacher as it was started"
+        where = f"{teacher.server.addresses[0]} decides how the teacher is sampled"
         without_effect |= dict.fromkeys(("engine", "device", "dtype", "head_dtype"), where)
     for key, why in without_effect.items():
         if getattr(teacher, key) != Policy.model_fields[key].default:

@@ -23,10 +23,10 @@ def check_stage_names(stages: Sequence[Stage], reserved: Collection[str]) -> Non
     twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
     if twice:
         raise ValueError(
-            f"stages must have different names, got {names} with {', '.join(twice)} twice (a distill stage "
-            "NAME has one called NAME-answers)"
+            f"stages must have distinct names, got {names} with {', '.join(twice)} twice (a distill stage "
+            "called NAME contains one called NAME-answers)"
         )
     for stage in parts(stages):
         taken = {*reserved, TINY_TRACES, FINAL} if isinstance(stage, Evaluate) else {*reserved, TINY_TRACES}
         if stage.name in taken:
-            raise ValueError(f"{stage.name!r} means something else already: name that stage otherwise")
+            raise ValueError(f"{stage.name!r} is a reserved name: rename the stage")

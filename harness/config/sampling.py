@@ -54,8 +54,7 @@ def refuse_truncation(raw: object) -> object:
     for key, off in OFF.items():
         if key in raw and raw[key] != off:
             raise ValueError(
-                f"{key}: a GRPO stage draws from the policy's whole distribution, because its loss is "
-                "computed from it and another one would bias the gradient; leave it out here, and set it in "
-                "[eval] or a reject stage"
+                f"{key}: a GRPO stage samples from the policy's full distribution, because any other "
+                "would bias the gradient; set this in [eval] or a reject stage only"
             )
     return {key: value for key, value in raw.items() if key not in OFF}

@@ -51,13 +51,13 @@ class Server(Table):
         for each in value:
             if mask(each) != each:
                 raise ValueError(
-                    "holds a password, and an experiment is written down with every run; leave it out, and "
-                    "name the environment variable that holds a key in key_env (a teacher's is "
+                    "contains a password, which would be saved with every run; remove it, and set "
+                    "key_env to the name of an environment variable that holds the key (for a teacher: "
                     f"{TEACHER_KEY})"
                 )
             check_address(each)
         if len({each.rstrip("/") for each in value}) < len(value):
-            raise ValueError("names one address twice; name each server once")
+            raise ValueError("lists the same address twice")
         return value
 
     @field_validator("key_env")
@@ -71,5 +71,5 @@ class Server(Table):
     @model_validator(mode="after")
     def _priced_both_ways(self) -> Server:
         if (self.price_in is None) != (self.price_out is None):
-            raise ValueError("price_in and price_out go together: say both, 0 where one costs nothing")
+            raise ValueError("price_in and price_out go together: set both, 0 for what is free")
         return self

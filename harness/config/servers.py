@@ -46,19 +46,19 @@ class Servers(Table):
         found = []
         for each in value:
             if mask(each) != each:
-                raise ValueError("holds a password, and an experiment is written down with every run")
+                raise ValueError("contains a password, which would be saved with every run")
             check_address(each)
             found.append(each.rstrip("/").removesuffix("/v1"))
         if len(set(found)) < len(found):
-            raise ValueError("names one address twice; name each server once")
+            raise ValueError("lists the same address twice")
         return found
 
     @model_validator(mode="after")
     def _one_way(self) -> Servers:
         if bool(self.addresses) == bool(self.count):
             raise ValueError(
-                'name addresses of servers that run (["http://node1:8000"]), or how many to start here '
-                "({ count = 2 })"
+                'give the addresses of running servers (["http://node1:8000"]), or how many to start ({ '
+                "count = 2 })"
             )
         return self
 

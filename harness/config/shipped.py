@@ -18,4 +18,4 @@ def experiment_file(name: str) -> Path:
         path = folder / f"{name}.toml"
         if path.exists():
             return path
-    raise UsageError(f"no experiment {name!r} comes with this installation")
+    raise UsageError(f"this installation includes no experiment {name!r}")

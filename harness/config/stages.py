@@ -140,11 +140,14 @@ class GRPO(Training):
         if not self.rewards:
             raise ValueError("rewards must name at least one reward function")
         if self.rollout_ahead and self.sampler_correction is None:
-            raise ValueError("rollout_ahead needs sampler_correction (2.0, say): its samples are a step old")
+            raise ValueError(
+                "rollout_ahead needs sampler_correction (for example 2.0), because its samples come from "
+                "older weights"
+            )
         if self.rollout_ahead > 1 and self.refill_rounds:
             raise ValueError(
-                f"rollout_ahead ({self.rollout_ahead}) must be 0 or 1 with refill_rounds: which prompts "
-                "replace others would depend on which of several steps is sampled first"
+                f"rollout_ahead ({self.rollout_ahead}) must be 0 or 1 with refill_rounds: otherwise the "
+                "replacement prompts would depend on the order in which steps are sampled"
             )
         if self.delta is not None and self.delta <= 1 + self.epsilon.high:
             raise ValueError(f"delta ({self.delta}) must be above 1 + epsilon.high ({1 + self.epsilon.high})")
@@ -203,7 +206,7 @@ class Pretrain(SFT):
     def _joined(self) -> Pretrain:
         for key in ("learn", "max_length", "too_long"):
             if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key} has no effect: texts are joined and cut by sequence_length")
+                raise ValueError(f"{key} has no effect: texts are packed into sequences of sequence_length")
         return self
 
 
@@ -288,13 +291,13 @@ class Distill(SFT):
     @model_validator(mode="after")
     def _one_source(self) -> Distill:
         if (self.teacher is None) == (not self.data):
-            raise ValueError("name either a teacher or data, a file of recorded answers")
+            raise ValueError("set either teacher or data (a file of recorded answers)")
         if self.teacher is not None:
             check_teacher(self.teacher)
             if self.skip_broken:
-                raise ValueError("skip_broken has no effect with a teacher: it is for rows of a file")
+                raise ValueError("skip_broken has no effect with a teacher: it applies to the rows of a file")
             if self.learn != "all":
-                raise ValueError("learn has no effect with a teacher: each of its answers is one turn")
+                raise ValueError("learn has no effect with a teacher, whose answers have a single turn")
         elif self.answers != Answers():
             raise ValueError("answers has no effect with data: the answers are recorded")
         return self

@@ -94,21 +94,25 @@ class Sweep(Table):
                 f"{', '.join(self.objectives)}"
             )
         if self.sampler == "cmaes" and len(self.objectives) > 1:
-            raise ValueError('sampler = "cmaes" knows one objective; for several take tpe, gp or nsga2')
+            raise ValueError('sampler = "cmaes" supports one objective; for several, use tpe, gp or nsga2')
         return self
 
     @model_validator(mode="after")
     def _carried(self) -> Sweep:
         if self.run_address and self.executor.kind != "ray":
-            raise ValueError('run_address needs executor = "ray": processes of this machine see its folders')
+            raise ValueError(
+                'run_address needs executor = "ray": local processes write to the sweep\'s folder directly'
+            )
         return self
 
     @model_validator(mode="after")
     def _priced(self) -> Sweep:
         if self.confirm_top > 1 and not self.confirm_seeds:
-            raise ValueError("confirm_top needs confirm_seeds, on which the trials are trained again")
+            raise ValueError(
+                "confirm_top needs confirm_seeds, the seeds on which the trials are trained again"
+            )
         if self.max_cost is not None and self.device_hour_price is None:
-            raise ValueError("max_cost needs device_hour_price, what an hour of a device costs")
+            raise ValueError("max_cost needs device_hour_price, the price of a device-hour")
         return self
 
     @property

@@ -29,7 +29,7 @@ def read_tasks(file: Path | None, model: str = "") -> Tasks:
     file = file / OWN if file.is_dir() else file
     raw = _parsed(file)
     if not raw.get("tasks"):
-        raise UsageError(f"{file}: has no table [tasks.NAME]")
+        raise UsageError(f"{file}: has no [tasks.NAME] table")
     # Only its tasks count here: the rest of an experiment may be about what is not on this machine.
     some = {"name": "tasks", "policy": {"model": "tiny"}, "data": {"train": []}, "tasks": raw["tasks"]}
     return tasks_of(validate(some, str(file)).tasks)

@@ -41,7 +41,7 @@ class OwnTask(Table):
     def _known_columns(cls, value: dict[str, str]) -> dict[str, str]:
         for thing in value:
             if thing not in USUAL:
-                raise ValueError(f"{thing} is not what a column may hold; accepted: {', '.join(USUAL)}")
+                raise ValueError(f"{thing} is not a kind of column; accepted: {', '.join(USUAL)}")
         return value
 
     @field_validator("grader")
@@ -67,12 +67,15 @@ def check_names(tables: Mapping[str, OwnTask]) -> None:
     for name, table in tables.items():
         if not NAME.fullmatch(name):
             raise ValueError(
-                f"tasks.{name}: a name may have letters, digits, and . _ - after the first of them"
+                f'tasks.{name}: a name must start with a letter or digit; letters, digits, ".", "_" and '
+                '"-" may follow'
             )
         if name in registry.TASKS.built_in or name in registry.ALSO:
-            raise ValueError(f"tasks.{name}: there is a task of that name already; choose another")
+            raise ValueError(f"tasks.{name}: a task with this name already exists; choose another")
         if not table.source and not table.splits:
-            raise ValueError(f"tasks.{name}.source: name a file, or a data set of the hub")
+            raise ValueError(
+                f"tasks.{name}.source: give a file, or a data set on the hub (hf:OWNER/NAME@REVISION:split)"
+            )
         try:
             own.task(name, table.described())
         except TaskError as error:

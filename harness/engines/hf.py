@@ -371,12 +371,14 @@ def _tried(policy: Policy) -> int:
             reason = first_line(error)
         except Exception as error:  # whatever an architecture's own code does not take
             log.debug("a trial of decoding failed", exc_info=True)
-            reason = f"a trial of its decoding fails ({first_line(error)})"
+            reason = f"decoding a test text fails ({first_line(error)})"
         else:
             if off <= trial.limit(policy):
                 return size
-            reason = f"decoding finds log-probabilities that are off by {off:.2g} nats a token"
-    raise UsageError(f"{policy.name} cannot be sampled by the transformers engine: {reason}; try vllm")
+            reason = f"decoding gives log-probabilities that are off by {off:.2g} nats per token"
+    raise UsageError(
+        f'{policy.name} cannot be sampled by the transformers engine: {reason}; try engine "vllm"'
+    )
 
 
 def _trial(policy: Policy) -> tuple[float, int]:

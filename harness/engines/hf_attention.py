@@ -202,7 +202,7 @@ def attention(
         NotImplementedError: the model asks for what is not computed here, see ``BEYOND``.
     """
     if prompts is None:
-        raise NotImplementedError("its layers do not hand on what an attention implementation is told")
+        raise NotImplementedError("its layers do not pass arguments on to the attention implementation")
     if any(kwargs.get(name) is not None for name in BEYOND):
         raise NotImplementedError("its attention is more than a softmax over keys")
     rows, heads, steps, size = key.shape
@@ -232,7 +232,7 @@ def unsupported(model: PreTrainedModel) -> str | None:
     if getattr(config, "attn_logit_softcapping", None) is not None:
         return "it caps its attention scores"
     if not getattr(model, "_supports_attention_backend", False):
-        return "its code takes no attention implementation from outside"
+        return "its code does not support custom attention implementations"
     return None
 
 

@@ -134,7 +134,7 @@ def choose(
         target = uniforms[:, None] * cumulative[:, -1:]
         tokens = torch.searchsorted(cumulative, target, right=True).squeeze(1)
     if not bool(torch.isfinite(total).all()):
-        raise JobError("the policy's logits are not finite, so there is nothing to sample: training diverged")
+        raise JobError("training diverged: the policy's logits are not finite, so nothing can be sampled")
     chosen = (scores - top).gather(1, tokens[:, None]).squeeze(1)
     return tokens, (chosen.double() - total.log()).float()
 

@@ -173,9 +173,9 @@ def vllm(policy: Policy, place: Place, settings: VllmSettings) -> RolloutEngine:
     """
     if dist.world() % settings.tensor_parallel:
         raise UsageError(
-            f"policy.engine.tensor_parallel: {settings.tensor_parallel} devices that share a copy of the "
-            f"weights are as many processes of the run, which has {dist.world()}: start a multiple of them "
-            "with torchrun, or let servers sample (policy.servers)"
+            f"policy.engine.tensor_parallel: {settings.tensor_parallel} needs a multiple of that many "
+            f"processes, but the run has {dist.world()}: start more with torchrun, or sample on servers "
+            "(policy.servers)"
         )
     from harness.engines.vllm_engine import VllmEngine
     from harness.engines.vllm_start import BESIDE_TRAINING

@@ -62,7 +62,7 @@ class ServedEngine:
             UsageError: no such tokenizer here or on the hub, or no key where one is named.
         """
         if settings.server is None:
-            raise UsageError(f"{where}.server: names no address")
+            raise UsageError(f"{where}.server: has no address")
         self._server = settings.server
         self._chat = (settings.server.api or ("completions" if teacher else "chat")) == "chat"
         self._key = _key(settings, where, teacher)
@@ -138,8 +138,8 @@ class ServedEngine:
         for place, ids in enumerate(prompts):
             if len(found[place]) != len(ids):
                 raise ServerUnansweredError(
-                    f"{self._server.addresses[0]}: was sent {len(ids)} tokens and tells log-probabilities of "
-                    f"{len(found[place])}"
+                    f"{self._server.addresses[0]}: was sent {len(ids)} tokens but returned "
+                    f"log-probabilities for {len(found[place])}"
                 )
         return [found[place] for place in range(len(prompts))]
 
@@ -170,15 +170,15 @@ class ServedEngine:
             [(reason, _)] = failed.most_common(1)
             raise ServerUnansweredError(
                 f"{', '.join(client.address for client in clients)}: {reason} ({failed.total()} of "
-                f"{len(bodies)} requests got no answer); what was sampled is kept, and the same command "
-                "asks for the rest"
+                f"{len(bodies)} requests got no answer); completed samples are kept, so run the same "
+                "command again for the rest"
             )
 
     def _check(self, requests: Sequence[Request], sampling: Sampling) -> None:
         if sampling.thinking_budget is not None:
             raise UsageError(
-                "thinking_budget: a server is asked for whole responses and cannot be made to close a tag in "
-                "one; sample the model here, with the transformers engine"
+                "thinking_budget: a server generates whole responses, so thinking cannot be cut short; "
+                "load the model locally, with the transformers engine"
             )
         if sampling.max_tokens < 1:
             raise UsageError(f"max_tokens is {sampling.max_tokens}; at least 1 is needed")
@@ -190,7 +190,7 @@ class ServedEngine:
             return tokens.encode_prompts(self.tokenizer, requests)
         empty = [place for place, request in enumerate(requests) if not request.prompt]
         if empty:
-            raise UsageError(f"prompt {empty[0]} of the requests is empty: there is nothing to continue")
+            raise UsageError(f"prompt {empty[0]} of the requests is empty")
         return [[] for _ in requests]
 
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def _key(settings: Policy, where: str, teacher: bool) -> str:
         raise UsageError(f"{where}.server.key_env: the environment variable {name} is not set")
     if not key.isascii() or not key.isprintable():
         raise UsageError(
-            f"the key in the environment variable {name or TEACHER_KEY} has characters that no key has"
+            f"the key in the environment variable {name or TEACHER_KEY} contains invalid characters"
         )
     return key
 

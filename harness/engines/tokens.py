@@ -36,7 +36,7 @@ def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[list[int
             for row, tokens, added in zip(rows, encoded.input_ids, masks, strict=True):
                 ids[row] = tokens[: len(tokens) - added_behind(added)]
     if not all(ids):
-        raise UsageError(f"prompt {ids.index([])} of the requests is empty: there is nothing to continue")
+        raise UsageError(f"prompt {ids.index([])} of the requests is empty")
     return ids
 
 
@@ -60,7 +60,7 @@ def check_lengths(prompts: Sequence[Sequence[int]], sampling: Sampling, position
     if longest + sampling.max_tokens > positions:
         raise UsageError(
             f"a prompt of {longest} tokens and max_tokens {sampling.max_tokens} need "
-            f"{longest + sampling.max_tokens} positions, and the model has {positions}"
+            f"{longest + sampling.max_tokens} positions, but the model has {positions}"
         )
 
 

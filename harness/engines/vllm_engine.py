@@ -51,8 +51,8 @@ class VllmSampler:
         """
         if importlib.util.find_spec("vllm") is None:
             raise UsageError(
-                'the engine "vllm" is not installed: pip install "grpo-harness[vllm]" '
-                '(on a machine without a GPU: make test-vllm shows how), or take engine "transformers"'
+                'the engine "vllm" is not installed: pip install "grpo-harness[vllm]" (without a GPU, '
+                'see `make test-vllm`), or use engine "transformers"'
             )
         self._tokenizer = subject.tokenizer
         self._ends = text.end_tokens(subject.config, subject.generation_config, subject.tokenizer)
@@ -143,7 +143,7 @@ class VllmSampler:
         from vllm import SamplingParams
 
         if not self._has_weights:
-            raise JobError("vLLM's weights were released: sync the policy before asking it")
+            raise JobError("vLLM's weights were released: sync the policy before scoring with it")
         wholes = [[*context, *continuation][-(self.positions + 1) :] for context, continuation in pairs]
         outputs = self._llm.generate(
             [{"prompt_token_ids": whole} for whole in wholes],
@@ -246,8 +246,8 @@ class VllmEngine(VllmSampler):
             raise
         except Exception as error:  # vLLM's loaders let many classes through
             raise UsageError(
-                f"{self._name} cannot be sampled by vLLM, which does not take its weights: "
-                f'{first_line(error)}; take engine "transformers"'
+                f"{self._name} cannot be sampled by vLLM, which does not accept its weights: "
+                f'{first_line(error)}; use engine "transformers"'
             ) from error
         if not self._llm.reset_prefix_cache():
             raise JobError("vLLM could not drop its prefix cache: a request is still running")

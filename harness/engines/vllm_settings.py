@@ -21,16 +21,16 @@ SAID_ELSEWHERE = {
     "dtype": "policy.dtype says it",
     "trust_remote_code": "policy.trust_remote_code says it",
     "gpu_memory_utilization": "it is memory_share here",
-    "tensor_parallel_size": "it is tensor_parallel here",
+    "tensor_parallel_size": "it is called tensor_parallel here",
     "data_parallel_size": "it is data_parallel here",
     "max_num_seqs": "it is batch_size here",
-    "seed": "every completion has a seed of its own",
-    "generation_config": "stages and protocols say how tokens are drawn",
-    "logprobs_mode": "the trainer needs those of the distribution that tokens are drawn from",
-    "load_format": "where weights come from follows from whether the policy is trained",
-    "enable_sleep_mode": "training needs it on a GPU and nothing else does",
-    "weight_transfer_config": "policy.servers says where weights go",
-    "distributed_executor_backend": "it follows from tensor_parallel and the processes of the run",
+    "seed": "every completion has its own seed",
+    "generation_config": "stages and protocols set the sampling",
+    "logprobs_mode": "the trainer needs the log-probabilities of the sampling distribution",
+    "load_format": "it depends on whether the policy is trained",
+    "enable_sleep_mode": "it is set for training on a GPU and not otherwise",
+    "weight_transfer_config": "policy.servers sets it",
+    "distributed_executor_backend": "it follows from tensor_parallel and the run's number of processes",
 }
 """EngineArgs that an experiment says elsewhere, or that the harness cannot do without."""
 
@@ -64,8 +64,8 @@ class VllmSettings(Table):
                 ours = list(type(self).model_fields)
                 meant = nearest(name, [*ours, *(each for each in known if each not in SAID_ELSEWHERE)])
                 raise ValueError(
-                    f"unknown key {name!r}; {meant}{' ' if meant else ''}accepted: {', '.join(ours)}, "
-                    "and whatever else vLLM's EngineArgs have"
+                    f"unknown key {name!r}; {meant}{' ' if meant else ''}accepted: {', '.join(ours)}, and "
+                    "all of vLLM's EngineArgs"
                 )
         return self
 

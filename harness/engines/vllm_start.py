@@ -91,7 +91,9 @@ def subject_in(folder: Path, settings: config.Policy) -> Subject:
         else:
             generation = GenerationConfig.from_model_config(found)
     except Exception as error:  # transformers lets many classes through for a damaged folder
-        raise UsageError(f"{folder}: cannot be loaded as a causal model: {first_line(error)}") from error
+        raise UsageError(
+            f"{folder}: cannot be loaded as a causal language model: {first_line(error)}"
+        ) from error
     return Subject(
         full_name(settings),
         getattr(torch, settings.dtype),
@@ -128,8 +130,8 @@ def start(subject: Subject, device: torch.device, settings: VllmSettings, share:
     """
     if settings.data_parallel > 1:
         raise UsageError(
-            "policy.engine.data_parallel: one process runs one copy of the weights; for more of them let "
-            "servers sample (policy.servers, or harness eval --server), or train in several processes"
+            "policy.engine.data_parallel: one process runs one copy of the weights; for more, sample on "
+            "servers (policy.servers, or harness eval --server) or train in several processes"
         )
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")

@@ -73,7 +73,7 @@ def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) 
         if experiment.compare.arms[name].space and not experiment.compare.arms[name].control_of:
             check_sweep(tuning_experiment(experiment, name), f"compare.arms.{name}.space")
     if not experiment.eval.benchmarks:
-        raise UsageError("eval.benchmarks: arms are compared on benchmarks; name at least one")
+        raise UsageError("eval.benchmarks: name at least one benchmark to compare the arms on")
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     lock = lock_folder(folder)
@@ -99,7 +99,10 @@ def _claim(experiment: Experiment, folder: Path) -> None:
     recorded, text = folder / "experiment.toml", dump_toml(experiment)
     if not holds(recorded, text):
         read_experiment([recorded])  # a damaged one says so
-        raise UsageError(f"{recorded}: holds other arms or settings; name another --out, or delete it")
+        raise UsageError(
+            f"{recorded}: contains a comparison with other arms or settings; choose another --out, or "
+            "delete the file"
+        )
     if not recorded.exists():
         write_manifest(folder, experiment)
         io.write_text(recorded, text)
@@ -132,7 +135,7 @@ def _tune(experiment: Experiment, name: str, folder: Path, progress: Progress) -
     best = tabulate.best_trials(found.trials, maximize=True, count=1)
     if not best:
         reasons = "; ".join(dict.fromkeys(trial.reason for trial in found.trials))
-        raise JobError(f"compare.arms.{name}: no tuning trial came to its end: {reasons}")
+        raise JobError(f"compare.arms.{name}: no tuning trial finished: {reasons}")
     return best[0].params
 
 

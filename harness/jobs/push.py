@@ -39,11 +39,11 @@ def write_folder(run: Path, name: str, out: Path) -> Path:
     from reports.page import build_report
 
     if not REPOSITORY.fullmatch(name):
-        raise UsageError(f"{name}: is not the name of a repository; accepted: OWNER/NAME")
+        raise UsageError(f"{name}: not a repository name; expected OWNER/NAME")
     if out.exists():
-        raise UsageError(f"{out}: exists already; name another --out, or delete it")
+        raise UsageError(f"{out}: already exists; choose another --out, or delete it")
     if not (run / "experiment.toml").is_file():
-        raise UsageError(f"{run}: is not the folder of a run or a sweep (no experiment.toml)")
+        raise UsageError(f"{run}: not the folder of a run or sweep (no experiment.toml)")
     experiment, model = read_experiment([run / "experiment.toml"]), model_in(run)
     evaluations = _of_these_weights(run, model, experiment)
     out.mkdir(parents=True)
@@ -112,13 +112,14 @@ def card(name: str, experiment: Experiment, evaluations: Sequence[Evaluated]) ->
         "",
         f"Trained by grpo-harness from {_code(base)}: {stages or 'arms of a comparison'}.",
         "",
-        f"Questions it was trained on: {', '.join(map(_code, data)) or 'see experiment.toml'}.",
+        f"Training questions: {', '.join(map(_code, data)) or 'see experiment.toml'}.",
         "",
         "## Scores",
         "",
         *(_table(evaluations) if evaluations else ["Not measured."]),
         "",
-        "experiment.toml has every setting, report.html curves and comparisons, evals/ every graded sample.",
+        "experiment.toml has every setting, report.html the curves and comparisons, evals/ every graded "
+        "sample.",
     ]
     return mask("\n".join(lines)) + "\n"
 
@@ -142,7 +143,7 @@ def _result(each: Evaluated) -> EvalResult:
 
 def _table(evaluations: Sequence[Evaluated]) -> list[str]:
     lines = [
-        "| benchmark | questions | samples a question | pass@1 | 95% interval |",
+        "| benchmark | questions | samples per question | pass@1 | 95% interval |",
         "|---|---:|---:|---:|---:|",
     ]
     for each in evaluations:

@@ -103,7 +103,7 @@ def from_recordings(
         found = [path for path in sorted(folder.rglob("*.jsonl")) if _ungraded(path, wanted)]
         if not found and not _evaluations(folder):
             accepted = ", ".join(f"{name}.jsonl" for name in wanted)
-            problems.append(f"{folder}: holds no evaluation, and no file named {accepted} to grade.")
+            problems.append(f"{folder}: contains no evaluation, and no file named {accepted} to grade.")
         for path in found:
             progress.say(f"grading {path}")
             try:
@@ -127,7 +127,7 @@ def _measurable(cells: Sequence[Published]) -> list[Published]:
 def _measure(cell: Published, folder: Path, progress: Progress, settings: Settings) -> str:
     """Evaluates one model on one task; why it could not, in a clause, or ""."""
     if settings.models and cell.model not in settings.models:
-        return "not among the models asked for (--models)"
+        return "not selected by --models"
     task = registry.get(cell.task)
     samples = settings.samples or cell.samples
     if refused := verdicts.refusal(cell, samples, settings.hours, settings.max_tokens):

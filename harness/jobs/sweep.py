@@ -95,7 +95,9 @@ def sweep_and_measure(
         JobError: it ran and failed.
     """
     if experiment.sweep is None:
-        raise UsageError("sweep: the experiment has no [sweep] table; `harness train` trains it as it is")
+        raise UsageError(
+            "sweep: the experiment has no [sweep] table; use `harness train` to train it as it is"
+        )
     check_sweep(experiment)
     tracking, sets = SweepTracking(experiment, folder), QuestionSets(tasks_of(experiment.tasks))
 
@@ -133,7 +135,7 @@ def _search(
     confirmed, left = 0, TimeLeft(experiment, evaluations=_evaluations(experiment))
     line = SweepLine(experiment.sweep)
     if len(experiment.sweep.objectives) > 1 and experiment.sweep.pruner != "none":
-        progress.say("With several objectives no trial is ended early: sweep.pruner has no effect.")
+        progress.say("With several objectives, trials are not pruned: sweep.pruner has no effect.")
     with progress.step("sweep", total) as update:
 
         def show(event: Event) -> None:
@@ -192,7 +194,7 @@ def _measure(
     for target, run in zip(evaluated, chosen.confirmation if chosen and evaluated else (), strict=True):
         trained = checkpoint.newest(folder / run.run / "checkpoints")
         if trained is None:
-            raise JobError(f"{folder / run.run}: no undamaged checkpoint is left to evaluate")
+            raise JobError(f"{folder / run.run}: no intact checkpoint left to evaluate")
         settings = experiment.policy.model_copy(update={"model": str(trained), "revision": None})
         scores[Path(target).name] = measure(experiment, settings, folder / target, progress, sets)
     return scores

@@ -107,7 +107,7 @@ def _architecture(settings: str) -> Architecture:
         raise
     except Exception as error:  # an architecture's own code, on sizes that do not fit each other
         raise UsageError(
-            f"policy.model: the sizes of {policy.model} cannot be read off its configuration: "
+            f"policy.model: cannot determine the size of {policy.model} from its configuration: "
             f"{first_line(error)}"
         ) from error
 
@@ -163,7 +163,7 @@ def _config(policy: Policy) -> PretrainedConfig:
         )
     except (OSError, ValueError):
         raise UsageError(
-            f"policy.model: {policy.model} is not a folder, not in the hub's cache, and not among the models "
+            f"policy.model: {policy.model} is neither a folder, nor in the local hub cache, nor a model "
             f"whose shape is known: {', '.join((*QWEN, *LLAMA))}"
         ) from None
     return found

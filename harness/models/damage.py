@@ -39,17 +39,17 @@ def check_config(folder: Path) -> None:
         return check_pointer(folder / "config.json")
     if any(folder.glob(WEIGHT_FILES)):
         raise UsageError(
-            f"{folder}: has weights but no config.json; copy it, with the tokenizer's files, from the model "
-            "that they were trained from"
+            f"{folder}: has weights but no config.json; copy config.json and the tokenizer files from the "
+            "model that was fine-tuned"
         )
     if (folder / "params.json").is_file():
         raise UsageError(
-            f"{folder}: params.json, so weights in Meta's own format and no config.json; name the model's "
-            "Hugging Face version"
+            f"{folder}: weights in Meta's original format (params.json, no config.json); use the Hugging "
+            "Face version of the model"
         )
     raise UsageError(
-        f"{folder}: no config.json, so not a model in Hugging Face format; accepted are such a folder, "
-        "a run's, a sweep's, an adapter's, and a GGUF file"
+        f"{folder}: no config.json; expected a model in Hugging Face format, the folder of a run, sweep "
+        "or adapter, or a GGUF file"
     )
 
 
@@ -68,8 +68,8 @@ def check_code(folder: Path, trust: bool) -> None:
         return  # the loader says what is wrong with it
     if code and not known and not trust:
         raise UsageError(
-            f"{folder}: this model is code of its own ({code}), which would run here; read "
-            "it, and set policy.trust_remote_code = true (harness eval --trust-remote-code) if you trust it"
+            f"{folder}: this model comes with its own code ({code}); if you trust it, set "
+            "policy.trust_remote_code = true (harness eval --trust-remote-code) to run it"
         )
 
 
@@ -93,8 +93,8 @@ def _check_weights(folder: Path) -> None:
     missing = [name for name in _shards(folder) if not (folder / name).is_file()]
     if missing:
         raise UsageError(
-            f"{folder / INDEX}: names {len(missing)} weight files that are not there, {missing[0]} among "
-            "them; download them again"
+            f"{folder / INDEX}: {len(missing)} weight files are missing, for example {missing[0]}; "
+            "download them again"
         )
     for file in files:
         _check_length(file)
@@ -104,12 +104,13 @@ def _refuse_other_formats(folder: Path) -> None:
     pickled = sorted(path.name for kind in ("*.bin", "*.pt", "*.pth") for path in folder.glob(kind))
     if pickled:
         raise UsageError(
-            f"{folder}: its weights are pickled ({pickled[0]}), which runs code when it is read; where you "
-            "trust them, AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW) writes safetensors"
+            f"{folder}: the weights are pickled ({pickled[0]}), and loading them can run code; if you "
+            "trust them, convert them to safetensors with "
+            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)"
         )
     raise UsageError(
-        f"{folder}: no {WEIGHT_FILES} file, so no weights; of a hub model whose weights are pickled, "
-        "AutoModelForCausalLM.from_pretrained(NAME).save_pretrained(NEW) writes them, where you trust it"
+        f"{folder}: no weights ({WEIGHT_FILES}); if the model is on the hub with pickled weights, and you "
+        "trust it, convert it with AutoModelForCausalLM.from_pretrained(NAME).save_pretrained(NEW)"
     )
 
 
@@ -123,7 +124,7 @@ def _shards(folder: Path) -> Iterator[str]:
         yield from sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
-            f"{index}: is not an index of weight files: {first_line(error)}; download it again"
+            f"{index}: not a valid index of weight files: {first_line(error)}; download it again"
         ) from None
 
 
@@ -135,15 +136,13 @@ def _check_length(file: Path) -> None:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(HEADER), "little")
             if length > size - HEADER:
-                raise UsageError(f"{file}: ends within its header, so it was cut; copy or download it again")
+                raise UsageError(f"{file}: truncated within its header; copy or download it again")
             tensors = json.loads(stream.read(length))
         ends = [entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"]
         expected = HEADER + length + max(ends, default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise UsageError(
-            f"{file}: is not a safetensors file: {first_line(error)}; copy or download it again"
+            f"{file}: not a valid safetensors file: {first_line(error)}; copy or download it again"
         ) from None
     if size < expected:
-        raise UsageError(
-            f"{file}: ends after {size:,} of {expected:,} bytes, so it was cut; copy or download it again"
-        )
+        raise UsageError(f"{file}: truncated after {size:,} of {expected:,} bytes; copy or download it again")

@@ -91,13 +91,15 @@ def convert(file: Path, folder: Path) -> None:
             file.parent, gguf_file=file.name, local_files_only=True
         ).save_pretrained(folder)
     except Exception as error:  # transformers and gguf let many classes through
-        raise UsageError(f"{file}: cannot be read as a causal model: {first_line(error)}") from error
+        raise UsageError(
+            f"{file}: cannot be loaded as a causal language model: {first_line(error)}"
+        ) from error
 
 
 def _check(file: Path) -> None:
     check_pointer(file)
     with file.open("rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
-            raise UsageError(f"{file}: is not a GGUF file; download it again")
+            raise UsageError(f"{file}: not a valid GGUF file; download it again")
     if importlib.util.find_spec("gguf") is None:
         raise UsageError(f'{file}: GGUF files need the package gguf: pip install "grpo-harness[gguf]"')

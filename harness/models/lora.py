@@ -52,7 +52,8 @@ def check(settings: config.LoRA, model: torch.nn.Module, name: str) -> None:
         smaller = min(quantized.shape(found[place].weight))
         if settings.rank > smaller:
             raise UsageError(
-                f"policy.lora.rank: {settings.rank} is above {smaller}, the smaller side of {place} in {name}"
+                f"policy.lora.rank: {settings.rank} is larger than {smaller}, the smaller dimension of "
+                f"{place} in {name}"
             )
 
 
@@ -93,7 +94,7 @@ def attach(model: torch.nn.Module, settings: config.LoRA, seed: int) -> None:
             raise UsageError(f"policy.lora.targets: {first_line(error)}") from None
     model.peft_config = holder.peft_config
     if sorted(name for name, _ in merged(model, model.state_dict().items())) != sorted(before):
-        raise UsageError("policy.lora.targets: peft's adapters on these layers cannot be merged; name others")
+        raise UsageError("policy.lora.targets: peft cannot merge adapters on these layers; choose others")
     for parameter in adapter(model).values():
         parameter.data = parameter.data.float()
 
@@ -129,7 +130,7 @@ def check_used(model: torch.nn.Module, name: str) -> None:
         others = sorted({place.rpartition(".")[2] for place in called})
         raise UsageError(
             f"policy.lora.targets: {name} uses the weights of {', '.join(sorted(unused))} without calling "
-            f"the layers, so adapters on them would do nothing; accepted: {', '.join(others)}"
+            f"these layers, so adapters on them would have no effect; accepted: {', '.join(others)}"
         )
 
 
@@ -212,9 +213,9 @@ def base_of(folder: Path) -> tuple[str, str | None] | None:
         told = json.loads(file.read_text(encoding="utf-8"))
         base, revision = told.get("base_model_name_or_path"), told.get("revision")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{file}: is not valid JSON of an adapter: {first_line(error)}") from None
+        raise UsageError(f"{file}: not a valid adapter configuration: {first_line(error)}") from None
     if not isinstance(base, str) or not base:
-        raise UsageError(f"{file}: names no base_model_name_or_path, so no model that the adapter belongs to")
+        raise UsageError(f"{file}: has no base_model_name_or_path, so the adapter's base model is unknown")
     return base, str(revision) if revision else None
 
 
@@ -225,11 +226,11 @@ def merge_from(folder: Path, model: torch.nn.Module) -> None:
         UsageError: its weights are not there as safetensors, or are no adapter of this model.
     """
     if not (folder / WEIGHTS).is_file():
-        raise UsageError(f"{folder}: no {WEIGHTS}, so no adapter that can be read")
+        raise UsageError(f"{folder}: no {WEIGHTS}, the adapter's weights")
     try:
         peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except Exception as error:  # peft and torch let many classes through for weights of another model
-        raise UsageError(f"{folder}: is not an adapter of its base: {first_line(error)}") from error
+        raise UsageError(f"{folder}: does not fit its base model: {first_line(error)}") from error
 
 
 def load(model: torch.nn.Module, folder: Path) -> None:

@@ -233,7 +233,7 @@ def device_of(name: str, key: str = "policy") -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f'{key}.device is "cuda", but PyTorch finds no GPU here; use "cpu" or "auto"')
+        raise UsageError(f'{key}.device is "cuda", but PyTorch finds no GPU; use "cpu" or "auto"')
     return torch.device(name)
 
 
@@ -253,7 +253,9 @@ def _load_in_shards(folder: Path, device: torch.device, trust: bool) -> PreTrain
         if (folder / "generation_config.json").is_file():
             made.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # as for a model that is loaded whole
-        raise UsageError(f"{folder}: cannot be loaded as a causal model: {first_line(error)}") from error
+        raise UsageError(
+            f"{folder}: cannot be loaded as a causal language model: {first_line(error)}"
+        ) from error
     if not stored.model_names(made) <= stored.places(folder).keys():
         return None
     _mend_generation_config(made, folder)
@@ -284,7 +286,9 @@ def _load_model(
             **four_bits,
         )
     except Exception as error:  # transformers lets many classes through for a damaged folder
-        raise UsageError(f"{folder}: cannot be loaded as a causal model: {first_line(error)}") from error
+        raise UsageError(
+            f"{folder}: cannot be loaded as a causal language model: {first_line(error)}"
+        ) from error
     model: PreTrainedModel = pair[0]
     if quantize is not None:
         quantized.settle(model)
@@ -294,7 +298,7 @@ def _load_model(
     missing = sorted(pair[1]["missing_keys"])
     if missing:  # transformers would go on with random values in their place
         raise UsageError(
-            f"{folder}: {len(missing)} weights of the model are missing, {missing[0]} among them"
+            f"{folder}: {len(missing)} weights of the model are missing, for example {missing[0]}"
         )
     return model
 
@@ -315,7 +319,8 @@ def _mend_generation_config(model: PreTrainedModel, folder: Path) -> None:
             found.validate(strict=True)
         except ValueError as error:
             raise UsageError(
-                f"{folder}/generation_config.json: no checkpoint could be saved with it: {first_line(error)}"
+                f"{folder}/generation_config.json: invalid, so no checkpoint could be saved with it: "
+                f"{first_line(error)}"
             ) from None
 
 

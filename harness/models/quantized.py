@@ -39,12 +39,12 @@ def check(key: str, is_adapter: bool) -> None:
     check_installed(key)
     if world() > 1:
         raise UsageError(
-            f"{key}: trains in one process: FSDP2 cannot shard weights in four bits; leave it out"
+            f"{key}: only for training in one process, because FSDP2 cannot shard 4-bit weights; leave it out"
         )
     if is_adapter:
         raise UsageError(
-            f"{key}: policy.model is an adapter, which is added to weights before they are quantised: "
-            "name a merged model, as a run's checkpoints/step-N is"
+            f"{key}: policy.model is an adapter, which would have to be merged before quantization: use a "
+            "merged model, such as a run's checkpoints/step-N"
         )
 
 

@@ -28,8 +28,8 @@ CODE_FILES = ("*.py",)
 HUB_FILES = ("*.json", WEIGHT_FILES, "*.jinja", "*.model", "*.txt")
 """What a policy is made of on the hub."""
 EXPECTED = (
-    'expected "tiny", "smollm2", a folder in Hugging Face format, a run\'s or a sweep\'s, a GGUF file, or '
-    "a hub id such as Qwen/Qwen2.5-1.5B"
+    'expected "tiny", "smollm2", a folder with a Hugging Face model, a run or a sweep, a GGUF file, or a '
+    "model on the hub such as Qwen/Qwen2.5-1.5B"
 )
 
 
@@ -57,15 +57,15 @@ def find(settings: config.Policy, files: Sequence[str] = HUB_FILES) -> Source:
     base, revision = named
     below = settings.model_copy(update={"model": base, "revision": revision})
     if base == settings.model:
-        raise UsageError(f"{folder}: an adapter that names itself as its base")
+        raise UsageError(f"{folder}: the adapter names itself as its base model")
     try:
         whole = find(below, files)
     except UsageError as error:
         raise UsageError(
-            f"{folder / lora.SETTINGS}: its base_model_name_or_path is {base}, which cannot be used: {error}"
+            f"{folder / lora.SETTINGS}: its base model {base} cannot be loaded: {error}"
         ) from None
     if whole.adapter is not None:
-        raise UsageError(f"{folder}: an adapter on another adapter ({base}); merge that one first")
+        raise UsageError(f"{folder}: an adapter on top of another adapter ({base}); merge that one first")
     return Source(whole.folder, folder)
 
 
@@ -135,7 +135,7 @@ def _is_gguf(path: Path) -> bool:
         UsageError: it is another file.
     """
     if path.is_file() and path.suffix.lower() != ".gguf":
-        raise UsageError(f"policy.model: {path} is a file, and only GGUF files are models; {EXPECTED}")
+        raise UsageError(f"policy.model: {path} is a file, but not a GGUF file; {EXPECTED}")
     return path.is_file()
 
 
@@ -160,7 +160,9 @@ def model_in(folder: Path) -> Path:
     if (folder / "summary.json").is_file():
         return model_in(_winner(folder))
     if (folder / "arms").is_dir():
-        raise UsageError(f"{folder}: has several arms; name a run of one, such as {folder}/arms/NAME/seed-1")
+        raise UsageError(
+            f"{folder}: contains several arms; choose a run of one, such as {folder}/arms/NAME/seed-1"
+        )
     if (folder / "checkpoints").is_dir() or (folder / "experiment.toml").is_file():
         return _checkpoint(folder)
     attempts = _numbered(folder, "attempt-")
@@ -168,7 +170,7 @@ def model_in(folder: Path) -> Path:
         return model_in(attempts[-1])
     files = sorted(folder.glob("*.gguf"))
     if len(files) > 1:
-        raise UsageError(f"{folder}: has {len(files)} GGUF files; name one, such as {files[0]}")
+        raise UsageError(f"{folder}: has {len(files)} GGUF files; choose one, such as {files[0]}")
     return gguf_file.folder_of(files[0]) if files else folder
 
 
@@ -194,17 +196,17 @@ def _winner(sweep: Path) -> Path:
         told = io.read_json(summary)
         winner = told["winner"]
         if winner is None:
-            raise UsageError(f"{sweep}: the sweep has no winner; name a trial, such as {sweep}/trials/0")
+            raise UsageError(f"{sweep}: the sweep has no winner; choose a trial, such as {sweep}/trials/0")
         confirmed = winner["confirmation"]
         runs = {trial["number"]: trial["run"] for trial in told["trials"]}
         return sweep / str(confirmed[0]["run"] if confirmed else runs[winner["trial"]])
     except (DamagedFileError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"{summary}: is not the summary of a sweep: {first_line(error)}") from None
+        raise UsageError(f"{summary}: not a valid sweep summary: {first_line(error)}") from None
 
 
 def _download(model: str, revision: str | None, files: Sequence[str]) -> Path:
     if model.startswith((".", "~", "/")) or model.endswith(".gguf"):
-        raise UsageError(f"policy.model: no folder {model}, and no such file; {EXPECTED}")
+        raise UsageError(f"policy.model: no such file or folder {model}; {EXPECTED}")
     try:
         return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=list(files)))
     except hub.HFValidationError:
@@ -216,9 +218,11 @@ def _download(model: str, revision: str | None, files: Sequence[str]) -> Path:
     except hub.RevisionNotFoundError:
         raise UsageError(f"policy.revision: {model} has no revision {revision} on the hub") from None
     except hub.RepositoryNotFoundError:
-        raise UsageError(f"policy.model: no folder and no hub model {model}; {EXPECTED}") from None
+        raise UsageError(
+            f"policy.model: {model} is neither a folder nor a model on the hub; {EXPECTED}"
+        ) from None
     except Exception as error:  # the hub client's network errors share no base class
         raise JobError(
-            f"policy.model: {model} is not a folder, is not in the local hub cache, "
-            f"and could not be fetched: {first_line(error)}"
+            f"policy.model: {model} is neither a folder nor in the local hub cache, and could not be "
+            f"downloaded: {first_line(error)}"
         ) from error

@@ -71,7 +71,7 @@ class Plan:
 
     def _repr_html_(self) -> str:
         told = [f"{self.tokens:,.0f} tokens, {self.flops:.1e} FLOPs, {self.device_hours:,.2f} device-hours"]
-        told += [f"{self.memory_gib:,.1f} GiB on a device"]
+        told += [f"{self.memory_gib:,.1f} GiB per device"]
         told += [] if self.cost is None else [f"price {self.cost:,.2f}"]
         told += [] if self.server_cost is None else [f"servers' price {self.server_cost:,.2f}"]
         return shown(f"{self.name}: the plan", self.table, ", ".join(told), self.basis, *self.warnings)
@@ -111,7 +111,7 @@ def plan_on(
         ways += ", or LoRA" if experiment.policy.lora is None else ', or policy.dtype = "bfloat16"'
         ways += "" if experiment.policy.lora is None else ' and policy.quantization = "nf4"'
         warnings.append(
-            f"needs {most:,.0f} GiB on each device, and a {device.name} has {device.memory:.0f}: {ways}"
+            f"needs {most:,.0f} GiB per device, but a {device.name} has {device.memory:.0f}: {ways}"
         )
     copied = max(
         (whole_copy(kind.experiment, count) for kind in _kinds(experiment) if kind.trains), default=0
@@ -119,10 +119,10 @@ def plan_on(
     if copied:
         warnings.append(
             f"the transformers engine keeps a whole copy of the weights on each of the {count} devices "
-            f'({copied / GIB:,.1f} GiB): policy.engine = "vllm" and policy.servers do without'
+            f'({copied / GIB:,.1f} GiB); policy.engine = "vllm" or policy.servers avoids that'
         )
     length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
-    basis = f"{count} x {device.name} by its data sheet; responses of {length}"
+    basis = f"{count} x {device.name} from its data sheet; responses of {length}"
     host = max((each.host for each in needed), default=0.0)
     basis += f"; {host:,.1f} GiB in the host's memory" if host else ""
     return _plan(experiment, found, most, count, price, basis, warnings)
@@ -146,7 +146,7 @@ def plan_here(experiment: Experiment, progress: Progress, price: float | None) -
         assert tried is not None  # the first kind of run trains
         start = tried.start if kind.trains else 0.0
         found += _parts(kind, work(kind.experiment, tried.lengths()), tried.seconds, start)
-    basis = "a few steps of every stage on this machine; responses as long as in those"
+    basis = "a few steps of every stage on this machine, with the response lengths seen there"
     return _plan(experiment, found, most, local_devices(), price, basis, [])
 
 
@@ -160,7 +160,7 @@ def _plan_asked(experiment: Experiment, response: float | None) -> Plan:
     kind = _Kind("evaluation", 1, experiment, trains=False)
     found = list(_parts(kind, work(experiment, assumed(response)), lambda _: 0.0, 0.0))
     length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
-    basis = f"responses of {length}, prompts of a token for {CHARACTERS} characters"
+    basis = f"responses of {length}, prompts at {CHARACTERS} characters per token"
     return _plan(experiment, found, 0.0, 0, None, basis, [])
 
 
@@ -199,7 +199,9 @@ def _parts(kind: _Kind, found: list[Work], timed: Callable[[Work], float], start
         tokens = part.sampled or part.learned
         at_server = part.policy.server is not None
         note = ", ".join(
-            each for each in (part.note, "at its server: no time of ours" if at_server else "") if each
+            each
+            for each in (part.note, "on a server: takes no time on these devices" if at_server else "")
+            if each
         )
         took = 0.0 if at_server else timed(part)
         yield Part(kind.name, kind.runs, part.name, part.steps, tokens, part.flops, took, note, part.price)
@@ -219,7 +221,7 @@ def _plan(
     hours = sum(part.runs * part.seconds for part in parts) * devices / 3600
     priced = [part.runs * part.price for part in parts if part.price is not None]
     if experiment.sweep is not None and experiment.sweep.pruner != "none":
-        basis += "; without what pruning saves"
+        basis += "; pruning not taken into account"
     if experiment.sweep is not None and experiment.sweep.device_hours is not None:
         warnings.append(f"the search ends after {experiment.sweep.device_hours:g} device-hours")
     return Plan(

@@ -237,7 +237,20 @@ def _benchmarks(experiment: Experiment, names: Sequence[str], length: Lengths) -
         try:
             questions = task.questions(task.benchmark)
         except TaskError:
-            yield Work(name, "measure", policy, 0, 0, 0, 0, 0, 0, 0, 0, "its data are not here: not counted")
+            yield Work(
+                name,
+                "measure",
+                policy,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                "its data is not on this machine: not counted",
+            )
             continue
         prompt = fmean(len(question.text) for question in questions) / CHARACTERS
         flops = len(questions) * _sampling(policy, prompt, tokens, samples)

@@ -55,7 +55,7 @@ class CustomReward:
         if self._calls and self._failed.total() == self._calls:
             reason, _ = self._failed.most_common(1)[0]
             raise JobError(
-                f"rewards.{self._name}: it failed on all {self._calls} completions of a step: {reason}"
+                f"rewards.{self._name}: failed on all {self._calls} completions of a step: {reason}"
             )
 
     def _value(self, rollout: Rollout) -> float | None:
@@ -83,6 +83,6 @@ class CustomReward:
         if reason not in self._warned:
             self._warned.add(reason)
             log.warning(
-                "rewards.%s: %s%s on question %s; the completion goes without its score (said once)",
+                "rewards.%s: %s%s on question %s; the completion is left without this score (reported once)",
                 *(self._name, reason, detail, rollout.question.id),
             )

@@ -67,8 +67,8 @@ class Allowance:
                 self._used = int(io.read_json(self._path)["requests"]) if self._path.exists() else 0
             except (ValueError, KeyError, TypeError, OverflowError):
                 raise UsageError(
-                    f'{self._path}: is not readable; write {{"requests": N}} there, N being how often the '
-                    "judge has been asked, or delete it to begin at 0"
+                    f'{self._path}: cannot be read; write {{"requests": N}} there, with N the number of '
+                    "requests made so far, or delete it to start at 0"
                 ) from None
             granted = self._granted(wanted)
             io.write_json(self._path, {"requests": self._used})
@@ -121,7 +121,7 @@ class Asked:
         granted = self._allowance.take(len(new))
         if granted < len(new):
             log.warning(
-                "rewards.judge: its requests are used up; %d new responses go without its score",
+                "rewards.judge: the request limit is reached; %d new responses are left without its score",
                 len(new) - granted,
             )
         return new[:granted]
@@ -130,7 +130,7 @@ class Asked:
         try:
             return self._client.ask([{"role": "user", "content": prompt}]).text
         except JudgeError as error:
-            log.warning("rewards.judge: %s; the response goes without its score", error)
+            log.warning("rewards.judge: %s; the response is left without its score", error)
             return None
 
     def _keep(self, prompt: str, reply: str) -> None:
@@ -157,7 +157,7 @@ def _known(path: Path) -> dict[str, float | None]:
             damaged.append(number)
     if damaged:
         log.warning(
-            "%s, line %d: is not a judgement (%d such lines); they are passed over, and asked for again",
+            "%s, line %d: not a valid judgement (%d such lines); they are ignored, and requested again",
             *(path, damaged[0], len(damaged)),
         )
     return known

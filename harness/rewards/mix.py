@@ -97,17 +97,21 @@ def check_names(weights: Weights, some_count: bool = True) -> None:
         if function not in (REWARD_MODEL, JUDGE):
             load(name, term)
         elif term.settings:
-            raise UsageError(f"rewards.{name}.settings: {function} takes its settings beside its weight")
+            raise UsageError(f"rewards.{name}.settings: settings of {function} go next to its weight")
         if term.when and term.when not in weights:
             raise UsageError(
                 f"rewards.{name}.when: {term.when!r} is not in the mix; accepted: {', '.join(weights)}"
             )
         if (function == REWARD_MODEL) != bool(term.model):
-            raise UsageError(f"rewards.{name}.model: {REWARD_MODEL} needs it, and no other function takes it")
+            raise UsageError(
+                f"rewards.{name}.model: required by {REWARD_MODEL}, and accepted by no other function"
+            )
         if function != JUDGE and (term.rubric or term.requests or term.pairwise):
-            raise UsageError(f"rewards.{name}: rubric, requests and pairwise are for the reward {JUDGE!r}")
+            raise UsageError(
+                f"rewards.{name}: rubric, requests and pairwise only apply to the reward {JUDGE!r}"
+            )
     if some_count and not any(RewardTerm.of(entry).counts for entry in weights.values()):
-        raise UsageError(f"rewards: at least one weight must differ from 0; functions: {', '.join(names())}")
+        raise UsageError(f"rewards: at least one weight must be non-zero; functions: {', '.join(names())}")
 
 
 def make_mix(weights: Weights, judge_requests: Path | None = None, some_count: bool = True) -> Mix:

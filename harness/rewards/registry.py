@@ -77,7 +77,9 @@ def single_reward(name: str) -> Reward:
         UsageError: as ``make_reward``, or it compares the completions of a group.
     """
     if name == REWARD_MODEL or getattr(REWARDS.get(name), "whole_group", False):
-        raise UsageError(f"{name}: scores whole groups or loads a model; name a reward of one completion")
+        raise UsageError(
+            f"{name}: scores whole groups or loads a model; choose a reward that scores single completions"
+        )
     own = make_reward(name, RewardTerm(weight=1.0))
     return lambda rollout: own([rollout])[0]
 

@@ -30,7 +30,7 @@ class RewardModel:
             raise UsageError(f"rewards.reward_model: {name} cannot be loaded: {first_line(error)}") from None
         outputs = self._model.config.num_labels
         if outputs != 1:
-            raise UsageError(f"rewards.reward_model: {name} has {outputs} outputs, a reward model has 1")
+            raise UsageError(f"rewards.reward_model: {name} has {outputs} outputs, but a reward model has 1")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model.to(device).eval()
 

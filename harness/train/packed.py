@@ -50,7 +50,7 @@ def attention(
         NotImplementedError: the model asks for more than a softmax over keys, or hands nothing on.
     """
     if cu_seq_lens_q is None or attention_mask is not None:
-        raise NotImplementedError("its layers do not hand on what an attention implementation is told")
+        raise NotImplementedError("its layers do not pass arguments on to the attention implementation")
     if any(kwargs.get(name) is not None for name in BEYOND):
         raise NotImplementedError("its attention is more than a softmax over keys")
     if query.is_cuda:

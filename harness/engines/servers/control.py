@@ -71,7 +71,9 @@ class Control:
         self.order("/update_weight_version", {"new_version": str(version)})
         told = self._ask("POST", "/reset_prefix_cache?reset_running_requests=true")
         if not told["success"]:
-            raise JobError(f"policy.servers: {self.address} keeps what the old weights computed")
+            raise JobError(
+                f"policy.servers: {self.address} did not clear the cache computed with the old weights"
+            )
         self.order("/resume")
 
     def order(self, path: str, body: dict[str, Any] | None = None) -> None:
@@ -87,18 +89,19 @@ class Control:
             answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise JobError(
-                f"policy.servers: {self.address} does not answer to {path} ({type(error).__name__}); "
-                "the same command resumes from the last checkpoint"
+                f"policy.servers: {self.address} does not answer {path} ({type(error).__name__}); run the "
+                "same command again to resume from the last checkpoint"
             ) from None
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise UsageError(
-                f"policy.servers: {self.address} has no {path}: vLLM servers take new weights where they "
-                "were started with VLLM_SERVER_DEV_MODE=1, --weight-transfer-config and --enable-scale-out"
+                f"policy.servers: {self.address} has no {path}: to receive new weights, a vLLM server "
+                "must be started with VLLM_SERVER_DEV_MODE=1, --weight-transfer-config and "
+                "--enable-scale-out"
             )
         if answer.is_error:
             said = " ".join(answer.text.split())[:SHOWN]
             raise JobError(
-                f"policy.servers: {self.address} refuses {path} with status {answer.status_code}: {said}"
+                f"policy.servers: {self.address} rejected {path} with status {answer.status_code}: {said}"
             )
         return answer.json() if answer.content else None
 

@@ -105,8 +105,8 @@ class ServersEngine:
             source = sources.find(settings)
             if source.adapter is not None:
                 raise UsageError(
-                    f"policy.servers.count: {settings.model} is an adapter, and servers load whole models: "
-                    "merge it into its base first"
+                    f"policy.servers.count: {settings.model} is an adapter, but servers load whole "
+                    "models: merge it into its base model first"
                 )
             devices: list[list[str]] = [[] for _ in range(servers.count)]
             if self._policy.device.type == "cuda":
@@ -203,7 +203,9 @@ class ServersEngine:
             JobError: a request got no answer.
         """
         if sampling.thinking_budget is not None:
-            raise UsageError("thinking_budget: servers are asked for whole responses")
+            raise UsageError(
+                "thinking_budget: servers generate whole responses, so thinking cannot be cut short"
+            )
         prompts = text.encode_prompts(self._tokenizer, requests)
         text.check_lengths(prompts, sampling, self._positions)
         bodies = [
@@ -237,8 +239,8 @@ class ServersEngine:
                     if isinstance(answer, ServerError):
                         raise self._why(
                             JobError(
-                                f"policy.servers: {', '.join(addresses)}: {answer}; the same command resumes "
-                                "from the last checkpoint"
+                                f"policy.servers: {', '.join(addresses)}: {answer}; run the same command "
+                                "again to resume from the last checkpoint"
                             )
                         )
                     found[place] = answer

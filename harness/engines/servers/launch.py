@@ -103,9 +103,9 @@ class Launched:
         for place, process in enumerate(self._processes):
             if number in (None, place) and process.poll() is not None:
                 return (
-                    f"policy.servers: the server at {self.addresses[place]} has ended "
-                    f"(status {process.returncode}): {_last_error(self._logs[place])}; see "
-                    f"{self._logs[place]}; the same command resumes from the last checkpoint"
+                    f"policy.servers: the server at {self.addresses[place]} exited (status "
+                    f"{process.returncode}): {_last_error(self._logs[place])}; see {self._logs[place]}; "
+                    "run the same command again to resume from the last checkpoint"
                 )
         return None
 
@@ -156,8 +156,8 @@ def split_devices(visible: list[str], training: int, count: int, each: int) -> l
     free = visible[training:]
     if len(free) < count * each:
         raise UsageError(
-            f"policy.servers.count: {count} servers of {each} GPUs need {count * each} beside the {training} "
-            f"that train, and this machine has {len(visible)}"
+            f"policy.servers.count: {count} servers of {each} GPUs need {count * each} besides the "
+            f"{training} for training, but this machine has {len(visible)}"
         )
     return [free[number * each : (number + 1) * each] for number in range(count)]
 

@@ -171,8 +171,8 @@ def _at_once(controls: Sequence[Control], path: str, bodies: Sequence[dict[str, 
         except RuntimeError as error:
             refused = next((why for each in asked if each.done() and (why := each.exception())), None)
             raise refused or JobError(
-                f"policy.servers: the weights could not be sent: {str(error).splitlines()[0]}; the same "
-                "command resumes from the last checkpoint"
+                f"policy.servers: the weights could not be sent: {str(error).splitlines()[0]}; run the "
+                "same command again to resume from the last checkpoint"
             ) from None
         for each in asked:
             each.result()

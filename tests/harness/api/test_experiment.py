@@ -78,7 +78,7 @@ def test_embedded_policies_get_the_template_that_they_know() -> None:
         (lambda: Experiment(model="tiny", data="tiny-math", seed=-1), "Experiment: seed: "),
         (
             lambda: Experiment(model="tiny", data="tiny-math", stages=[GRPO(), GRPO()]),
-            "stages must have different names",
+            "stages must have distinct names",
         ),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_function_that_can_be_imported_goes_by_its_module() -> None:
 def test_functions_without_a_name_or_with_the_same_are_refused() -> None:
     with pytest.raises(UsageError, match="has no name; write it with def"):
         GRPO(rewards={lambda attempt: 1.0: 1.0})
-    with pytest.raises(UsageError, match="two of them are called 'accuracy'"):
+    with pytest.raises(UsageError, match="two rewards are called 'accuracy'"):
         GRPO(rewards={"accuracy": 1.0, _named("accuracy"): 1.0})
 
 

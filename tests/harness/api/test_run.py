@@ -111,14 +111,14 @@ def test_what_cannot_be_is_told_in_a_sentence(model: Path, tmp_path: Path) -> No
         evaluate(RunResult(tmp_path), "tiny-aime")
     with pytest.raises(UsageError, match="at least two"):
         compare(tmp_path)
-    with pytest.raises(UsageError, match="names must be 2 different ones"):
+    with pytest.raises(UsageError, match="expected 2 distinct names"):
         compare(tmp_path, tmp_path, names=["a", "a"])
-    with pytest.raises(UsageError, match="the run was not measured"):
+    with pytest.raises(UsageError, match="the run has not been evaluated"):
         compare(RunResult(tmp_path), Evaluation(tmp_path, "m", {}))
     with pytest.raises(UsageError, match="unknown task"):
         evaluate(model, "tiny-maths")
     arms = {"arms": {"a": {"stages": [{"kind": "grpo"}]}}}
-    with pytest.raises(UsageError, match="`harness train FILE` trains its arms"):
+    with pytest.raises(UsageError, match="use `harness train FILE` to train its arms"):
         train(Experiment(model=str(model), data="tiny-math:train", compare=arms))
 
 

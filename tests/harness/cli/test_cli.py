@@ -104,7 +104,7 @@ def test_a_runs_folder_stands_for_its_experiment(harness: Harness, tmp_path: Pat
     assert said.code == 0, said.err
     assert json.loads(said.out)["name"] == "tiny-quickstart"
     (tmp_path / "experiment.toml").unlink()
-    assert "is a folder without experiment.toml" in harness("plan", tmp_path).err
+    assert "no experiment.toml in this folder" in harness("plan", tmp_path).err
 
 
 def on_a_terminal(words: list[str], **variables: str) -> str:

@@ -26,8 +26,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     ("words", "said"),
     [
         (("--server", "localhost"), "--server: 'localhost' is not an address such as"),
-        (("--server", "http://ann:PW@host/v1"), "--server: holds a password"),
-        (("--server", "http://h/v1,http://h/v1/"), "--server: names one address twice"),
+        (("--server", "http://ann:PW@host/v1"), "--server: contains a password"),
+        (("--server", "http://h/v1,http://h/v1/"), "--server: lists the same address twice"),
         (("--server", ""), "--server: '' is not an address"),
         (("--api", "chat"), "--api has no effect without --server"),
         (("--price", "1,2"), "--price has no effect without --server"),
@@ -42,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         ((*ADDRESS, "--engine", "vllm"), "--engine has no effect with --server"),
         ((*ADDRESS, "--dtype", "bfloat16"), "--dtype has no effect with --server"),
         ((*ADDRESS, "--batch-size", "4"), "--batch-size has no effect with --server"),
-        ((*ADDRESS, "--thinking-budget", "4"), "thinking_budget: a server is asked for whole responses"),
+        ((*ADDRESS, "--thinking-budget", "4"), "thinking_budget: a server generates whole responses"),
         ((*ADDRESS, "--api", "completions"), "prompts need the tokenizer of ./served"),
     ],
 )

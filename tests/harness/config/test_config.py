@@ -95,8 +95,8 @@ def test_files_overlay_left_to_right_and_overrides_come_last(file: Path, tmp_pat
         ("name=a/b", r"name: String should match pattern"),
         ("grpo.name=../../x", r"stages\.0\.name: String should match pattern .*got '../../x'"),
         ("grpo.name=a.b", r"stages\.0\.name: String should match pattern"),
-        ("grpo.name=policy", r"'policy' means something else already"),
-        ("grpo.name=tiny-traces", r"'tiny-traces' means something else already"),
+        ("grpo.name=policy", r"'policy' is a reserved name"),
+        ("grpo.name=tiny-traces", r"'tiny-traces' is a reserved name"),
         ("eval.samples=0", r"eval\.samples: at least 1 sample per question is needed, got 0"),
         ("eval.samples={aime24=-1}", r"eval\.samples: at least 1 sample per question of aime24"),
         ("grpo.reference.refresh=every", r"grpo\.reference has no effect with beta = 0"),
@@ -176,7 +176,7 @@ def test_stages_that_would_share_files_are_refused(tmp_path: Path, first: str) -
     path.write_text(
         f'name = "x"\nstages = [{first}, {last}]\n[policy]\nmodel = "tiny"\n[data]\ntrain = "gsm8k:train"'
     )
-    with pytest.raises(UsageError, match="stages must have different names"):
+    with pytest.raises(UsageError, match="stages must have distinct names"):
         read_experiment([path])
 
 
@@ -236,7 +236,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 def test_two_stages_of_one_name_are_refused(file: Path) -> None:
     file.write_text(EXPERIMENT.replace("[sweep.space]", '[[stages]]\nkind = "grpo"\n[sweep.space]'))
-    with pytest.raises(UsageError, match="stages must have different names"):
+    with pytest.raises(UsageError, match="stages must have distinct names"):
         read_experiment([file])
 
 
@@ -318,11 +318,11 @@ def test_a_wrong_setting_of_an_arm_is_named_as_it_was_given(
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("grpo.top_p=0.9", "grpo: top_p: a GRPO stage draws from the policy's whole distribution"),
-        ("grpo.top_k=20", "grpo: top_k: a GRPO stage draws"),
-        ("grpo.min_p=0.1", "grpo: min_p: a GRPO stage draws"),
-        ("grpo.repetition_penalty=1.1", "grpo: repetition_penalty: a GRPO stage draws"),
-        ("grpo.thinking_budget=64", "grpo: thinking_budget: a GRPO stage draws"),
+        ("grpo.top_p=0.9", "grpo: top_p: a GRPO stage samples from the policy's full distribution"),
+        ("grpo.top_k=20", "grpo: top_k: a GRPO stage samples"),
+        ("grpo.min_p=0.1", "grpo: min_p: a GRPO stage samples"),
+        ("grpo.repetition_penalty=1.1", "grpo: repetition_penalty: a GRPO stage samples"),
+        ("grpo.thinking_budget=64", "grpo: thinking_budget: a GRPO stage samples"),
         ("eval.min_p=2", "eval.min_p: Input should be less than or equal to 1"),
         ("eval.stop=['']", "eval.stop.0: String should have at least 1 character"),
         ("policy.template={ instruction = 'x' }", "policy.template.instruction: must contain {question}"),

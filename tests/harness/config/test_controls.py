@@ -75,7 +75,7 @@ def test_rewards_of_distillation_have_controls_only_where_they_count() -> None:
     [
         ({"compare": None}, "there is no .compare."),
         ({"controls": {"arms": ["none"]}}, "there is no arm 'none'; accepted: rl, sft"),
-        ({"controls": {"arms": ["sft"]}}, "where one of its stages learns from rewards"),
+        ({"controls": {"arms": ["sft"]}}, "only arms with a stage that learns from rewards"),
         ({"controls": {"rewards": ["luck"]}}, "random"),
     ],
 )

@@ -42,7 +42,7 @@ def test_quotes_keep_a_dot_inside_a_part(key: str, parts: list[str]) -> None:
 
 @pytest.mark.parametrize("key", ["", "grpo..beta", 'grpo."beta', "grpo.beta.", 'grpo."my.py"x'])
 def test_a_key_that_cannot_be_read_is_told(key: str) -> None:
-    with pytest.raises(UsageError, match=r'cannot be read: accepted are parts .*"my\.py:short"'):
+    with pytest.raises(UsageError, match=r'invalid key .*: write parts .*"my\.py:short"'):
         split_key(key)
 
 

@@ -29,15 +29,15 @@ def test_addresses_stand_for_a_table() -> None:
 
 def test_one_way_to_say_where_they_are() -> None:
     for servers in ({}, {"count": 0}, {"count": 1, "addresses": ["http://a:1"]}):
-        assert "or how many to start here" in refusal(servers=servers)
-    assert "names one address twice" in refusal(servers=["http://a:1", "http://a:1/v1"])
-    assert "holds a password" in refusal(servers=["http://me:secret@a:1"])
+        assert "or how many to start" in refusal(servers=servers)
+    assert "lists the same address twice" in refusal(servers=["http://a:1", "http://a:1/v1"])
+    assert "contains a password" in refusal(servers=["http://me:secret@a:1"])
     assert "http" in refusal(servers=["a:1"])
 
 
 def test_what_goes_with_servers() -> None:
     engine = {"kind": "vllm", "tensor_parallel": 2}
     assert Policy.model_validate({"model": "tiny", "servers": {"count": 2}, "engine": engine}).engine.settings
-    assert "as they were started" in refusal(servers=["http://a:1"], engine=engine)
-    assert 'this is "transformers"' in refusal(servers={"count": 1}, engine="transformers")
+    assert "they were started with" in refusal(servers=["http://a:1"], engine=engine)
+    assert 'engine is "transformers"' in refusal(servers={"count": 1}, engine="transformers")
     assert "only measured" in refusal(servers={"count": 1}, server="http://a:1/v1")

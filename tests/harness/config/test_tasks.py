@@ -36,13 +36,13 @@ def test_a_table_is_written_down_and_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "table", "told"),
     [
-        ("gsm8k", {"source": "a.csv"}, "there is a task of that name already"),
-        ("a b", {"source": "a.csv"}, "may have letters"),
-        ("mine", {}, "tasks.mine.source: name a file"),
+        ("gsm8k", {"source": "a.csv"}, "a task with this name already exists"),
+        ("a b", {"source": "a.csv"}, "must start with a letter"),
+        ("mine", {}, "tasks.mine.source: give a file"),
         ("mine", {"source": "gsm8k"}, "'gsm8k' is not a source"),
         ("mine", {"splits": {"train": "[:8]"}}, "tasks.mine.splits.train"),
         ("mine", {"source": "a.csv", "grader": "maths"}, "did you mean 'math'"),
-        ("mine", {"source": "a.csv", "columns": {"qestion": "q"}}, "qestion is not what a column may hold"),
+        ("mine", {"source": "a.csv", "columns": {"qestion": "q"}}, "qestion is not a kind of column"),
         ("mine", {"source": "a.csv", "colums": {}}, "colums"),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_file_of_tables_need_not_be_an_experiment(tmp_path: Path) -> None:
     path.write_text('[tasks.mine]\nsource = "a.csv"\n')
     assert list(config.read_tasks(path).own) == ["mine"]
     path.write_text("[eval]\n")
-    with pytest.raises(UsageError, match=r"has no table \[tasks.NAME\]"):
+    with pytest.raises(UsageError, match=r"has no \[tasks.NAME\] table"):
         config.read_tasks(path)
 
 

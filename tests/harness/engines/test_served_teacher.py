@@ -110,7 +110,7 @@ def test_an_address_with_a_password_is_refused(address: str) -> None:
     """Runs, attempts and reports hold the experiment as it is."""
     stage = {"kind": "distill", "teacher": {"model": "m", "server": address}}
     raw = {"name": "x", "policy": {"model": "tiny"}, "data": {"train": "tiny-aime:train"}, "stages": [stage]}
-    with pytest.raises(UsageError, match=r"teacher\.server: holds a password.*HARNESS_TEACHER_KEY") as raised:
+    with pytest.raises(UsageError, match=r"teacher\.server: contains a password.*HARNESS_TEACHER_KEY") as raised:
         config.validate(raw, "x.toml")
     assert "PW" not in str(raised.value)
 
@@ -119,7 +119,7 @@ def test_a_busy_server_is_asked_again_and_a_silent_one_named(served: Served) -> 
     served.statuses = [503, 429]
     assert len(engine_of(served).generate([Request("One?", 1, 0)], Sampling(max_tokens=4))) == 1
     served.statuses = [503] * 3
-    with pytest.raises(JobError, match=r"answers with status 503 \(1 of 1 .*; what was sampled is kept"):
+    with pytest.raises(JobError, match=r"answers with status 503 \(1 of 1 .*; completed samples are kept"):
         engine_of(served).generate([Request("One?", 1, 0)], Sampling(max_tokens=4))
     served.statuses = [404]
     with pytest.raises(JobError, match="refuses with status 404"):

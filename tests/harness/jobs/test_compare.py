@@ -118,9 +118,9 @@ def test_an_arm_is_an_experiment_of_its_own(experiment: Experiment) -> None:
     ("change", "told"),
     [
         ({"seeds": 0}, "compare.seeds"),
-        ({"tuning_trials": 2}, r"arms\.rl\.space: with tuning_trials every arm is tuned"),
+        ({"tuning_trials": 2}, r"arms\.rl\.space: either all arms are tuned"),
         ({"arms": {}}, "compare.arms"),
-        ({"arms": {"base": {"stages": []}}}, "name the arm otherwise"),
+        ({"arms": {"base": {"stages": []}}}, "rename the arm"),
     ],
 )
 def test_unfair_or_empty_comparisons_are_refused(change: dict[str, Any], told: str, tmp_path: Path) -> None:

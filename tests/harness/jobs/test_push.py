@@ -87,7 +87,7 @@ def test_the_folder_is_uploaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_bad_words_are_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="accepted: OWNER/NAME"):
+    with pytest.raises(UsageError, match="expected OWNER/NAME"):
         push.write_folder(run, "mine", tmp_path / "hub")
     with pytest.raises(UsageError, match="exists already"):
         push.write_folder(run, "me/mine", tmp_path)

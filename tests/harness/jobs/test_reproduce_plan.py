@@ -78,6 +78,6 @@ def test_another_length_or_template_is_run_shown_and_not_judged(tiny_plan: Path,
 
 def test_models_can_be_chosen_by_name(tiny_plan: Path, tmp_path: Path) -> None:
     done = run_plan("t1", tmp_path / "out", QUIET, Settings(models=("Here",)), [tiny_plan])
-    assert done.cells[1].why == "not among the models asked for (--models)"
+    assert done.cells[1].why == "not selected by --models"
     with pytest.raises(UsageError, match="t1 has no model 'Nobody'; accepted: Here, Gone"):
         run_plan("t1", tmp_path / "out", QUIET, Settings(models=("Nobody",)), [tiny_plan])

@@ -248,13 +248,13 @@ UNSAMPLED: list[tuple[str, dict[str, Any], str]] = [
         {**MIXTURE, "num_local_experts": 4, "layer_types": ["full_attention"] * 2},
         "more than a softmax",
     ),
-    ("deepseek_v3", LATENT, "a trial of its decoding fails"),
-    ("nemotron", {}, "do not hand on"),
+    ("deepseek_v3", LATENT, "decoding a test text fails"),
+    ("nemotron", {}, "do not pass arguments on"),
     ("diffllama", {}, "nats a token"),
     ("doge", {}, "nats a token"),
     ("mistral", {"sliding_window": 8}, "sliding window"),
     ("mamba", {"state_size": 16}, "linear_attention"),
-    ("bloom", {"n_head": 4, "n_layer": 2}, "takes no attention implementation"),
+    ("bloom", {"n_head": 4, "n_layer": 2}, "does not support custom attention implementations"),
 ]
 
 

@@ -49,7 +49,7 @@ def test_a_missing_shard_is_named(folder: Path, tiny_random_policy: Policy) -> N
     shard(folder, tiny_random_policy)
     lost = sorted(folder.glob("*.safetensors"))[1]
     lost.unlink()
-    assert f"1 weight files that are not there, {lost.name} among them" in said(folder)
+    assert f"1 weight files are missing, {lost.name} among them" in said(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -62,7 +62,7 @@ def test_what_git_leaves_without_lfs_is_named(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("kept", "wanted"),
-    [(-1, "so it was cut"), (100, "ends within its header"), (4, "ends within its header")],
+    [(-1, "truncated after"), (100, "truncated within its header"), (4, "truncated within its header")],
 )
 def test_a_cut_file_says_so(folder: Path, kept: int, wanted: str) -> None:
     file = folder / "model.safetensors"
@@ -77,21 +77,21 @@ def test_a_cut_file_says_so(folder: Path, kept: int, wanted: str) -> None:
 
 def test_bytes_that_are_no_safetensors(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes((4).to_bytes(8, "little") + b"text and more")
-    assert "is not a safetensors file" in said(folder)
+    assert "not a valid safetensors file" in said(folder)
 
 
 def test_an_index_that_is_none(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text("[]", encoding="utf-8")
-    assert "is not an index of weight files" in said(folder)
+    assert "not a valid index of weight files" in said(folder)
 
 
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
-        ({"model.safetensors": b""}, "has weights but no config.json; copy it"),
-        ({"params.json": b"{}", "consolidated.00.pth": b""}, "name the model's Hugging Face version"),
-        ({}, "no config.json, so not a model in Hugging Face format; accepted are"),
-        ({"config.json": b"{}"}, "no *.safetensors file, so no weights"),
+        ({"model.safetensors": b""}, "has weights but no config.json; copy config.json"),
+        ({"params.json": b"{}", "consolidated.00.pth": b""}, "use the Hugging Face version of the model"),
+        ({}, "no config.json; expected a model in Hugging Face format"),
+        ({"config.json": b"{}"}, "no weights (*.safetensors)"),
         ({"config.json": b"{}", "pytorch_model.bin": b""}, "pickled (pytorch_model.bin)"),
     ],
 )
@@ -112,7 +112,7 @@ def test_code_in_a_folder_is_refused_and_nobody_is_asked(
     file.write_text(json.dumps(settings), encoding="utf-8")
     (folder / "modeling.py").write_text("raise RuntimeError('it ran')", encoding="utf-8")
     sentence = said(folder)
-    assert "code of its own (modeling.Own)" in sentence
+    assert "its own code (modeling.Own)" in sentence
     assert "policy.trust_remote_code" in sentence
     assert "--trust-remote-code" in sentence
 

@@ -243,7 +243,7 @@ def test_resumed_runs_have_the_same_bits_and_the_base_stays(
     [
         ({"targets": ["q_proj", "qkv"]}, r"policy\.lora\.targets: .* 'qkv'.*accepted: q_proj, k_proj"),
         ({"targets": ["lm_head"]}, r"policy\.lora\.targets: .* 'lm_head'"),
-        ({"rank": 25}, r"policy\.lora\.rank: 25 is above 24, the smaller side of .*k_proj"),
+        ({"rank": 25}, r"policy\.lora\.rank: 25 is larger than 24, the smaller dimension of .*k_proj"),
     ],
 )
 def test_what_does_not_fit_the_model_is_refused(base: Path, settings: Any, words: str) -> None:
@@ -283,8 +283,8 @@ def test_an_adapter_without_a_base_or_of_another_model_is_refused(
     settings = json.loads(file.read_text())
     save_policy(make_random_policy(hidden_size=64), tmp_path / "other")
     for name, words in (
-        (str(tmp_path / "other"), "is not an adapter of its base"),
-        (None, "names no base"),
+        (str(tmp_path / "other"), "does not fit its base model"),
+        (None, "has no base_model"),
         (str(tmp_path / "adapter"), "names itself"),
     ):
         file.write_text(json.dumps({**settings, "base_model_name_or_path": name}))

@@ -168,7 +168,7 @@ def test_a_temperature_that_nothing_samples_by_does_not_stop_a_checkpoint(
 def test_a_generation_config_that_cannot_be_saved_is_refused_on_loading(folder: Path) -> None:
     _change(folder / "generation_config.json", {"pad_token_id": -1})
     said = _say(config.Policy(model=str(folder), device="cpu"))
-    assert "generation_config.json: no checkpoint could be saved" in said
+    assert "generation_config.json: invalid, so no checkpoint could be saved" in said
     assert "pad_token_id" in said
 
 
@@ -227,7 +227,7 @@ def test_code_of_a_models_own_runs_only_where_it_is_trusted(
     _change(folder / "config.json", {"model_type": "own-llama", "auto_map": own})
     (folder / "modeling.py").write_text(CODE)
     said = _say(config.Policy(model=str(folder), device="cpu"))
-    assert "code of its own (modeling.OwnForCausalLM)" in said
+    assert "its own code (modeling.OwnForCausalLM)" in said
     assert "policy.trust_remote_code" in said
     trusted = load_policy(config.Policy(model=str(folder), device="cpu", trust_remote_code=True))
     assert type(trusted.model).__name__ == "OwnForCausalLM"

@@ -79,14 +79,14 @@ def test_a_trial_is_its_last_attempt(tmp_path: Path) -> None:
 
 def test_a_sweep_without_a_winner_or_with_a_damaged_summary(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "sweep", None)
-    assert "the sweep has no winner; name a trial" in said(folder)
+    assert "the sweep has no winner; choose a trial" in said(folder)
     make(folder, {"summary.json": '{"winner": 3}'})
-    assert "summary.json: is not the summary of a sweep" in said(folder)
+    assert "summary.json: not a valid sweep summary" in said(folder)
 
 
 def test_several_arms_are_not_one_model(tmp_path: Path) -> None:
     run(tmp_path / "arms/rl/seed-1/attempt-1", 4)
-    assert "several arms; name a run of one" in said(tmp_path)
+    assert "several arms; choose a run of one" in said(tmp_path)
     assert place(tmp_path / "arms/rl/seed-1").name == "step-4"
 
 
@@ -122,7 +122,7 @@ def test_an_adapter_is_added_to_its_base_from_any_folder(
 def test_an_adapter_whose_base_is_gone_says_where_it_is_named(adapted: Path, tmp_path: Path) -> None:
     (tmp_path / "base").rename(tmp_path / "moved")
     sentence = said(adapted / "checkpoints/step-2/adapter")
-    assert "adapter_config.json: its base_model_name_or_path is" in sentence
+    assert "adapter_config.json: its base model" in sentence
     assert f"no folder {tmp_path / 'base'}" in sentence
 
 
@@ -139,8 +139,8 @@ def test_an_adapter_keeps_its_bases_revision(tiny_random_policy: Policy, tmp_pat
     [
         ("a.gguf", b"no such thing", "is not a GGUF file; download it again"),
         ("a.gguf", b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
-        ("a.gguf", b"GGUF\x03\x00\x00\x00\x01", "cannot be read as a causal model"),
-        ("a.bin", b"", "is a file, and only GGUF files are models; expected"),
+        ("a.gguf", b"GGUF\x03\x00\x00\x00\x01", "cannot be loaded as a causal language model"),
+        ("a.bin", b"", "is a file, but not a GGUF file; expected"),
     ],
 )
 def test_a_file_that_is_not_a_model(
@@ -163,7 +163,7 @@ def test_gguf_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_of_several_gguf_files_one_must_be_named(tmp_path: Path) -> None:
     make(tmp_path, {"q4.gguf": "", "q8.gguf": ""})
-    assert f"has 2 GGUF files; name one, such as {tmp_path / 'q4.gguf'}" in said(tmp_path)
+    assert f"has 2 GGUF files; choose one, such as {tmp_path / 'q4.gguf'}" in said(tmp_path)
 
 
 def test_smollm2_without_its_package_is_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_smollm2_without_its_package_is_the_hubs(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("model", ["/no/such/place", "./here", "~/there", "folder/model.gguf"])
 def test_a_path_that_is_not_there_is_not_asked_of_the_hub(model: str) -> None:
-    assert f"no folder {model}, and no such file; expected" in said(model)
+    assert f"no such file or folder {model}; expected" in said(model)
 
 
 def test_a_revision_is_the_hubs_alone(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_known_models_have_their_published_sizes(model: str, billions: float) ->
 
 
 def test_a_model_that_is_not_known_is_refused() -> None:
-    with pytest.raises(UsageError, match="not a folder, not in the hub's cache"):
+    with pytest.raises(UsageError, match="neither a folder, nor in the local hub cache"):
         architecture(Policy(model="nobody/nothing"))
 
 
@@ -184,7 +184,7 @@ def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) 
     assert found.cost == pytest.approx(2.5 * found.device_hours)
     assert 10 < found.device_hours < 10_000
     small = plan_on(experiment, DEVICES["rtx4090"], 1, None, None)
-    assert "GiB on each device" in small.warnings[0]
+    assert "GiB per device" in small.warnings[0]
 
 
 def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment) -> None:

@@ -91,7 +91,7 @@ def test_a_damaged_line_of_the_kept_replies_is_asked_for_again(
         kept.write_bytes(damage.encode("latin-1") + b"\n" + kept.read_bytes())
     assert scored("!!", "!!!!") == [pytest.approx(1 / 9), pytest.approx(3 / 9)]
     assert len(judge.asked) == 2
-    assert "line 1: is not a judgement (6 such lines)" in caplog.text
+    assert "line 1: not a valid judgement (6 such lines)" in caplog.text
 
 
 def test_half_a_character_is_judged_as_any_other(judge: Judged) -> None:
@@ -102,7 +102,7 @@ def test_without_a_judge_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_JUDGE_URL", raising=False)
     with pytest.raises(UsageError, match=r"rewards\.judge: set HARNESS_JUDGE_URL"):
         make_mix({"judge": 1.0})
-    with pytest.raises(UsageError, match="rubric, requests and pairwise are for the reward 'judge'"):
+    with pytest.raises(UsageError, match="rubric, requests and pairwise only apply to the reward 'judge'"):
         check_names({"accuracy": RewardTerm(weight=1.0, rubric="Is it?")})
 
 

@@ -92,7 +92,7 @@ def test_a_function_of_one_s_own_that_fails_leaves_the_completion_out_and_says_s
     assert "rewards.failing_rewards:last: ValueError: invalid literal" in told[0]
     assert "question q-7" in told[0]
     with pytest.raises(
-        JobError, match=r"last: it failed on all 2 completions of a step: ValueError: invalid"
+        JobError, match=r"last: failed on all 2 completions of a step: ValueError: invalid"
     ):
         mix.score_step([[bad], [bad]])
     assert mix.score_step([[good]])[0][0].total == 4.0  # each step is counted by itself
@@ -102,7 +102,7 @@ def test_a_function_of_one_s_own_that_fails_leaves_the_completion_out_and_says_s
         1.0,
     ]
     with pytest.raises(
-        JobError, match=r"huge: it failed on all 2 completions of a step: (Overflow|no finite)"
+        JobError, match=r"huge: failed on all 2 completions of a step: (Overflow|no finite)"
     ):
         huge.score_step([[bad, good]])
 
@@ -141,7 +141,7 @@ def test_own_settings_a_file_and_a_whole_group(
     assert [score.total for score in scores] == [0.5, 1.0]
     assert scores[0].parts == {"mine.py:short": 1.0, "brief": 0.0, "accuracy": 1.0}
     lost = make_mix({"lost": RewardTerm(weight=1.0, function=f"{tmp_path}/mine.py:lost")})
-    with pytest.raises(JobError, match=r"lost: it failed on all 2 .* ValueError: 1 values for 2 completions"):
+    with pytest.raises(JobError, match=r"lost: failed on all 2 .* ValueError: 1 values for 2 completions"):
         lost.score_step([[attempt("a"), attempt("b")]])
     for settings, said in [
         ({"word": 2}, "rewards.short.settings: unknown key 'word'; did you mean 'words'"),
@@ -184,7 +184,7 @@ def test_a_reward_model_scores_prompt_and_response(tmp_path: Path) -> None:
 
 
 def test_a_classifier_of_many_classes_is_no_reward_model(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has 3 outputs, a reward model has 1"):
+    with pytest.raises(UsageError, match="has 3 outputs, but a reward model has 1"):
         make_mix({"reward_model": RewardTerm(weight=1.0, model=reward_model(tmp_path, outputs=3))})
 
 

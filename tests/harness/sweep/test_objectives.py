@@ -93,7 +93,7 @@ def test_nobody_within_the_constraints_nobody_wins(
         ({**BOTH, "objective": ["dev/pass@1", "lenght"]}, "sweep.objective: .* has no 'lenght'"),
         ({"objective": ["dev/pass@1", "length"]}, "direction must be a list of 2"),
         ({**BOTH, "objective": ["dev/pass@1", "dev/pass@1"]}, "names a metric twice"),
-        ({**BOTH, "sampler": "cmaes"}, "knows one objective"),
+        ({**BOTH, "sampler": "cmaes"}, "supports one objective"),
         ({**BOTH, "objective": ["length", "dev/pass@1"]}, "must be a dev metric"),
     ],
 )

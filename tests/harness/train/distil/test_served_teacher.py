@@ -101,5 +101,5 @@ def test_too_few_tokens_of_a_place_or_too_few_places_are_said(
     with serving(teacher, cut=1) as address:
         settings = config.Policy(model=str(tmp_path / "teacher"), server=address)
         engine = ServedEngine(settings, where="t", teacher=True, pauses=(0.01,))
-        with pytest.raises(ServerUnansweredError, match="was sent 3 tokens and tells log-probabilities of 2"):
+        with pytest.raises(ServerUnansweredError, match="was sent 3 tokens but returned log-probabilities for 2"):
             engine.prompt_logprobs([[1, 2, 3]])

@@ -256,11 +256,11 @@ def test_another_tokenizer_is_refused(models: Path, make_random_policy: MakePoli
         ({"teacher": {"model": "x", "template": "tags"}}, "teacher.template has no effect"),
         (
             {"teacher": {"model": "x", "server": "http://localhost:1/v1"}, "divergence": "jsd"},
-            "teacher_top_k: a server tells",
+            "teacher_top_k: a server returns",
         ),
         (
             {"teacher": {"model": "x", "server": "http://localhost:1/v1"}, "temperature": 0.7},
-            "temperature: a server's log-probabilities",
+            "temperature: a server returns log-probabilities",
         ),
     ],
 )
