@@ -45,6 +45,8 @@ def options(
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # On a busy machine a thread that spins while it waits takes the core from the one it waits for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     global _debug  # noqa: PLW0603
     _debug = debug
 

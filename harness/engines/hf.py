@@ -92,6 +92,10 @@ class TransformersEngine:
             self._policy = replace(self._policy, model=model)
         self._hash = None
 
+    def samples(self, model: PreTrainedModel) -> bool:
+        """Whether it samples this very module: an update is then there without a copy."""
+        return self._policy.model is model
+
     def release(self) -> None:
         """Nothing is held between two calls of ``generate``."""
 

@@ -13,7 +13,7 @@ import torch
 
 from evals.base.errors import JobError
 from evals.engine import Request, Sampling
-from harness.engines.registry import RolloutEngine
+from harness.engines.registry import RolloutEngine, samples_itself
 from harness.models import trial
 from harness.models.policy import Policy
 from harness.train.batching import Block, Row
@@ -38,6 +38,7 @@ class Probe:
         self._scorer = scorer
         self._policy = policy
         self._sampling = Sampling(temperature=temperature, max_tokens=DRAWN)
+        self._checked = False
         self._limit = trial.limit(policy) if limit is None else limit
         room = int(getattr(engine, "positions", policy.positions)) - DRAWN
         self._prompts = [text for text in prompts() if len(policy.tokenizer(text).input_ids) < room]
@@ -45,13 +46,16 @@ class Probe:
     def check(self) -> dict[str, float]:
         """``probe/drift``: mean |trainer - engine| log-probability of the drawn tokens, in nats; and seconds.
 
-        Empty where the engine has no room for any of the prompts.
+        Empty where the engine has no room for any of the prompts; from the second time on also where it
+        samples the policy's own module: nothing is copied there that could be left behind, and the drift of
+        all completions (``monitors.check_drift``) goes on being watched.
 
         Raises:
             JobError: it is above the limit, so the engine samples another policy.
         """
-        if not self._prompts:
+        if not self._prompts or (self._checked and samples_itself(self._engine, self._policy)):
             return {}
+        self._checked = True
         started = time.perf_counter()
         drift = self._drift()
         if drift > self._limit:

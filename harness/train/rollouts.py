@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -88,9 +89,10 @@ def sampled(
 
 
 class Graders:
-    """One grader of each kind that is asked for, all closed at the end."""
+    """One grader of each kind that is asked for, all closed at the end. Threads may share them."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._open = ExitStack()
         self._graders: dict[str, Grader] = {}
 
@@ -104,9 +106,10 @@ class Graders:
 
     def of(self, kind: str) -> Grader:
         """The grader of that kind."""
-        if kind not in self._graders:
-            self._graders[kind] = self._open.enter_context(make_grader(kind))
-        return self._graders[kind]
+        with self._lock:
+            if kind not in self._graders:
+                self._graders[kind] = self._open.enter_context(make_grader(kind))
+            return self._graders[kind]
 
     def grade(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
         """The groups with their verdicts; each kind's go to its grader in one call.
@@ -125,5 +128,6 @@ class Graders:
         for kind in dict.fromkeys(kind for kind, _ in items):
             mine = [place for place, (each, _) in enumerate(items) if each == kind]
             responses = [items[place][1].item() for place in mine]
-            verdicts.update(zip(mine, safe.grade(self.of(kind), responses), strict=True))
+            with self._lock:
+                verdicts.update(zip(mine, safe.grade(self.of(kind), responses), strict=True))
         return [verdicts[place] for place in range(len(items))]

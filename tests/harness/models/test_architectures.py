@@ -26,7 +26,8 @@ from harness.models.policy import Policy, load_policy, save_policy, weights_hash
 from harness.train import checkpoint
 from harness.train.batching import Block, Row
 from harness.train.forward import Scorer
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
 from harness.train.sft.stage import SftUpdater
@@ -123,9 +124,8 @@ def train(policy: Policy, folder: Path) -> Run:
     )
     run = Run(folder, experiment)
     try:
-        train_grpo(
-            run, stage, policy, TransformersEngine(policy), [(TASK, question) for question in QUESTIONS]
-        )
+        pairs = [(TASK, question) for question in QUESTIONS]
+        train_stage(stage, StageRun(run, policy, TransformersEngine(policy), pairs))
     finally:
         run.close()
     return run

@@ -197,6 +197,30 @@ def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment
     assert seconds(Work("x", "train", large, 1, 1, 0, 1, 0, 1, 1, 1), DEVICES["l40s"], 1) == math.inf
 
 
+def test_what_samples_beside_the_shards_is_counted() -> None:
+    """Qwen2.5-7B on eight devices: four numbers of float32 a weight, sharded, and what the sampler holds."""
+
+    def gigabytes(**policy: Any) -> tuple[float, float]:
+        told = {
+            "name": "x",
+            "policy": {"model": "Qwen/Qwen2.5-7B", "dtype": "bfloat16", **policy},
+            "data": {"train": "gsm8k"},
+            "stages": [{"kind": "grpo", "micro_batch_tokens": 1, "max_tokens": 1}],
+        }
+        plan = validate(told, "x")
+        found = memory(plan, 8)
+        said = plan_on(plan, DEVICES["h100"], 8, None, None).warnings
+        assert any("keeps a whole copy" in line for line in said) == (not policy)
+        return found.learning * 2**30 / 1e9, found.sampling * 2**30 / 1e9
+
+    shard, count = 16 * 7.6156 / 8, 7.6156
+    assert gigabytes() == pytest.approx((shard + 4 * count, shard + 4 * count), rel=1e-2)
+    assert gigabytes(engine="vllm") == pytest.approx((shard, shard + 2 * count), rel=1e-2)
+    parallel = {"kind": "vllm", "tensor_parallel": 8}
+    assert gigabytes(engine=parallel) == pytest.approx((shard, shard + 2 * count / 8), rel=1e-2)
+    assert gigabytes(servers=["http://node:8000"]) == pytest.approx((shard, shard), rel=1e-2)
+
+
 def test_small_gpus_settings_take_what_their_bytes_say() -> None:
     """Qwen2.5-7B: 6.53e9 of its 7.62e9 parameters are in linear layers."""
     stage = {"kind": "grpo", "beta": 0.01, "micro_batch_tokens": 1}

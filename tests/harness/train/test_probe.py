@@ -55,6 +55,17 @@ def test_an_engine_that_follows_is_left_alone(tiny_random_policy: Policy) -> Non
     assert of.check()["probe/drift"] == first
 
 
+def test_the_policys_own_module_is_probed_once(tiny_random_policy: Policy) -> None:
+    engine = TransformersEngine(tiny_random_policy)
+    of = probe(engine, tiny_random_policy)
+    assert of.check()["probe/drift"] < 1e-5
+    learn(tiny_random_policy)
+    assert of.check() == {}
+    copied = TransformersEngine(tiny_random_policy, own_weights=True)
+    of = probe(copied, tiny_random_policy)
+    assert all("probe/drift" in of.check() for _ in range(2))
+
+
 def test_a_stale_tied_head_is_caught(tiny_random_policy: Policy) -> None:
     """Every weight but the head's own copy arrives; the embeddings that it was tied to do."""
     engine = Forgetful(tiny_random_policy, "lm_head")
