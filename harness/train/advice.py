@@ -279,7 +279,7 @@ class _Hacking:
             step,
             f"dev/pass@1 fell from {best.value:.3g} (step {best.step}) to {value:.3g}, while the mean "
             f"reward rose from {fmean(before):.3g} to {fmean(after):.3g}",
-            "what the reward pays for is not what is measured, or the training questions are learned by heart",
+            "what the reward pays for is not what is measured, or training questions are learned by heart",
             "read samples.jsonl for what pays, give rewards.accuracy more weight, raise beta, train on "
             "more questions",
         )
