@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
+"""A line of metrics.jsonl: names -> figures."""
 
 WINDOW = 10
 """Steps that means are taken over, so that one step's noise decides nothing."""
