@@ -27,6 +27,7 @@ from harness.train.grpo.prefetch import Ahead, staleness
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.update import Updater, sequences
+from harness.train.ledger import judge_file
 from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
@@ -101,7 +102,7 @@ class GrpoLearner(Learner):
         self._sampler = Sampler(
             engine,
             graders,
-            make_mix(stage.rewards, run.folder / f"judge-requests-{stage.name}.json"),
+            make_mix(stage.rewards, judge_file(run.folder, stage.name)),
             stage=stage,
             stream=self.stream,
             seed=seed,
