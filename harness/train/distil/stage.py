@@ -27,6 +27,7 @@ from harness.train.grpo.advantages import advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
 from harness.train.grpo.monitors import check_drift
 from harness.train.grpo.rollout import Batch, Sampler
+from harness.train.ledger import judge_file
 from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
@@ -65,7 +66,7 @@ class DistilLearner(Learner):
         self._first_step = first_step
         template, seed = run.experiment.policy.template, run.experiment.seed
         self.stream = Stream(Prompts(given.questions, template, policy), seed)
-        judged = run.folder / f"judge-requests-{stage.name}.json"
+        judged = judge_file(run.folder, stage.name)
         self._sampler = Sampler(
             engine,
             graders,

@@ -26,6 +26,7 @@ from harness.train.grpo.prefetch import Ahead, staleness
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.update import Updater, rows_of
+from harness.train.ledger import judge_file
 from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
@@ -52,7 +53,7 @@ class GrpoLearner(Learner):
         self._sampler = Sampler(
             engine,
             graders,
-            make_mix(stage.rewards, run.folder / f"judge-requests-{stage.name}.json"),
+            make_mix(stage.rewards, judge_file(run.folder, stage.name)),
             stage=stage,
             stream=self.stream,
             seed=seed,
