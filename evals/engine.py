@@ -79,7 +79,8 @@ class Completion:
     that a thinking budget put there. ``text`` leaves out
     end-of-sequence and padding tokens but keeps tags such as ``<think>``.
 
-    ``usage``: of a response that came from a server, which need not show any token ids.
+    ``usage``: of a response that came from a server, which need not show any token ids. ``versions``: per
+    token, the number of the weights that drew it, from an engine that gets new ones while it samples.
     """
 
     text: str
@@ -87,6 +88,7 @@ class Completion:
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
     usage: Usage | None = None
+    versions: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int | None:

@@ -14,10 +14,11 @@ BY_GROUP = ("group", "length_aware")
 """Advantages that ``baseline`` and the settings of the standard deviation are for."""
 
 
-def check_effects(stages: Sequence[Stage], swept: Collection[str]) -> None:
+def check_effects(stages: Sequence[Stage], swept: Collection[str], adapters: bool) -> None:
     """Refuses a setting of a "grpo" stage that differs from its default and does nothing.
 
     ``swept``: the keys of a search space; what depends on one of them has an effect in some trials.
+    ``adapters``: they are what is trained.
 
     Raises:
         ValueError: names the setting and what leaves it without effect.
@@ -27,6 +28,11 @@ def check_effects(stages: Sequence[Stage], swept: Collection[str]) -> None:
             both = (f"{stage.name}.{key}", f"{stage.name}.{decided_by}")
             if not any(_touches(searched, one) for searched in swept for one in both):
                 raise ValueError(f"{both[0]} has no effect with {why}: leave one of them out")
+        if adapters and isinstance(stage, GRPO) and stage.reference.offload:
+            raise ValueError(
+                f"{stage.name}.reference.offload has no effect with policy.lora, whose reference policy is "
+                "the same weights without the adapter: leave one of them out"
+            )
 
 
 def _without_effect(stage: GRPO) -> Iterator[tuple[str, str, str]]:

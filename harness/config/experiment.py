@@ -223,9 +223,10 @@ class Experiment(Table):
         for arm in self.compare.arms.values() if self.compare else ():
             check_stage_names(arm.stages, reserved=type(self).model_fields)
         if self.sweep_of is None:  # a trial may switch off what its experiment has set
-            check_effects(self.stages, self.sweep.space if self.sweep else {})
+            adapters = self.policy.lora is not None
+            check_effects(self.stages, self.sweep.space if self.sweep else {}, adapters)
             for arm in self.compare.arms.values() if self.compare else ():
-                check_effects(arm.stages, arm.space)
+                check_effects(arm.stages, arm.space, adapters)
         if self.policy.lora is not None:
             for stage in parts(self.stages):
                 if isinstance(stage, GRPO) and stage.reference.refresh == "ema":

@@ -76,8 +76,10 @@ class GRPO(Training):
     probe_limit: float | None = Field(None, gt=0.0)
     """The mean difference of trainer's and sampler's log-probabilities of a fixed text, in nats a token, at
     which the run stops after a sync. By default what rounding explains: 0.001 in float32, 0.2 in bfloat16."""
-    rollout_ahead: Literal[0, 1] = 0
-    """1: while a step is learned, the next one's completions are sampled, by the policy from before it."""
+    rollout_ahead: int = Field(0, ge=0)
+    """While a step is learned, the completions of so many later ones are sampled: no token is learned from
+    more than so many updates after the weights that drew it. With ``policy.servers`` new weights reach
+    completions half-way; elsewhere each is drawn by the policy from before the update, and 1 is the most."""
     entropy_bonus: float = Field(0.0, ge=0.0)
     """The weight of the policy's mean entropy per token, which the loss rewards."""
     advantage: AdvantageChoice = Choice(kind="group")
@@ -139,6 +141,11 @@ class GRPO(Training):
             raise ValueError("rewards must name at least one reward function")
         if self.rollout_ahead and self.sampler_correction is None:
             raise ValueError("rollout_ahead needs sampler_correction (2.0, say): its samples are a step old")
+        if self.rollout_ahead > 1 and self.refill_rounds:
+            raise ValueError(
+                f"rollout_ahead ({self.rollout_ahead}) must be 0 or 1 with refill_rounds: which prompts "
+                "replace others would depend on which of several steps is sampled first"
+            )
         if self.delta is not None and self.delta <= 1 + self.epsilon.high:
             raise ValueError(f"delta ({self.delta}) must be above 1 + epsilon.high ({1 + self.epsilon.high})")
         if self.delta is not None and self.loss.kind == "cispo":

@@ -1,7 +1,8 @@
-"""After new weights went to a sampler: does it compute what the policy computes?
+"""Before a sampler is used: does it compute what the policy, whose weights it was given, computes?
 
 That a sampler took every name says nothing about the weights that it computes with, and neither does a hash
-of what was sent. Both sides score a fixed text, and a few tokens drawn after it.
+of what was sent. Both sides score a fixed text, and a few tokens drawn after it. After each later sync
+``harness.train.probe`` asks again.
 """
 
 from __future__ import annotations

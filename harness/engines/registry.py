@@ -54,7 +54,7 @@ class RolloutEngine(Engine, Protocol):
     def weights_hash(self) -> str:
         """``harness.models.policy.weights_hash`` of the weights that are sampled.
 
-        Where it differs from the trained model's, a ``sync`` is missing.
+        It is asked for between a ``sync`` and the next update, by all processes of a run together.
         """
         ...
 
@@ -77,6 +77,21 @@ def takes_pieces(engine: Engine) -> bool:
     An engine says so by an attribute of that name; others are given whole models.
     """
     return bool(getattr(engine, "takes_pieces", False))
+
+
+def in_flight(engine: Engine) -> bool:
+    """Whether ``sync`` may be called while ``generate`` runs in another thread: completions that have begun
+    go on with the new weights, and ``Completion.versions`` tells which drew each token.
+
+    An engine says so by an attribute of that name.
+    """
+    return bool(getattr(engine, "in_flight", False))
+
+
+def version_of(engine: Engine) -> int:
+    """The number of the weights that ``engine`` samples, which ``in_flight`` engines count by their
+    attribute ``version``; 0 for all others."""
+    return int(getattr(engine, "version", 0))
 
 
 def samples_itself(engine: Engine, policy: Policy) -> bool:

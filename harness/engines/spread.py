@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evals.engine import Group, Request, Sampling
-from harness.engines.registry import RolloutEngine, takes_pieces
+from harness.engines.registry import RolloutEngine, in_flight, takes_pieces, version_of
 from harness.models.dist import spread
 
 
@@ -21,6 +21,7 @@ class SpreadEngine:
         self._width = width
         self.name = engine.name
         self.takes_pieces = takes_pieces(engine)
+        self.in_flight = in_flight(engine)
 
     @property
     def tokenizer(self) -> Any:
@@ -33,6 +34,10 @@ class SpreadEngine:
     @property
     def weights_hash(self) -> str:
         return self._engine.weights_hash
+
+    @property
+    def version(self) -> int:
+        return version_of(self._engine)
 
     @property
     def positions(self) -> int:

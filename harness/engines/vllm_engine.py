@@ -210,24 +210,35 @@ class VllmEngine(VllmSampler):
         # Rotary embeddings have no weights, and every sync would say that none were loaded; that what counts
         # was loaded is told by the log-probabilities. (Starting vLLM configures its loggers anew.)
         logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
-        self._name, self._dtype = policy.name, policy.dtype
+        self._name = policy.name
         self._theirs = frozenset(self._llm.apply_model(_last_names)[0])
         self._asleep = False
-        self.sync(policy.model)
+        self._model: PreTrainedModel | None = None
+        self._take(policy.model)
+        arrived.check(policy, self._positions, "vLLM here", self._score)
+        self._weights_hash = policies.weights_hash(policy.model)  # now, for the policy may be let go
 
     @property
     def weights_hash(self) -> str:
+        """Taken when it is asked for: before the policy moves on, by all processes of the run together."""
+        if not self._weights_hash and self._model is not None:
+            self._weights_hash = policies.weights_hash(self._model)
         return self._weights_hash
+
+    @property
+    def model_hash(self) -> str:
+        return policies.joint_hash(self.weights_hash, self._tokenizer)
 
     def sync(self, model: PreTrainedModel) -> None:
         """Copies the weights in place and forgets the cached prefixes that the old ones computed.
 
-        Then vLLM and ``model`` score a fixed text: that vLLM took every name says nothing about the weights
-        that it computes with.
-
         Raises:
-            UsageError: vLLM does not take the weights, or finds other log-probabilities with them.
+            UsageError: vLLM does not take the weights.
         """
+        self._take(model)
+        self._model, self._weights_hash = model, ""
+
+    def _take(self, model: PreTrainedModel) -> None:
         try:
             weights = self._in_files(model)
             self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
@@ -240,10 +251,7 @@ class VllmEngine(VllmSampler):
             ) from error
         if not self._llm.reset_prefix_cache():
             raise JobError("vLLM could not drop its prefix cache: a request is still running")
-        self._weights_hash = policies.weights_hash(model)
         self._has_weights = True
-        policy = Policy(model, self._tokenizer, self._name, self._dtype)
-        arrived.check(policy, self._positions, "vLLM here", self._score)
 
     def _in_files(self, model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
         """The weights as checkpoint files have them, one after another.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,14 +32,32 @@ UNTIL_ENDED = 30.0
 """Seconds in which the process that tells of an error has surely told it."""
 
 
+_here = threading.local()
+"""``alone`` is set in threads that work without the other processes."""
+
+
 def rank() -> int:
     """This process's number, 0 for the one that writes."""
-    return int(os.environ["RANK"]) if dist.is_torchelastic_launched() else 0
+    return int(os.environ["RANK"]) if dist.is_torchelastic_launched() and not _is_alone() else 0
 
 
 def world() -> int:
     """How many processes work on the run."""
-    return int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
+    return int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() and not _is_alone() else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """In this thread, inside this block, there is one process: what is done here the others do not do."""
+    before, _here.alone = _is_alone(), True
+    try:
+        yield
+    finally:
+        _here.alone = before
+
+
+def _is_alone() -> bool:
+    return getattr(_here, "alone", False)
 
 
 def local_world() -> int:

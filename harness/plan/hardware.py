@@ -33,6 +33,8 @@ MOMENTS: Mapping[str, float] = {"adamw": 8, "adamw8bit": 2 + 2 * 4 / 256}
 """Bytes of its two moments: float32 each, or a byte each and a float32 scale for 256 of them."""
 FROZEN: Mapping[str, int] = {"float32": 4, "bfloat16": 2}
 """Bytes that a parameter which is not trained takes beside those that are, by the policy's dtype."""
+WHOLE = 4
+"""Bytes a parameter takes in the float32 copy that the transformers engine keeps beside shards."""
 SAMPLER = 2
 """Bytes a parameter takes in the sampler or the reference policy, in bfloat16."""
 ACTIVATIONS = 34
@@ -80,11 +82,28 @@ def memory(experiment: Experiment, devices: int) -> Memory:
     )
     keys = policy.cache * longest * min(sequences / devices, 64)
     visiting = copied * (True in beside) / devices  # an offloaded reference policy, for its forward pass
+    held += whole_copy(experiment, devices)
     return Memory(
         (held + max(activations, visiting)) / GIB,
-        (held + policy.parameters * SAMPLER + keys) / GIB,
+        (held + (0 if experiment.policy.servers else _sampler(experiment, devices) + keys)) / GIB,
         away / GIB,
     )
+
+
+def whole_copy(experiment: Experiment, devices: int) -> float:
+    """Bytes of the copy of the policy that the transformers engine keeps on each of several devices."""
+    if devices == 1 or experiment.policy.servers or experiment.policy.engine.kind != "transformers":
+        return 0.0
+    samples = any(isinstance(stage, SAMPLING_STAGES) for stage in parts(experiment.stages))
+    return WHOLE * architecture(experiment.policy).parameters * samples
+
+
+def _sampler(experiment: Experiment, devices: int) -> float:
+    """Bytes of the weights that an engine on the same device samples, beside what is trained."""
+    shared = int(experiment.policy.engine.settings.get("tensor_parallel", 1))
+    if whole_copy(experiment, devices):
+        return 0.0
+    return SAMPLER * architecture(experiment.policy).parameters / shared
 
 
 def _frozen(settings: Policy, policy: Architecture) -> float:

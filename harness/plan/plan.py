@@ -11,11 +11,11 @@ from evals.base.progress import Progress
 from harness.config import Experiment
 from harness.config.compare import arm_experiment, untrained
 from harness.models.devices import Device
-from harness.plan.hardware import Memory, memory, seconds
+from harness.plan.hardware import GIB, Memory, memory, seconds, whole_copy
 from harness.plan.profile import Tried, try_out
 from harness.plan.workload import CHARACTERS, Work, assumed, work
 from harness.sweep.selection import confirmation_experiment
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment
 from harness.train.ledger import devices as local_devices
 
@@ -112,6 +112,14 @@ def plan_on(
         ways += "" if experiment.policy.lora is None else ' and policy.quantization = "nf4"'
         warnings.append(
             f"needs {most:,.0f} GiB on each device, and a {device.name} has {device.memory:.0f}: {ways}"
+        )
+    copied = max(
+        (whole_copy(kind.experiment, count) for kind in _kinds(experiment) if kind.trains), default=0
+    )
+    if copied:
+        warnings.append(
+            f"the transformers engine keeps a whole copy of the weights on each of the {count} devices "
+            f'({copied / GIB:,.1f} GiB): policy.engine = "vllm" and policy.servers do without'
         )
     length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
     basis = f"{count} x {device.name} by its data sheet; responses of {length}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from evals.base.errors import UsageError
-from harness.config import GRPO, Experiment, parts
+from harness.config import Experiment
 from harness.config.kinds import EXECUTORS
 from harness.sweep.runner import checked_sweep
 from harness.sweep.selection import confirmation_experiment
-from harness.sweep.space import parse_space
-from harness.train.checks import check_experiment
+from harness.sweep.space_table import parse_space
+from harness.train.checks import check_ahead, check_experiment
 
 
 def check_sweep(experiment: Experiment, where: str = "sweep.space") -> None:
@@ -33,9 +33,7 @@ def check_sweep(experiment: Experiment, where: str = "sweep.space") -> None:
 
 
 def _check_processes(trial: Experiment, processes: int) -> None:
-    ahead = [s.name for s in parts(trial.stages) if isinstance(s, GRPO) and s.rollout_ahead]
-    if processes > 1 and ahead:
-        raise UsageError(
-            f"{ahead[0]}.rollout_ahead: with several processes, accepted: 0; "
-            f"sweep.processes_per_trial is {processes}"
-        )
+    try:
+        check_ahead(trial, processes)
+    except UsageError as error:
+        raise UsageError(f"{error}; sweep.processes_per_trial is {processes}") from None

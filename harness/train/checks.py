@@ -77,6 +77,7 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
         check_installed("policy.quantization")
     _check_template("policy.template", experiment.policy.template)
     _check_engines(experiment)
+    check_ahead(experiment)
     _check_trackers(experiment.tracking)
     if experiment.policy.server:
         raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
@@ -217,6 +218,25 @@ def _check_engines(experiment: Experiment) -> None:
     for key, choice in (("policy.engine", experiment.policy.engine), ("eval.engine", experiment.eval.engine)):
         if choice.kind not in ENGINES.built_in or choice.settings:
             ENGINES.factory(choice.kind, choice.settings, key)
+
+
+def check_ahead(experiment: Experiment, processes: int = 1) -> None:
+    """Refuses to sample further ahead than the engine can: beside one update, and in one process, unless
+    servers sample.
+
+    Raises:
+        UsageError: names the key and what is accepted.
+    """
+    if experiment.policy.servers is not None:
+        return
+    most = 1 if processes == 1 else 0
+    for stage in parts(experiment.stages):
+        if isinstance(stage, GRPO) and stage.rollout_ahead > most:
+            accepted = "0 or 1" if most else "with several processes 0"
+            raise UsageError(
+                f"{stage.name}.rollout_ahead is {stage.rollout_ahead}; accepted: {accepted}, or more where "
+                "servers sample (policy.servers)"
+            )
 
 
 def check_shared(experiment: Experiment) -> None:

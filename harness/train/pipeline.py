@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evals.base.errors import JobError, UsageError
+from evals.base.errors import JobError
 from evals.base.progress import Progress
 from evals.engine import Engine
 from evals.scores import Scores
@@ -23,17 +23,22 @@ from harness.models.flops import Shape, shape_of
 from harness.models.policy import Policy, load_policy
 from harness.train import checkpoint
 from harness.train.budget import Meter
-from harness.train.checks import check_experiment, check_shared, known_shape, measure, prepare_policy
-from harness.train.distil.stage import train_on_policy_distill
+from harness.train.checks import (
+    check_ahead,
+    check_experiment,
+    check_shared,
+    known_shape,
+    measure,
+    prepare_policy,
+)
 from harness.train.forward import Scorer
-from harness.train.grpo.stage import train_grpo
 from harness.train.heartbeat import attempt_beating
-from harness.train.loop import Outcome
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.preflight import check_fit, room
 from harness.train.questions import Asked, QuestionSets
 from harness.train.rejection import has_kept, sample_and_keep
 from harness.train.run_dir import Follower, Run
-from harness.train.sft.stage import train_sft
 from harness.train.status import State, read_status
 from harness.train.tracker import Tracker, columns
 
@@ -59,6 +64,7 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, argv: Sequenc
     sets = check_experiment(experiment)
     if dist.world() > 1:
         check_shared(experiment)
+        check_ahead(experiment, dist.world())
     scoring = [stage.teacher for stage in experiment.stages if isinstance(stage, OnPolicyDistill)]
     for settings in (experiment.policy, *(teacher for teacher in scoring if not teacher.server)):
         dist.decided(partial(prepare_policy, settings, progress))
@@ -125,8 +131,6 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
     by_pieces = kind_takes_pieces(experiment.policy)
     policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed, in_shards=by_pieces)
     ahead = [stage for stage in parts(experiment.stages) if isinstance(stage, GRPO) and stage.rollout_ahead]
-    if ahead and dist.world() > 1:
-        raise UsageError(f"{ahead[0].name}.rollout_ahead: with several processes, accepted: 0")
     # Refuses what cannot be trained, before anything is sampled.
     Scorer(policy.model, policy, temperature=1.0)
     if by_pieces:  # no process needs a whole copy
@@ -171,6 +175,8 @@ def _stages(
             if dist.decided(partial(has_kept, run, stage)):
                 continue
             wanted = sets.of(stage.data) if stage.data else asked
+            if stage.teacher is None and alone is not None:
+                _ = alone.model_hash  # the first process is about to ask, and shards are put together by all
             dist.decided(partial(_reject, run, stage, policy, alone, wanted, progress))
             continue
         first = outcome.step
@@ -180,20 +186,18 @@ def _stages(
                 tracker.log(row)
                 update(row["step"] - first, _note(row))
 
-            common: dict[str, Any] = {
-                "dev_questions": dev,
-                "first_step": first,
-                "on_step": show,
-                "should_stop": lambda: _stop_reason(run.folder),
-            }
-            if isinstance(stage, SFT):
-                outcome = train_sft(run, stage, policy, engine, show=progress.console.print, **common)
-            elif isinstance(stage, OnPolicyDistill):
-                assert engine is not None
-                outcome = train_on_policy_distill(run, stage, policy, engine, asked, **common)
-            else:
-                assert engine is not None
-                outcome = train_grpo(run, stage, policy, engine, asked, **common)
+            given = StageRun(
+                run,
+                policy,
+                engine,
+                asked,
+                dev,
+                first_step=first,
+                on_step=show,
+                should_stop=partial(_stop_reason, run.folder),
+                show=progress.console.print,
+            )
+            outcome = train_stage(stage, given)
         if outcome.state == "pruned":
             break
     if outcome.step == 0 and outcome.state == "done":

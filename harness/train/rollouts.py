@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -89,9 +90,10 @@ def sampled(
 
 
 class Graders:
-    """One grader of each kind that is asked for, all closed at the end."""
+    """One grader of each kind that is asked for, all closed at the end. Threads may share them."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._open = ExitStack()
         self._graders: dict[str, Grader] = {}
 
@@ -105,9 +107,10 @@ class Graders:
 
     def of(self, task: Task) -> Grader:
         """The grader of the task's answers; tasks that are graded alike share one."""
-        if task.graded_by not in self._graders:
-            self._graders[task.graded_by] = self._open.enter_context(grader_of(task))
-        return self._graders[task.graded_by]
+        with self._lock:
+            if task.graded_by not in self._graders:
+                self._graders[task.graded_by] = self._open.enter_context(grader_of(task))
+            return self._graders[task.graded_by]
 
     def grade(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
         """The groups with their verdicts; each kind's go to its grader in one call.
@@ -126,5 +129,6 @@ class Graders:
         for alike, task in {task.graded_by: task for task, _ in items}.items():
             mine = [place for place, (each, _) in enumerate(items) if each.graded_by == alike]
             responses = [items[place][1].item() for place in mine]
-            verdicts.update(zip(mine, safe.grade(self.of(task), responses), strict=True))
+            with self._lock:
+                verdicts.update(zip(mine, safe.grade(self.of(task), responses), strict=True))
         return [verdicts[place] for place in range(len(items))]

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Canvas
 
 from harness.train.ledger import FLOPS
 from reports.costs import sampled_stages
-from reports.figures.svg import INK, MARKS, SERIES, SERIES_MARKS, Entry, Figure, Panel, label, slug
+from reports.figures.svg import INK, MARKS, SERIES, SERIES_MARKS, Entry, Figure, Panel, label, slug, tag
 from reports.study import Evaluation, Study, Training
 
 TERA = 1e12
@@ -120,7 +120,9 @@ def _draw_curves(lines: Sequence[Line], groups: Sequence[str], unit: str, canvas
     axes.set_title("dev questions")
     for group, cost, value in lines:
         place = groups.index(group)
-        axes.plot(cost, 100 * value, color=SERIES[place], marker=MARKS[SERIES_MARKS[place]], ms=3, lw=1)
+        marker = MARKS[SERIES_MARKS[place]]
+        drawn = axes.plot(cost, 100 * value, color=SERIES[place], marker=marker, ms=3, lw=1)
+        tag(*drawn, entry=group, curve=group)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"training ({unit})")
@@ -135,11 +137,16 @@ def _draw(benchmark: str, shown: Sequence[Arm], groups: Sequence[str], canvas: C
         place = groups.index(arm.group)
         aside = APART * widest * (number - (len(shown) - 1) / 2)
         reach = [[100 * (arm.value - arm.low)], [100 * (arm.high - arm.value)]]
-        axes.errorbar(
+        drawn = axes.errorbar(
             [arm.cost + aside], [100 * arm.value], yerr=None if math.isnan(arm.low) else reach,
             fmt=MARKS[SERIES_MARKS[place]], color=SERIES[place], ms=5, elinewidth=1.2, markeredgecolor=INK,
             markeredgewidth=0.3,
         )  # fmt: skip
+        interval = "" if math.isnan(arm.low) else f" [{100 * arm.low:.1f}, {100 * arm.high:.1f}]"
+        point, *bars = drawn.get_children()
+        told = f"{arm.label}: {100 * arm.value:.1f}%{interval} after {arm.cost:.4g} {arm.unit}"
+        tag(point, entry=arm.group, tip=told)
+        tag(*bars, entry=arm.group)
     axes.set_xlim(0, widest)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"training ({shown[0].unit})")

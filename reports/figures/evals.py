@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -31,6 +33,7 @@ from reports.figures.svg import (
     Panel,
     label,
     slug,
+    tag,
 )
 from reports.samples.anchors import NOWHERE, Anchors
 from reports.study import Evaluation, Study
@@ -60,18 +63,24 @@ def ranking(ranks: Mapping[str, Sequence[Place]]) -> Figure | None:
         "pass@1 with its 95% interval over questions. The models of a group do not differ significantly from "
         "its first. Pairs are compared question by question, so intervals of different groups may overlap.",
         tuple(panels),
-        (Entry("group 1, 3, 5 …", BLUE, "dot"), Entry("group 2, 4, 6 …", ORANGE, "dot")),
+        (Entry(ODD, BLUE, "dot"), Entry(EVEN, ORANGE, "dot")),
         wide=True,
     )
+
+
+ODD, EVEN = "group 1, 3, 5 …", "group 2, 4, 6 …"
 
 
 def _draw_ranking(benchmark: str, places: Sequence[Place], canvas: Canvas) -> None:
     axes = canvas.add_subplot()
     axes.set_title(label(benchmark))
     for row, place in enumerate(places):
-        colour = BLUE if place.group % 2 else ORANGE
-        axes.plot([100 * bound for bound in place.estimate.ci95], [row, row], color=colour, lw=1.6, zorder=3)
-        axes.plot([100 * place.estimate.value], [row], "o", color=colour, ms=5, zorder=4)
+        colour, entry = (BLUE, ODD) if place.group % 2 else (ORANGE, EVEN)
+        bounds = [100 * bound for bound in place.estimate.ci95]
+        value = 100 * place.estimate.value
+        tag(*axes.plot(bounds, [row, row], color=colour, lw=1.6, zorder=3), entry=entry)
+        told = f"{place.name}: {_told(value, *bounds)}, group {place.group}"
+        tag(*axes.plot([value], [row], "o", color=colour, ms=5, zorder=4), entry=entry, tip=told)
         if row and place.group != places[row - 1].group:
             axes.axhline(row - 0.5, color=RULE, lw=0.8, zorder=1)
     axes.set_yticks(range(len(places)), [label(place.name) for place in places])
@@ -100,8 +109,8 @@ def forest(comparisons: Comparisons) -> Figure | None:
     )
     panel = Panel("forest", "Differences", alt, partial(_draw_forest, found), (9.2, 1.0 + 0.42 * len(found)))
     several = any(len(one.per_seed) > 1 for one in found)
-    legend = [Entry("significant at 5% (Holm)", BLUE, "dot"), Entry("not significant", MUTED, "dot")]
-    legend += [Entry("one training seed", ORANGE, "square")] if several else []
+    legend = [Entry(CLEAR, BLUE, "dot"), Entry(UNCLEAR, MUTED, "dot")]
+    legend += [Entry(ONE_SEED, ORANGE, "square")] if several else []
     against = f" against {found[0].a}" if _one_reference(found) else ", pair by pair"
     return Figure(
         "forest",
@@ -114,18 +123,26 @@ def forest(comparisons: Comparisons) -> Figure | None:
     )
 
 
+CLEAR, UNCLEAR, ONE_SEED = "significant at 5% (Holm)", "not significant", "one training seed"
+
+
 def _draw_forest(found: Sequence[Comparison], canvas: Canvas) -> None:
     axes = canvas.add_subplot()
     axes.axvline(0, color=MUTED, lw=1.0, zorder=1)
     for row, one in enumerate(found):
-        colour = BLUE if one.significant else MUTED
-        axes.plot(
-            [100 * one.difference.low, 100 * one.difference.high], [row, row], color=colour, lw=2.2, zorder=3
+        colour, entry = (BLUE, CLEAR) if one.significant else (MUTED, UNCLEAR)
+        difference = one.difference
+        bounds = [100 * difference.low, 100 * difference.high]
+        tag(*axes.plot(bounds, [row, row], color=colour, lw=2.2, zorder=3), entry=entry)
+        told = (
+            f"{_label(one, found)}: {signed(difference.value)} points "
+            f"({signed(difference.low)} to {signed(difference.high)}), {entry}"
         )
-        axes.plot([100 * one.difference.value], [row], "o", color=colour, ms=8, zorder=5)
-        if len(one.per_seed) > 1:
-            seeds = [100 * value for value in one.per_seed]
-            axes.plot(seeds, [row + 0.2] * len(seeds), "s", color=ORANGE, ms=4, zorder=4)
+        point = axes.plot([100 * difference.value], [row], "o", color=colour, ms=8, zorder=5)
+        tag(*point, entry=entry, tip=told)
+        for value in one.per_seed if len(one.per_seed) > 1 else ():
+            seed = axes.plot([100 * value], [row + 0.2], "s", color=ORANGE, ms=4, zorder=4)
+            tag(*seed, entry=ONE_SEED, tip=f"{_label(one, found)}, one seed: {signed(value)} points")
     axes.set_yticks(range(len(found)), [label(_label(one, found)) for one in found])
     axes.tick_params(axis="y", labelsize=9, labelcolor=INK)
     axes.set_ylim(len(found) - 0.4, -0.6)
@@ -211,18 +228,26 @@ def _draw_at_k(
             ks |= set(x)
             y = [100 * value for _, (value, _, _) in points]
             every = x if len(x) < 12 else []  # a mark per point only where they stay apart
-            axes.plot(x, y, style, color=colour, lw=1.5, zorder=4)
-            axes.plot(every, y[: len(every)], marker, color=colour, ms=3.5, zorder=4)
+            model = evaluation.model
+            curve = axes.plot(x, y, style, color=colour, lw=1.5, zorder=4)
+            tag(*curve, entry=model, curve=f"{model} · {metric}")
+            tag(*axes.plot(every, y[: len(every)], marker, color=colour, ms=3.5, zorder=4), entry=model)
             bounded = [(k, 100 * low, 100 * high) for k, (_, low, high) in points if not math.isnan(low)]
             if metric == "cons@k" and bounded:
                 at, low, high = zip(*bounded, strict=True)
-                axes.fill_between(at, low, high, color=colour, alpha=0.13, lw=0, zorder=2)
+                band = axes.fill_between(at, low, high, color=colour, alpha=0.13, lw=0, zorder=2)
+                tag(band, entry=model)
     axes.set_xscale("log", base=2)
     axes.set_xticks(powers(ks), [str(k) for k in powers(ks)])
     axes.minorticks_off()
     axes.set_ylim(0, 103)
-    axes.set_xlabel("k (samples per question, log scale)")
+    axes.set_xlabel("samples per question k (log scale)")
     axes.set_ylabel("questions (%)")
+
+
+def _told(value: float, low: float, high: float) -> str:
+    """A percentage with its interval, where it has one."""
+    return f"{value:.1f}%" + ("" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]")
 
 
 def _estimate(entry: Any) -> tuple[float, float, float]:
@@ -268,7 +293,11 @@ def _draw_cost(
         value, low, high = (100 * share for share in _estimate(evaluation.scores.get("pass@1")))
         reach = None if math.isnan(low) else [[value - low], [high - value]]
         tokens = evaluation.scores["tokens"]["mean"]
-        axes.errorbar(tokens, value, yerr=reach, fmt=marker, color=colour, ms=6, elinewidth=1.2)
+        drawn = axes.errorbar(tokens, value, yerr=reach, fmt=marker, color=colour, ms=6, elinewidth=1.2)
+        point, *bars = drawn.get_children()
+        told = f"{evaluation.model}: {_told(value, low, high)} at {tokens:.0f} tokens"
+        tag(point, entry=evaluation.model, tip=told)
+        tag(*bars, entry=evaluation.model)
     axes.margins(x=0.25)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("tokens per response (mean)")
@@ -330,6 +359,8 @@ def _draw_heat(benchmark: str, table: pd.DataFrame, anchors: Anchors, canvas: Ca
     image = axes.imshow(
         shares, aspect="auto", cmap="cividis", vmin=0, vmax=100, interpolation="none", extent=span
     )
+    if shares.size <= CELLS_TOLD:
+        _tell_cells(axes, table)
     for place, key in enumerate(table.columns, start=1):
         if address := anchors.question(benchmark, str(key)):
             axes.add_patch(
@@ -345,3 +376,22 @@ def _draw_heat(benchmark: str, table: pd.DataFrame, anchors: Anchors, canvas: Ca
     bar = canvas.colorbar(image, ax=axes, pad=0.015, aspect=8, format=PercentFormatter(100, decimals=0))
     bar.outline.set_visible(False)
     bar.set_ticks([0, 50, 100])
+
+
+CELLS_TOLD = 20_000
+"""Cells of a heat map up to which each is told under the pointer: some 8 bytes of the page each."""
+
+
+def _tell_cells(axes: Axes, table: pd.DataFrame) -> None:
+    """What the page's script tells of a cell: the model, the question and its share in per cent."""
+    whole = Rectangle((0.5, -0.5), len(table.columns), len(table), fc="white", alpha=0, lw=0)
+    shares = [
+        [None if math.isnan(share) else round(100 * share) for share in row] for row in table.to_numpy()
+    ]
+    grid = {
+        "rows": [printable(str(name)) for name in table.index],
+        "columns": [printable(str(key)) for key in table.columns],
+        "shares": shares,
+    }
+    tag(whole, grid=json.dumps(grid, separators=(",", ":")))
+    axes.add_patch(whole)

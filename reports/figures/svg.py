@@ -11,7 +11,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -122,13 +122,16 @@ def of_trial(sweep: Sweep, number: int) -> str:
     return f"{sweep.key}/{number}"
 
 
-def tag(*artists: Artist, of: str = "", entry: str = "", tip: str = "", curve: str = "") -> None:
+def tag(
+    *artists: Artist, of: str = "", entry: str = "", tip: str = "", curve: str = "", grid: str = ""
+) -> None:
     """Says what artists show, for the page's script; an exported file has nothing of it.
 
     ``of``: the trial (``of_trial``); ``entry``: the label in the key that switches it; ``tip``: what is
-    told of a mark; ``curve``: the name of a curve, whose values are read from its vertices.
+    told of a mark; ``curve``: the name of a curve, whose values are read from its vertices; ``grid``: JSON of
+    a heat map's rows, columns and shares in per cent, on a rectangle that covers its cells.
     """
-    told = {"of": of, "entry": entry, "tip": tip, "curve": curve}
+    told = {"of": of, "entry": entry, "tip": tip, "curve": curve, "grid": grid}
     gid = json.dumps({f"data-{key}": printable(text) for key, text in told.items() if text})
     for artist in artists:
         artist.set_gid(gid)
@@ -142,14 +145,19 @@ def _tag_axes(axes: Axes) -> None:
         "log": "".join(n for n, s in (("x", axes.get_xscale()), ("y", axes.get_yscale())) if s == "log"),
         "xname": axes.get_xlabel().removesuffix(" (log scale)"),
     }
-    if axes.get_gid() == BRUSHED:
-        told["brush"] = len(axes.get_xticks()) - 1
+    if brush := axes.get_gid():
+        told["brush"] = json.loads(brush)
         axes.set_gid(None)
     axes.patch.set_gid(json.dumps({"data-axes": json.dumps(told)}))
 
 
-BRUSHED = "brushed"
-"""The gid of axes on which each tick is an axis of parallel coordinates."""
+def tag_brush(axes: Axes, scales: Sequence[Mapping[str, object]]) -> None:
+    """Says that each tick along x is an axis of parallel coordinates, between 0 and 1, with this scale.
+
+    A scale has a ``name``, and either its ``choices`` or the values at its ``ends`` and whether it is
+    ``log``.
+    """
+    axes.set_gid(json.dumps(scales))
 
 
 def inline(panel: Panel) -> str:

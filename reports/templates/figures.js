@@ -55,8 +55,22 @@ function readFrame(patch) {
     box,
     valueX: (x) => along(told.x, told.log.includes("x"), (x - box.x) / box.width),
     valueY: (y) => along(told.y, told.log.includes("y"), 1 - (y - box.y) / box.height),
+    placeY: (value) => box.y + box.height * (1 - (value - told.y[0]) / (told.y[1] - told.y[0])),
     placeX: (value) => box.x + ((value - told.x[0]) / (told.x[1] - told.x[0])) * box.width,
   };
+}
+
+// A row of a heat map is a curve through its cells, each with words of its own.
+function readGrid(element, frame) {
+  const { rows, columns, shares } = JSON.parse(element.dataset.grid);
+  const box = element.getBBox();
+  return rows.map((row, i) => ({
+    element,
+    frame,
+    curve: true,
+    points: columns.map((_, j) => [box.x + ((j + 0.5) * box.width) / columns.length, box.y + ((i + 0.5) * box.height) / rows.length]),
+    tips: columns.map((column, j) => `${row} · ${column}: ${shares[i][j] === null ? "not asked" : `${shares[i][j]}% of samples correct`}`),
+  }));
 }
 
 // What a drawing holds: curves with their vertices, and marks with one point each.
@@ -64,6 +78,7 @@ function readDrawing(svg) {
   const found = [];
   for (const patch of every("[data-axes]", svg)) {
     const frame = readFrame(patch);
+    for (const element of every("[data-grid]", patch.parentElement)) found.push(...readGrid(element, frame));
     for (const element of every("[data-curve], [data-tip]", patch.parentElement)) {
       const path = "curve" in element.dataset ? element.querySelector(":scope > path") : null;
       let points = path ? vertices(path) : [];
@@ -101,7 +116,8 @@ function nearest(drawing, x, y) {
 }
 
 function sentence({ series, vertex }) {
-  if (series.tip) return series.tip;
+  const told = series.tips?.[vertex] ?? series.tip;
+  if (told) return told;
   const { frame } = series;
   const [x, y] = series.points[vertex];
   const smoothed = series.element.smoothed ? `, smoothed ${short(frame.valueY(series.element.smoothed[vertex][1]))}` : "";
@@ -144,7 +160,7 @@ function nameOf(series) {
 
 function makeLive(panel) {
   const svg = panel.querySelector("svg.plot");
-  if (!svg?.querySelector("[data-axes]") || !svg.querySelector("[data-curve], [data-tip]")) return;
+  if (!svg?.querySelector("[data-axes]") || !svg.querySelector("[data-curve], [data-tip], [data-grid]")) return;
   let drawing = null, at = null;
   const read = () => (drawing ??= readDrawing(svg));
   const under = (event) => {
@@ -252,7 +268,15 @@ function makeSmooth(figure) {
   });
 }
 
-// Dragged along an axis of parallel coordinates, a brush keeps the trials that pass through it, in the table too.
+// What an axis of parallel coordinates has at a height between 0 and 1, in words.
+function valueAt({ choices, ends, log }, height) {
+  if (choices) return choices[Math.round(height * (choices.length - 1))];
+  const [low, high] = [ends[0], ends.at(-1)];
+  return short(log ? low * (high / low) ** height : low + height * (high - low));
+}
+
+// Dragged along an axis of parallel coordinates, or set with its two sliders, a brush keeps the trials that pass
+// through it, in the table too.
 function makeBrush(figure) {
   const svg = figure.querySelector('svg.plot [data-axes*=\'"brush"\']')?.closest("svg");
   if (!svg) return;
@@ -261,9 +285,20 @@ function makeBrush(figure) {
   figure.querySelector(".block-head").append(told, reset);
   figure.querySelector("figcaption").append(" Drag along an axis to keep the trials that pass there; click the axis to let go.");
   const brushes = new Map(); // axis -> { rect, low, high } in the drawing's own units
+  const scales = JSON.parse(svg.querySelector("[data-axes]").dataset.axes).brush;
   let frame = null, drawing = null, dragged = null;
-  const narrowed = () => {
+  const ranges = makeRanges(scales, (axis, least, most) => {
+    readOnce();
+    if (least <= 0 && most >= 1) drop(axis);
+    else keep(axis, frame.placeY(most), frame.placeY(least));
+    narrow();
+  });
+  figure.querySelector(".panels").after(ranges.element);
+  const readOnce = () => {
+    frame ??= readFrame(svg.querySelector("[data-axes]"));
     drawing ??= readDrawing(svg).filter((series) => series.curve);
+  };
+  const narrow = () => {
     const inside = (series) => [...brushes].every(([axis, { low, high }]) =>
       series.points.some(([x, y]) => Math.round(frame.valueX(x)) === axis && y >= low - 0.5 && y <= high + 0.5));
     const kept = drawing.filter(inside).map((series) => series.of);
@@ -273,18 +308,33 @@ function makeBrush(figure) {
     }
     told.textContent = brushes.size ? `${kept.length} of ${drawing.length} trials` : "";
     reset.hidden = !brushes.size;
+    scales.forEach((_, axis) => {
+      const brush = brushes.get(axis);
+      ranges.set(axis, brush ? frame.valueY(brush.high) : 0, brush ? frame.valueY(brush.low) : 1);
+    });
   };
   const place = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
   const drop = (axis) => {
     brushes.get(axis)?.rect.remove();
     brushes.delete(axis);
   };
+  const keep = (axis, low, high) => {
+    if (!brushes.has(axis)) {
+      const rect = document.createElementNS(SVG, "rect");
+      rect.setAttribute("class", "brush");
+      svg.append(rect);
+      brushes.set(axis, { rect });
+    }
+    const brush = Object.assign(brushes.get(axis), { low, high });
+    const box = { x: frame.placeX(axis) - 6, y: low - 1, width: 12, height: high - low + 2, rx: 2 };
+    for (const [key, value] of Object.entries(box)) brush.rect.setAttribute(key, value);
+  };
   svg.classList.add("brushable");
   svg.addEventListener("pointerdown", (event) => {
-    frame ??= readFrame(svg.querySelector("[data-axes]"));
+    readOnce();
     const { x, y } = place(event);
     const axis = Math.round(frame.valueX(x));
-    if (Math.abs(frame.placeX(axis) - x) > 12 || axis < 0 || axis > frame.brush) return;
+    if (Math.abs(frame.placeX(axis) - x) > 12 || !(axis in scales)) return;
     event.preventDefault();
     svg.setPointerCapture(event.pointerId);
     svg.classList.add("brushing");
@@ -295,31 +345,61 @@ function makeBrush(figure) {
   svg.addEventListener("pointermove", (event) => {
     if (!dragged) return;
     const { y } = place(event);
-    if (!brushes.has(dragged.axis)) {
-      if (Math.abs(y - dragged.from) < 2) return;
-      const rect = document.createElementNS(SVG, "rect");
-      rect.setAttribute("class", "brush");
-      svg.append(rect);
-      brushes.set(dragged.axis, { rect });
-    }
-    const brush = brushes.get(dragged.axis);
-    [brush.low, brush.high] = [Math.min(y, dragged.from), Math.max(y, dragged.from)];
-    const box = { x: frame.placeX(dragged.axis) - 6, y: brush.low, width: 12, height: brush.high - brush.low, rx: 2 };
-    for (const [key, value] of Object.entries(box)) brush.rect.setAttribute(key, value);
-    narrowed();
+    if (!brushes.has(dragged.axis) && Math.abs(y - dragged.from) < 2) return;
+    keep(dragged.axis, Math.min(y, dragged.from), Math.max(y, dragged.from));
+    narrow();
   });
   const end = () => {
     if (!dragged) return;
     dragged = null;
     svg.classList.remove("brushing");
-    narrowed();
+    narrow();
   };
   svg.addEventListener("pointerup", end);
   svg.addEventListener("pointercancel", end);
   reset.addEventListener("click", () => {
     [...brushes.keys()].forEach(drop);
-    narrowed();
+    narrow();
   });
+}
+
+// Two sliders for each axis, for whoever has no pointer; ``changed`` is told an axis and its range within 0 and 1.
+function makeRanges(scales, changed) {
+  const element = Object.assign(document.createElement("details"), { className: "ranges" });
+  element.append(Object.assign(document.createElement("summary"), { textContent: "Keep trials by range" }));
+  const rows = scales.map((scale, axis) => {
+    const steps = scale.choices ? Math.max(1, scale.choices.length - 1) : 50;
+    const line = document.createElement("div");
+    const told = document.createElement("output");
+    const [least, most] = [["least", 0], ["most", steps]].map(([end, value]) => {
+      const slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: steps, value });
+      slider.setAttribute("aria-label", `${scale.name}, ${end}`);
+      return slider;
+    });
+    const tell = () => {
+      const [from, to] = [least, most].map((slider) => valueAt(scale, slider.value / steps));
+      told.textContent = from === to ? from : `${from} to ${to}`;
+      least.setAttribute("aria-valuetext", from);
+      most.setAttribute("aria-valuetext", to);
+    };
+    for (const slider of [least, most]) {
+      slider.addEventListener("input", () => {
+        if (Number(least.value) > Number(most.value)) (slider === least ? most : least).value = slider.value;
+        changed(axis, least.value / steps, most.value / steps);
+      });
+    }
+    line.append(Object.assign(document.createElement("span"), { textContent: scale.name }), least, most, told);
+    element.append(line);
+    tell();
+    return { least, most, steps, tell };
+  });
+  const set = (axis, low, high) => {
+    const { least, most, steps, tell } = rows[axis];
+    least.value = Math.round(low * steps);
+    most.value = Math.round(high * steps);
+    tell();
+  };
+  return { element, set };
 }
 
 function activateFigures(part) {

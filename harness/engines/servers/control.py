@@ -53,6 +53,27 @@ class Control:
         """The name by which the model is asked."""
         return str(self._ask("GET", "/v1/models")["data"][0]["id"])
 
+    def pause(self) -> None:
+        """Lets completions that have begun stand still where they are; new ones wait.
+
+        Raises:
+            JobError: as ``order``.
+        """
+        self.order("/pause?mode=keep")
+
+    def resume(self, version: int) -> None:
+        """Goes on, under weights of that number. Keys and values of the old ones are forgotten: completions
+        that had begun are read anew.
+
+        Raises:
+            JobError: as ``order``, or the server keeps what the old weights computed.
+        """
+        self.order("/update_weight_version", {"new_version": str(version)})
+        told = self._ask("POST", "/reset_prefix_cache?reset_running_requests=true")
+        if not told["success"]:
+            raise JobError(f"policy.servers: {self.address} keeps what the old weights computed")
+        self.order("/resume")
+
     def order(self, path: str, body: dict[str, Any] | None = None) -> None:
         """Posts ``body``; returns when the server has done it.
 
@@ -72,7 +93,7 @@ class Control:
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise UsageError(
                 f"policy.servers: {self.address} has no {path}: vLLM servers take new weights where they "
-                "were started with VLLM_SERVER_DEV_MODE=1 and --weight-transfer-config"
+                "were started with VLLM_SERVER_DEV_MODE=1, --weight-transfer-config and --enable-scale-out"
             )
         if answer.is_error:
             said = " ".join(answer.text.split())[:SHOWN]

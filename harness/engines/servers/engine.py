@@ -3,6 +3,10 @@
 Prompts and completions travel as token ids, so nothing is tokenised twice. Each process of a run asks for
 its share of the completions; the first one gives the servers their orders, and starts them where that is
 asked for.
+
+New weights may come while completions are drawn (in-flight updates): the servers pause, take the weights,
+forget what they computed with the old ones, and go on. So a token is drawn from exactly the distribution
+that the weights of its moment give it, and vLLM tells which those were.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,7 @@ from transformers import PreTrainedModel
 from evals.base.errors import JobError, UsageError
 from evals.base.fleet import Fleet
 from evals.base.http import Client, ServerError
-from evals.engine import Completion, Group, Request, Sampling
+from evals.engine import Group, Request, Sampling
 from harness import config
 from harness.config.servers import Servers
 from harness.engines import arrived
@@ -45,6 +50,9 @@ class ServersEngine:
 
     name = "vllm"
     takes_pieces = True
+    in_flight = True
+    version = 0
+    """Counts the syncs: the number of the weights that are sampled."""
 
     def __init__(
         self,
@@ -72,6 +80,7 @@ class ServersEngine:
         self._positions = min(policy.positions, engine.max_model_len or room or policy.positions)
         self._launched: Launched | None = None
         self._controls: list[Control] = []
+        self._model: PreTrainedModel = model
         self._weights_hash = ""
         nccl = servers.transfer == "nccl" or (servers.transfer == "auto" and policy.device.type == "cuda")
         planned = engine.model_copy(update={"max_model_len": engine.max_model_len or room})
@@ -81,6 +90,7 @@ class ServersEngine:
             )
             self._transfer = self._meet(servers, nccl)
             self.sync(model)
+            self._check_weights()
         except BaseException:
             self.close()
             raise
@@ -131,30 +141,38 @@ class ServersEngine:
 
     @property
     def weights_hash(self) -> str:
+        """Taken when it is asked for: before the policy moves on, by all processes of the run together."""
+        self._weights_hash = self._weights_hash or policies.weights_hash(self._model)
         return self._weights_hash
 
     @property
     def model_hash(self) -> str:
-        return policies.joint_hash(self._weights_hash, self._tokenizer)
+        return policies.joint_hash(self.weights_hash, self._tokenizer)
 
     def sync(self, model: PreTrainedModel) -> None:
-        """Sends the weights piece by piece, and asks each server for log-probabilities of a text.
+        """Sends the weights piece by piece.
+
+        Other threads may be in ``generate``: what they wait for goes on with the new weights.
 
         Raises:
             JobError: a server has ended or does not answer.
-            UsageError: a server finds other log-probabilities than ``model``.
         """
+        self.version += 1
         try:
+            for control in self._controls:
+                control.pause()
             self._transfer.send(model)
             for control in self._controls:
-                control.order("/reset_prefix_cache")
+                control.resume(self.version)
         except JobError as error:
             raise self._why(error) from None
-        self._weights_hash = policies.weights_hash(model)
-        policy = Policy(model, self._tokenizer, self._policy.name, self._policy.dtype)
+        self._model, self._weights_hash = model, ""
+
+    def _check_weights(self) -> None:
+        """Each server finds the policy's log-probabilities of a text, or is refused."""
         for address in self._addresses:
             arrived.check(
-                policy,
+                self._policy,
                 self._positions,
                 f"the server at {address}",
                 lambda prompt, steps, address=address: dist.decided(  # type: ignore[misc]
@@ -169,15 +187,13 @@ class ServersEngine:
 
     def _score(self, address: str, prompt: Sequence[int], steps: int) -> tuple[list[int], list[float]]:
         """A server's log-probabilities of ``prompt`` but for its first token, and of what it draws then."""
-        body = {
-            **self._body(prompt, 1, 0, Sampling(max_tokens=steps), logprobs=True),
-            "ignore_eos": True,
-            "stop_token_ids": [],
-            "prompt_logprobs": 0,
-        }
-        [(ids, scores, before)] = self._ask([address], [body], _drawn_and_read)[0]
+        body = self._body(prompt, 1, 0, Sampling(max_tokens=steps), logprobs=True)
+        body["sampling_params"] |= {"ignore_eos": True, "stop_token_ids": [], "prompt_logprobs": 0}
+        drawn, before = self._ask(
+            [address], [body], lambda answer: (_drawn(answer), answer["prompt_logprobs"])
+        )[0]
         told = [step[str(token)]["logprob"] for token, step in zip(prompt[1:], before[1:], strict=True)]
-        return ids, [*told, *scores]
+        return list(drawn[0].ids), [*told, *drawn[0].scores]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """Samples every request, in order; which server samples one makes no difference.
@@ -201,11 +217,11 @@ class ServersEngine:
             requests, prompts, self._ask(self._addresses, bodies, _drawn), strict=True
         ):
             drawn *= request.n // len(drawn)  # a greedy completion is asked for once
-            ids, scores = [list(one[0]) for one in drawn], [one[1] for one in drawn]
-            completions: list[Completion] = text.finish_completions(
-                self._tokenizer, ids, scores, self._ends, sampling
-            )
-            groups.append(Group(tuple(prompt), tuple(completions)))
+            ids, scores = [one.ids for one in drawn], [one.scores for one in drawn]
+            finished = text.finish_completions(self._tokenizer, ids, scores, self._ends, sampling)
+            pairs = zip(finished, drawn, strict=True)
+            completions = tuple(replace(completion, versions=one.versions) for completion, one in pairs)
+            groups.append(Group(tuple(prompt), completions))
         return groups
 
     def _ask(self, addresses: Sequence[str], bodies: Sequence[Any], read: Any) -> list[list[Any]]:
@@ -216,7 +232,7 @@ class ServersEngine:
         ]
         found: dict[int, Any] = {}
         with closing(Fleet(clients)) as fleet:
-            for arrived in fleet.stream("/v1/completions", bodies, read):
+            for arrived in fleet.stream("/inference/v1/generate", bodies, read):
                 for place, answer in arrived:
                     if isinstance(answer, ServerError):
                         raise self._why(
@@ -231,9 +247,7 @@ class ServersEngine:
     def _body(
         self, prompt: Sequence[int], n: int, seed: int, sampling: Sampling, logprobs: bool
     ) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._served,
-            "prompt": list(prompt),
+        parameters: dict[str, Any] = {
             "n": n,
             "seed": seed,
             "max_tokens": sampling.max_tokens,
@@ -244,11 +258,13 @@ class ServersEngine:
             "repetition_penalty": sampling.repetition_penalty,
             "stop": list(sampling.stop),
             "stop_token_ids": sorted(self._ends),
-            "return_token_ids": True,
+            "detokenize": bool(sampling.stop),
             "skip_special_tokens": False,  # a stop string may be one
             "spaces_between_special_tokens": False,
         }
-        return body | {"logprobs": 0} if logprobs else body
+        if logprobs:
+            parameters["logprobs"] = 0
+        return {"model": self._served, "token_ids": list(prompt), "sampling_params": parameters}
 
     def release(self) -> None:
         """The servers have devices of their own."""
@@ -266,21 +282,32 @@ class ServersEngine:
             self._launched = None
 
 
-def _drawn(answer: Any) -> list[tuple[list[int], list[float]]]:
-    """Token ids and log-probabilities of each completion, in the order of their seeds."""
-    choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+@dataclass(frozen=True)
+class _Drawn:
+    """A completion as a server tells it: log-probabilities are empty where nobody asked for them."""
+
+    ids: tuple[int, ...]
+    scores: tuple[float, ...]
+    versions: tuple[int, ...]
+
+
+def _drawn(answer: Any) -> list[_Drawn]:
+    """The completions of vLLM's answer, in the order of their seeds.
+
+    Raises:
+        ValueError: a token lacks its log-probability or the number of its weights.
+    """
     found = []
-    for choice in choices:
-        ids = [int(token) for token in choice["token_ids"]]
-        told = choice.get("logprobs")
-        scores = [] if told is None else [float(score) for score in told["token_logprobs"]]
-        if scores and len(scores) != len(ids):
-            raise ValueError("as many log-probabilities as tokens are needed")
-        found.append((ids, scores))
+    for choice in sorted(answer["choices"], key=lambda choice: int(choice["index"])):
+        ids = tuple(int(token) for token in choice["token_ids"])
+        told = choice["logprobs"]
+        scores = () if told is None else tuple(float(step["logprob"]) for step in told["content"])
+        versions = tuple(
+            int(span["version"])
+            for span in choice["weight_versions"]
+            for _ in range(span["start"], span["end"])
+        )
+        if len(versions) != len(ids) or (scores and len(scores) != len(ids)):
+            raise ValueError("each token needs a log-probability and a version")
+        found.append(_Drawn(ids, scores, versions))
     return found
-
-
-def _drawn_and_read(answer: Any) -> list[tuple[list[int], list[float], list[Any]]]:
-    """As ``_drawn``, with what the server tells of the prompt's tokens."""
-    [(ids, scores)] = _drawn(answer)
-    return [(ids, scores, answer["choices"][0]["prompt_logprobs"])]

@@ -64,6 +64,7 @@ class Launched:
                 "generation_config": "vllm",
                 "trust_remote_code": subject.trust,
                 "weight_transfer_config": {"backend": backend},
+                "enable_scale_out": True,  # or else prompts cannot be sent as tokens
                 "data_parallel_size": settings.data_parallel,
                 "uvicorn_log_level": "warning",
                 **arguments(subject, device, settings, settings.memory_share or ALONE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -73,20 +74,37 @@ class Sampler:
         self._seed = seed
         self._first_step = first_step
         self._stop = tuple(stop)
+        self._scoring = threading.Lock()
 
-    def draw(self, step: int) -> Batch:
+    @property
+    def position(self) -> int:
+        """The stream's."""
+        return self._stream.position
+
+    @property
+    def _groups(self) -> int:
+        return self._stage.completions_per_step // self._stage.group_size
+
+    def prompts(self) -> list[Prompt]:
+        """The stream's next prompts, as many as a step asks at first."""
+        return self._stream.take(self._groups)
+
+    def draw(self, step: int, prompts: Sequence[Prompt] | None = None) -> Batch:
         """The batch of the experiment's step ``step``: the same one for the same policy, stream and seed.
 
         With ``refill_rounds``, groups of equal rewards give way to fresh ones. Where the rounds do not
-        suffice, some of them stay, so that a step always has its completions.
+        suffice, some of them stay, so that a step always has its completions. ``prompts``: of the first
+        round, where they were taken from the stream before (``prompts()``). Several threads may draw.
         """
-        wanted = self._stage.completions_per_step // self._stage.group_size
+        wanted = self._groups
         occurrences: Counter[str] = Counter()
         telling: list[RolloutGroup] = []
         equal: list[RolloutGroup] = []
         seconds = [0.0, 0.0]
         for _ in range(self._stage.refill_rounds + 1):
-            for group in self._round(step, wanted - len(telling), occurrences, seconds):
+            asked = self._stream.take(wanted - len(telling)) if prompts is None else prompts
+            prompts = None
+            for group in self._round(step, asked, occurrences, seconds):
                 (telling if informative(group) else equal).append(group)
             if len(telling) == wanted:
                 break
@@ -94,9 +112,8 @@ class Sampler:
         return Batch((*telling, *equal[:kept]), tuple(equal[kept:]), *seconds)
 
     def _round(
-        self, step: int, count: int, occurrences: Counter[str], seconds: list[float]
+        self, step: int, prompts: Sequence[Prompt], occurrences: Counter[str], seconds: list[float]
     ) -> list[RolloutGroup]:
-        prompts = self._stream.take(count)
         started = time.perf_counter()
         requests = [
             Request(prompt.text, self._stage.group_size, self._request_seed(step, prompt, occurrences))
@@ -119,7 +136,8 @@ class Sampler:
     def _scored(self, groups: Sequence[RolloutGroup], step: int) -> list[RolloutGroup]:
         """The groups with what the reward mix gives them; several processes share the work."""
         of_stage = step - self._first_step
-        scores = dist.spread(
-            lambda mine: self._mix.score_step(mine, of_stage), [group.rollouts for group in groups]
-        )
+        with self._scoring:
+            scores = dist.spread(
+                lambda mine: self._mix.score_step(mine, of_stage), [group.rollouts for group in groups]
+            )
         return [group.scored(each) for group, each in zip(groups, scores, strict=True)]

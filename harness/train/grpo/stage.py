@@ -8,7 +8,7 @@ completions without a gradient are left out of the backward pass, which does not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,62 +16,22 @@ import torch
 
 from evals import templates
 from harness.config import GRPO
-from harness.engines.registry import RolloutEngine, send
+from harness.engines.registry import send
 from harness.models.flops import shape_of
-from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
 from harness.train.grpo.monitors import Guards, check_drift
-from harness.train.grpo.prefetch import Ahead
+from harness.train.grpo.prefetch import Ahead, staleness
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Sampler
-from harness.train.grpo.update import Updater, sequences
-from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
+from harness.train.grpo.update import Updater, rows_of
+from harness.train.ledger import judge_file
+from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
 from harness.train.rollouts import Graders
-from harness.train.run_dir import Run
 from harness.train.stream import Prompts, Stream
-
-
-def train_grpo(
-    run: Run,
-    stage: GRPO,
-    policy: Policy,
-    engine: RolloutEngine,
-    questions: Questions,
-    *,
-    dev_questions: Questions = (),
-    first_step: int = 0,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
-    should_stop: Callable[[], str | None] | None = None,
-) -> Outcome:
-    """Trains ``policy`` in place; arguments and resumption are ``run_stage``'s.
-
-    Args:
-        questions: what prompts are drawn from.
-
-    Raises:
-        UsageError: an unknown reward, a prompt too long for the model, a model that cannot be trained.
-        TaskError: the prompt template does not exist or does not fit.
-        JobError: training diverged, memory or disk ran out, or the engine does not follow the policy.
-    """
-
-    def make(graders: Graders) -> Learner:
-        return GrpoLearner(run, stage, policy, engine, graders, questions, first_step)
-
-    return run_stage(
-        run,
-        stage,
-        policy,
-        engine,
-        make,
-        dev_questions=dev_questions,
-        first_step=first_step,
-        on_step=on_step,
-        should_stop=should_stop,
-    )
 
 
 class GrpoLearner(Learner):
@@ -79,36 +39,32 @@ class GrpoLearner(Learner):
 
     syncs = True
 
-    def __init__(
-        self,
-        run: Run,
-        stage: GRPO,
-        policy: Policy,
-        engine: RolloutEngine,
-        graders: Graders,
-        questions: Questions,
-        first_step: int,
-    ) -> None:
+    def __init__(self, stage: GRPO, given: StageRun, graders: Graders) -> None:
+        run, policy, engine, first_step = given.run, given.policy, given.sampler, given.first_step
         self._run = run
         self._stage = stage
         self._policy = policy
         self._engine = engine
         self._first_step = first_step
         template = run.experiment.policy.template
-        prompts = Prompts(questions, template, policy)
+        prompts = Prompts(given.questions, template, policy)
         seed = run.experiment.seed
         self.stream = Stream(prompts, seed)
         self._sampler = Sampler(
             engine,
             graders,
-            make_mix(stage.rewards, run.folder / f"judge-requests-{stage.name}.json"),
+            make_mix(stage.rewards, judge_file(run.folder, stage.name)),
             stage=stage,
             stream=self.stream,
             seed=seed,
             first_step=first_step,
             stop=templates.stops(template, policy.tokenizer),
         )
-        self._ahead = Ahead(self._sampler, stage, prompts) if stage.rollout_ahead else None
+        self._ahead = (
+            Ahead(self._sampler, stage, prompts, engine, first_step + stage.steps)
+            if stage.rollout_ahead
+            else None
+        )
         self.overlaps = self._ahead is not None
         self.reference = make_reference(policy, stage.reference) if stage.beta > 0 else None
         self.micro_batch = MicroBatch(stage.micro_batch_tokens, run.micro_batch(stage.name))
@@ -128,16 +84,16 @@ class GrpoLearner(Learner):
         rewards = torch.tensor([group.rewards for group in batch.groups], dtype=torch.float64)
         lengths = torch.tensor([[rollout.tokens for rollout in g.rollouts] for g in batch.groups])
         batch = batch.weighed(advantages(rewards, stage, lengths, self._advantage))
-        if self._ahead is not None and of_stage < stage.steps:
-            self._ahead.start(step + 1)
-        metrics = batch_metrics(batch, stage)
+        if self._ahead is not None:
+            self._ahead.start(step)
+        metrics = batch_metrics(batch, stage) | staleness(batch, step)
         started = time.perf_counter()
         metrics["seconds/reward"] += started - drawn
         if self._ahead is None:
             self._engine.release()
         failed = self._run.folder / f"failed-step-{step}.json"
         metrics["flops/rollout"] = rollout_flops(batch, self._shape)
-        metrics |= self._updater.update(sequences(batch.groups, stage), of_stage, failed, spent)
+        metrics |= self._updater.update(rows_of(batch.groups, stage.mask_truncated), of_stage, failed, spent)
         if self.reference is not None:
             self.reference.follow(model, of_stage)
         waited = 0.0
@@ -147,6 +103,8 @@ class GrpoLearner(Learner):
             waited = self._ahead.wait()
             metrics["seconds/rollout"] += waited
         send(self._engine, self._policy)
+        if self._ahead is not None:
+            self._ahead.moved(step)
         metrics |= self._probe.check()
         if self._ahead is None:  # else drawn by the policy of an earlier step, which an update explains
             check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
@@ -158,13 +116,13 @@ class GrpoLearner(Learner):
         self._probe.check()
 
     def state(self) -> dict[str, Any]:
-        return {"ahead": None if self._ahead is None else self._ahead.state()}
+        return {} if self._ahead is None else self._ahead.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         if self.reference is not None:
             self.reference.restore(state.get("reference"))
         if self._ahead is not None:
-            self._ahead.restore(state["ahead"])
+            self._ahead.restore(state)
 
     def close(self) -> None:
         if self._ahead is not None:

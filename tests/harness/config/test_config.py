@@ -29,7 +29,7 @@ from harness.config import (
 )
 from harness.config.compare import arm_experiment
 from harness.config.shipped import experiment_file
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
@@ -346,3 +346,10 @@ def test_a_template_of_ones_own_reads_back(file: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.toml"
     again.write_text(dump_toml(experiment))
     assert read_experiment([again]) == experiment
+
+
+def test_the_reference_of_adapters_has_nothing_to_offload(file: Path) -> None:
+    given = ["grpo.beta=0.01", "grpo.reference.offload=true"]
+    assert read_experiment([file], given).stages[0].reference.offload
+    with pytest.raises(UsageError, match=r"grpo\.reference\.offload has no effect with policy\.lora"):
+        read_experiment([file], [*given, "policy.lora={rank=2}"])

@@ -279,12 +279,11 @@ def test_sync_samples_the_new_weights(engine: RolloutEngine, policy: Policy) -> 
 
 
 def test_a_skipped_sync_shows(engine: RolloutEngine, policy: Policy) -> None:
-    """Where the engine has weights of its own, its hash and its log-probabilities both stay behind."""
+    """Where the engine has weights of its own, its log-probabilities stay behind."""
     if isinstance(engine, TransformersEngine):
         pytest.skip("shares the trainer's weights: there is no sync to skip")
     with torch.no_grad():
         policy.model.get_input_embeddings().weight *= 1.2
-    assert engine.weights_hash != weights_hash(policy.model)
     group = engine.generate([Request("a", 4, 0)], SAMPLING)[0]
     completion = group.completions[0]
     logits = _logits(policy, group.prompt_ids, completion.token_ids)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ import tomli_w
 
 from evals.base import io
 from evals.base.progress import Progress
+from harness import config
 from harness.config import read_experiment
-from harness.models.policy import Policy, save_policy
+from harness.models.policy import Policy, load_policy, save_policy
 from harness.train.pipeline import run_experiment
 from harness.train.status import read_status
+from tests.harness.train.grpo.drawn import check_tokens, learned
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -44,15 +46,19 @@ SAMPLED = {"reward", "length", "entropy", "loss", "grad_norm", "dev/pass@1", "to
 @pytest.fixture
 def experiment(policy: Policy, tmp_path: Path) -> Callable[..., Path]:
     """``experiment(name, **policy settings)``: a file."""
+    return written(policy, tmp_path)
+
+
+def written(policy: Policy, tmp_path: Path) -> Callable[..., Path]:
     pytest.importorskip("vllm")
     save_policy(policy, tmp_path / "model")
 
-    def write(name: str, steps: int = 2, **settings: Any) -> Path:
+    def write(name: str, steps: int = 2, stage: Mapping[str, Any] = {}, **settings: Any) -> Path:
         told = {
             "name": "shared",
             "policy": {"model": str(tmp_path / "model"), "template": "tags", "device": "cpu", **settings},
             "data": {"train": "tiny-math:train[:8]", "dev": "tiny-math:train[8:10]"},
-            "stages": [{**GRPO, "steps": steps}],
+            "stages": [{**GRPO, "steps": steps, **stage}],
             "tracking": {"wandb": "off"},
         }
         file = tmp_path / f"{name}.toml"
@@ -113,6 +119,31 @@ def test_a_server_samples_what_the_engine_in_this_process_does(
             assert mine[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-4), (mine["step"], name)
         assert mine.get("drift", 0.0) < 1e-4
     assert servers_of(tmp_path / "apart") == []
+
+
+def test_new_weights_come_while_completions_are_drawn(
+    make_random_policy: Callable[..., Policy], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever the moment at which they come: each token has the log-probability that the checkpoint with
+    its number gives it."""
+    shape = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    long = make_random_policy(**shape, max_position_embeddings=1024)
+    stage = {"rollout_ahead": 2, "sampler_correction": 2.0, "max_tokens": 400, "eval_every": 0}
+    stage |= {"temperature": 1.0, "keep_checkpoints": 9}
+    write, steps = written(long, tmp_path), 6
+    file = write("long", steps, stage, servers={"count": 1})
+    batches = learned(monkeypatch)
+    rows = train(file, tmp_path / "run")
+    assert [row["step"] for row in rows] == list(range(1, steps + 1))
+
+    def weights_after(step: int) -> Policy:
+        saved = tmp_path / (f"run/checkpoints/step-{step}" if step else "model")
+        return load_policy(config.Policy(model=str(saved), device="cpu"))
+
+    check_tokens(batches, weights_after, within=1e-3)
+    assert max(row["staleness/mixed"] for row in rows) > 0
+    assert 1 <= max(row["staleness/max"] for row in rows) <= 2
+    assert servers_of(tmp_path / "run") == []
 
 
 def test_neither_a_killed_run_nor_a_killed_server_is_the_end(

@@ -26,8 +26,10 @@ from harness.engines.registry import EngineKind, RolloutEngine, make_engine
 from harness.engines.vllm_engine import VllmEngine
 from harness.models import trial
 from harness.models.policy import Policy, load_policy, weights_hash
-from harness.train.grpo.stage import train_grpo
-from harness.train.loop import Outcome
+from harness.train.forward import Scorer
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
+from harness.train.probe import Probe
 from harness.train.run_dir import Run
 from tests.harness.conftest import TAGS
 from tests.harness.models import architectures
@@ -67,9 +69,8 @@ def train(folder: Path, policy: Policy, engine: RolloutEngine, rows: list[dict[s
     )
     run = Run(folder, experiment)
     try:
-        return train_grpo(
-            run, stage, policy, engine, [(TASK, question) for question in QUESTIONS], on_step=rows.append
-        )
+        pairs = [(TASK, question) for question in QUESTIONS]
+        return train_stage(stage, StageRun(run, policy, engine, pairs, on_step=rows.append))
     finally:
         run.close()
 
@@ -137,8 +138,10 @@ def test_weights_that_did_not_arrive_are_told_by_log_probabilities(
         "_in_files",
         lambda model: [(name, t * 1.2 if "down_proj" in name else t) for name, t in sent(model)],
     )
-    with pytest.raises(UsageError, match="nats a token from its forward pass"):
-        vllm_engine.sync(policy.model)
+    vllm_engine.sync(policy.model)
+    probe = Probe(vllm_engine, Scorer(policy.model, policy, 1.0), policy, 1.0, None)
+    with pytest.raises(JobError, match="a sync the vllm engine does not sample the policy in training"):
+        probe.check()
 
 
 def test_a_mixture_whose_experts_are_not_packed_again_is_refused(folder: Callable[..., Policy]) -> None:

@@ -26,7 +26,7 @@ from harness.models.quantized import BITS
 from harness.plan.hardware import OPERATIONS, SCHEDULING, SENDING, memory, seconds
 from harness.plan.plan import plan_here, plan_on
 from harness.plan.profile import first
-from harness.plan.workload import Work, assumed, work
+from harness.plan.workload import REPLY, RUBRIC, Work, assumed, work
 from harness.train.ledger import stage_costs
 from harness.train.pipeline import run_experiment
 
@@ -197,6 +197,30 @@ def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment
     assert seconds(Work("x", "train", large, 1, 1, 0, 1, 0, 1, 1, 1), DEVICES["l40s"], 1) == math.inf
 
 
+def test_what_samples_beside_the_shards_is_counted() -> None:
+    """Qwen2.5-7B on eight devices: four numbers of float32 a weight, sharded, and what the sampler holds."""
+
+    def gigabytes(**policy: Any) -> tuple[float, float]:
+        told = {
+            "name": "x",
+            "policy": {"model": "Qwen/Qwen2.5-7B", "dtype": "bfloat16", **policy},
+            "data": {"train": "gsm8k"},
+            "stages": [{"kind": "grpo", "micro_batch_tokens": 1, "max_tokens": 1}],
+        }
+        plan = validate(told, "x")
+        found = memory(plan, 8)
+        said = plan_on(plan, DEVICES["h100"], 8, None, None).warnings
+        assert any("keeps a whole copy" in line for line in said) == (not policy)
+        return found.learning * 2**30 / 1e9, found.sampling * 2**30 / 1e9
+
+    shard, count = 16 * 7.6156 / 8, 7.6156
+    assert gigabytes() == pytest.approx((shard + 4 * count, shard + 4 * count), rel=1e-2)
+    assert gigabytes(engine="vllm") == pytest.approx((shard, shard + 2 * count), rel=1e-2)
+    parallel = {"kind": "vllm", "tensor_parallel": 8}
+    assert gigabytes(engine=parallel) == pytest.approx((shard, shard + 2 * count / 8), rel=1e-2)
+    assert gigabytes(servers=["http://node:8000"]) == pytest.approx((shard, shard), rel=1e-2)
+
+
 def test_small_gpus_settings_take_what_their_bytes_say() -> None:
     """Qwen2.5-7B: 6.53e9 of its 7.62e9 parameters are in linear layers."""
     stage = {"kind": "grpo", "beta": 0.01, "micro_batch_tokens": 1}
@@ -298,6 +322,38 @@ def test_a_teacher_at_a_server_is_priced_in_its_students_plan(
     one = raw(tmp_path / "policy", stages=[{**stage, "steps": 2, "batch_size": 2}])
     plan = plan_on(validate(one, "x"), DEVICES["h100"], 1, 50.0, None)
     assert plan.server_cost == pytest.approx(6 * 4 * 50 * 10 / 1e6)
+
+
+def test_a_judge_and_a_teacher_that_reads_along_are_priced(
+    tiny_random_policy: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_policy(tiny_random_policy, tmp_path / "policy")
+    server = {"addresses": ["http://127.0.0.1:9/v1"], "price_in": 2.0, "price_out": 1000.0}
+    stage = {
+        "kind": "on_policy_distill",
+        "teacher": {"model": str(tmp_path / "policy"), "server": server},
+        **{"steps": 3, "completions_per_step": 8, "group_size": 4, "max_tokens": 100},
+    }
+    one = raw(tmp_path / "policy", stages=[stage])
+
+    def priced(experiment: dict[str, Any]) -> dict[str, float]:
+        plan = plan_on(validate(experiment, "x"), DEVICES["h100"], 1, 50.0, None)
+        return {part.part: part.price for part in plan.parts if part.price is not None}
+
+    [(name, price)] = priced(one).items()
+    assert name == "on_policy_distill-teacher"
+    prompt = next(w.prompt for w in work(validate(one, "x"), assumed(50.0)) if w.reads)
+    assert price == pytest.approx(3 * 8 * ((prompt + 50) * 2 + 1000) / 1e6)
+
+    stage = {"kind": "grpo", "steps": 3, "completions_per_step": 8, "group_size": 4, "max_tokens": 100}
+    of = raw(tmp_path / "policy", stages=[{**stage, "rewards": {"judge": 1.0}}])
+    assert priced(of) == {}
+    monkeypatch.setenv("HARNESS_JUDGE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("HARNESS_JUDGE_MODEL", "nobody/nothing")
+    assert priced(of) == {}
+    monkeypatch.setenv("HARNESS_JUDGE_PRICE", "2,10")
+    shown = prompt + RUBRIC + 50
+    assert priced(of) == {"grpo-judge": pytest.approx(3 * 8 * (shown * 2 + REPLY * 10) / 1e6)}
 
 
 def test_a_teacher_that_reads_along_shares_the_budget_of_its_stage(experiment: Experiment) -> None:

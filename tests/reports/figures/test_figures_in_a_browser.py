@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ DRAG = """
 const svg = document.querySelector("[id^=figure-parallel] svg.plot");
 const frame = readFrame(svg.querySelector("[data-axes]"));
 svg.setPointerCapture = () => {};  // a made-up pointer cannot be captured
-const x = frame.placeX(frame.brush);
+const x = frame.placeX(frame.brush.length - 1);
 const [low, high] = frame.y;
 const height = (share) => frame.box.y + frame.box.height * (1 - (share - low) / (high - low));
 const end = arguments[0];
@@ -145,3 +146,44 @@ def test_a_brush_keeps_the_trials_that_pass_through_it(opened: Any) -> None:
     assert opened.find_element(By.CSS_SELECTOR, ".brushed").text == f"{sum(kept)} of {len(known)} trials"
     opened.execute_script("document.querySelector('.block-head > .tool').click()")
     assert not opened.find_elements(By.CSS_SELECTOR, ".out")
+
+
+def test_a_brush_is_set_by_keys_too(opened: Any) -> None:
+    figure = opened.find_element(By.CSS_SELECTOR, "[id^=figure-parallel]")
+    summary = figure.find_element(By.CSS_SELECTOR, ".ranges summary")
+    opened.execute_script("arguments[0].focus()", summary)
+    summary.send_keys(Keys.ENTER)
+    slider = figure.find_element(By.CSS_SELECTOR, "input[aria-label='group_size, most']")
+    slider.send_keys(Keys.HOME)
+    assert slider.get_attribute("aria-valuetext") == "4"
+    column = "thead th[data-key='grpo.group_size']"
+    values = opened.execute_script(
+        "const table = document.querySelector('table[data-key=trials]');"
+        f'const at = table.querySelector("{column}").cellIndex;'
+        "return [...table.tBodies[0].rows].filter((row) => !row.classList.contains('out'))"
+        ".map((row) => row.cells[at].textContent.trim())"
+    )
+    assert values
+    assert set(values) == {"4"}
+    slider.send_keys(Keys.END)
+    assert not opened.find_elements(By.CSS_SELECTOR, ".out")
+    summary.send_keys(Keys.ENTER)
+
+
+@pytest.mark.parametrize(
+    ("figure", "told"),
+    [
+        ("forest", r"tiny-\w+( · \w+)?(, one seed)?: [+−-]\d+\.\d points.*"),
+        ("at-k", r"(base|winner).* · (pass|cons)@k · samples per question k \d+: [\d.]+"),
+        ("heat", r"base · made-up/\d+: \d+% of samples correct"),
+        ("cost", r"(base|winner).*: [\d.]+% \[[\d.]+, [\d.]+\] at \d+ tokens"),
+    ],
+)
+def test_figures_of_evaluations_tell_their_values(opened: Any, figure: str, told: str) -> None:
+    panel = opened.find_element(By.CSS_SELECTOR, f"#figure-{figure} .panel")
+    opened.execute_script("arguments[0].focus()", panel)
+    panel.send_keys(Keys.ARROW_RIGHT)
+    first = opened.find_element(By.CSS_SELECTOR, ".tip.shown").text
+    assert re.fullmatch(told, first), first
+    panel.send_keys(Keys.ARROW_RIGHT)
+    assert opened.find_element(By.CSS_SELECTOR, ".tip.shown").text != first

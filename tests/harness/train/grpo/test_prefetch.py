@@ -22,8 +22,8 @@ from harness.rewards import make_mix
 from harness.train import checkpoint
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.rollout import Sampler
-from harness.train.grpo.stage import train_grpo
-from harness.train.loop import Outcome
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.probe import DRAWN
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
@@ -81,7 +81,7 @@ def train(tmp_path: Path) -> Callable[..., Outcome]:
         )
         run = Run(tmp_path / name, experiment)
         try:
-            return train_grpo(run, of, policy, engine, PAIRS, **options)
+            return train_stage(of, StageRun(run, policy, engine, PAIRS, **options))
         finally:
             run.close()
 
@@ -158,13 +158,19 @@ def test_two_splits_that_number_alike_are_told_apart(make_random_policy: Callabl
         def ahead(questions: Sequence[tuple[Task, Question]]) -> Ahead:
             prompts = Prompts(questions, "tags", policy)
             stream, mix = Stream(prompts, 0), make_mix(of.rewards)
-            return Ahead(Sampler(own(policy), graders, mix, stage=of, stream=stream, seed=0), of, prompts)
+            engine = own(policy)
+            sampler = Sampler(engine, graders, mix, stage=of, stream=stream, seed=0)
+            return Ahead(sampler, of, prompts, engine, last_step=4)
+
+        def draw(some: Ahead, step: int) -> None:
+            some.take(step)
+            some.start(step)
+            some.wait()
 
         first, again = ahead(pairs), ahead(pairs)
-        first.start(1)
-        first.wait()
+        draw(first, 1)
         again.restore(first.state())
-        drawn, restored = first.take(1), again.take(1)
+        drawn, restored = first.take(2), again.take(2)
         assert [group.prompt.question.text for group in restored.groups] == [
             group.prompt.question.text for group in drawn.groups
         ]
