@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from evals.base.progress import Progress, Update
 from evals.engine import Request
 from evals.graders.registry import make_grader
 from evals.lm_eval import LmEvalResult
+from evals.pace import Advance, Pace
 from evals.protocols import Protocol
 from evals.runner import sample_benchmark
 from evals.scores import Scores
@@ -126,7 +126,7 @@ def evaluate(
                     protocol,
                     folder / folder_of(task.name),
                     grader,
-                    progress=_with_speed(update),
+                    progress=_told(update),
                     block=batch_size or block_size(loaded, protocol.sampling.max_tokens),
                 )
             )
@@ -176,14 +176,13 @@ def _room(
     return max(found, default=None)
 
 
-def _with_speed(update: Update) -> Callable[[int, int, int], None]:
-    """Reports samples done, with the tokens generated since and how many there were a second."""
-    began = time.monotonic()
+def _told(update: Update) -> Callable[[Advance], None]:
+    """Reports how far sampling has come, with the tokens so far and how many there were a second."""
+    pace = Pace()
 
-    def report(done: int, _total: int, tokens: int) -> None:
-        seconds = time.monotonic() - began
-        speed = f", {tokens / seconds:,.0f} a second" if tokens else ""
-        update(done, f"{tokens:,} tokens{speed}")
+    def report(now: Advance) -> None:
+        words, left = pace(now)
+        update(now.worth, words, left)
 
     return report
 
