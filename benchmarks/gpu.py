@@ -38,7 +38,8 @@ from harness.engines.registry import make_engine
 from harness.models.devices import peak_flops
 from harness.models.policy import Policy, load_policy, save_policy
 from harness.train import checkpoint
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.run_dir import Run
 
 SHAPES: dict[str, dict[str, int]] = {
@@ -167,7 +168,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Measured:
         syncs.append(time.perf_counter() - began)
 
     sampler.sync = timed  # type: ignore[method-assign]
-    train_grpo(run, stage, policy, sampler, questions(), on_step=rows.append)
+    train_stage(stage, StageRun(run, policy, sampler, questions(), on_step=rows.append))
     run.close()
     bare = bare_speed(sampler, options)
     newest = checkpoint.newest(run.checkpoints)

@@ -46,7 +46,8 @@ from harness.engines.hf import TransformersEngine
 from harness.models.policy import Policy, load_policy, save_policy
 from harness.models.tiny.build import tiny_folder
 from harness.rewards import make_mix
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.rollouts import Graders, RolloutGroup
 from harness.train.run_dir import Run
 from harness.train.stream import Prompt
@@ -153,7 +154,8 @@ def ours(job: Job, folder: Path) -> tuple[Clock, dict[str, float]]:
         clock.tick()
         rows.append(row)
 
-    train_grpo(run, job.stage, policy, TransformersEngine(policy), job.questions, on_step=on_step)
+    given = StageRun(run, policy, TransformersEngine(policy), job.questions, on_step=on_step)
+    train_stage(job.stage, given)
     run.close()
     names = (
         "reward",

@@ -27,7 +27,8 @@ from harness import config
 from harness.engines.hf import TransformersEngine
 from harness.models.devices import peak_flops
 from harness.models.policy import load_policy
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.run_dir import Run
 
 Dtype = Literal["float32", "bfloat16"]
@@ -46,7 +47,8 @@ def steps(job: Job, dtype: Dtype, compiled: bool, folder: Path) -> list[dict[str
             module.compile(dynamic=True)  # type: ignore[no-untyped-call]
     run = Run(folder, job.experiment().model_copy(update={"policy": settings(job, dtype)}))
     rows: list[dict[str, Any]] = []
-    train_grpo(run, job.stage, policy, TransformersEngine(policy), job.questions, on_step=rows.append)
+    given = StageRun(run, policy, TransformersEngine(policy), job.questions, on_step=rows.append)
+    train_stage(job.stage, given)
     run.close()
     return rows
 

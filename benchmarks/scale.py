@@ -28,7 +28,7 @@ from harness.config import Experiment, validate
 from harness.sweep.evaluation import Evaluation
 from harness.sweep.executors.virtual import Hardware, VirtualCluster
 from harness.sweep.runner import run_sweep
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.sweep.study import Record, Study
 
 POLL = 60.0

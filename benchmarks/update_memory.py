@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from harness.config import GRPO
 from harness.models.policy import Policy
 from harness.train.batching import Row
-from harness.train.grpo.update import Sequences, Updater
+from harness.train.grpo.update import Updater
 from harness.train.micro_batch import MicroBatch
 
 GROUP, PROMPT, WIDTH = 8, 16, 64
@@ -70,12 +70,11 @@ def ours(vocabulary: int, tokens: int, found: Found) -> None:
     prompt, made, advantages = completions(vocabulary, tokens)
     stage = GRPO(completions_per_step=GROUP, group_size=GROUP, max_tokens=tokens)
     updater = Updater(policy, stage, None, MicroBatch(stage.micro_batch_tokens))
-    rows = tuple(Row(i, 0, tuple(prompt[i].tolist()), tuple(made[i].tolist())) for i in range(GROUP))
-    sampler = tuple(torch.zeros(tokens) for _ in range(GROUP))
-    batch = Sequences(rows, advantages, sampler, (True,) * GROUP)
+    ids = zip(prompt.tolist(), made.tolist(), advantages.tolist(), strict=True)
+    rows = [Row(i, 0, tuple(p), tuple(c), a, sampler=(0.0,) * tokens) for i, (p, c, a) in enumerate(ids)]
     before = peak()
     with tempfile.TemporaryDirectory() as folder:
-        updater.update(batch, 1, Path(folder) / "failed.json")
+        updater.update(rows, 1, Path(folder) / "failed.json")
     found.put((peak() - before) / MIB)
 
 

@@ -11,7 +11,7 @@ from evals.base.errors import first_line
 from reports import controls, costs, tables, trials, turned
 from reports.cells import Table
 from reports.comparisons import Comparisons
-from reports.figures import arms, evals, training
+from reports.figures import arms, evals, pareto, training
 from reports.figures import sweep as sweep_figures
 from reports.figures.svg import Figure
 from reports.samples import passages
@@ -118,7 +118,7 @@ def _sweep(sweep: Sweep) -> list[Make]:
         partial(sweep_figures.slices, sweep),
         partial(sweep_figures.importances, sweep),
         partial(sweep_figures.parallel, sweep),
-        partial(sweep_figures.pareto, sweep),
+        partial(pareto.pareto, sweep),
         partial(trials.selection, sweep),
         partial(trials.trials, sweep),
     ]

@@ -28,10 +28,7 @@ OPTIONAL = {
 """Packages that only an extra installs."""
 LONGEST = 400
 LONG = {
-    "evals.lm_eval": "one adapter to another program's interface",
-    "reports.figures.sweep": "one function a figure",
     "harness.sweep.controller": "one loop and its state",
-    "harness.sweep.space": "one grammar: parsing, applying and describing a space",
 }
 """Files of more than ``LONGEST`` lines, and why."""
 

@@ -1,4 +1,4 @@
-"""What questions there are, and what is wrong with them: `harness tasks`, `harness data check`."""
+"""Lists tasks (`harness tasks`) and checks questions (`harness data check`)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from harness.train.overlap import Named, Texts, overlaps, repetitions
 from harness.train.questions import QuestionSets
 
 SHOWN = 3
-"""Questions that are printed."""
+"""Number of questions that are printed."""
 LOOKED_AT = 2000
-"""Questions whose tokens are counted and whose answers are given to the grader."""
+"""Number of questions whose tokens are counted and whose gold answers are graded."""
 
 
 @dataclass(frozen=True)
 class QuestionCheck:
-    """What was found. ``tokens`` are the shortest, mean and longest prompt, None without a model."""
+    """The result. ``tokens``: shortest, mean and longest prompt; None without a model."""
 
     name: str
     source: str
@@ -47,12 +47,12 @@ def check_questions(
     template: str = templates.AUTO,
     against: Sequence[str] = (),
 ) -> QuestionCheck:
-    """Reads the questions of ``spec`` as training would, and looks at them.
+    """Reads the questions of ``spec`` as training would, and checks them.
 
-    ``against``: other questions that it must not share, besides the built-in benchmarks that are here.
+    ``against``: questions that must not overlap with them, besides the installed built-in benchmarks.
 
     Raises:
-        TaskError, UsageError: a row that is not a question, or a model or task that is not there.
+        TaskError, UsageError: a row is not a question, or there is no such model or task.
     """
     sets = QuestionSets(tasks)
     asked = sets.of([spec])
@@ -91,7 +91,7 @@ def _tokenizer(model: str) -> Any:
 
 
 def _here(task: Task) -> Iterator[str]:
-    """The built-in benchmarks whose data are on this machine, but for the task itself."""
+    """The built-in benchmarks whose data is on this machine, except the task itself."""
     for name in TASKS.built_in:
         files = registry.files(name)
         paths = [data.local_path(file) for file in files]
@@ -100,7 +100,7 @@ def _here(task: Task) -> Iterator[str]:
 
 
 def _unreadable(task: Task, questions: Sequence[Question]) -> Iterator[str]:
-    """The questions whose right answer, given as a response, the grader does not take for right."""
+    """The questions whose gold answer, given as a response, is not graded as correct."""
     if task.grader in ("code", *JUDGED) or ":" in task.grader:
         return
     with make_grader(task.grader) as grader:
@@ -111,22 +111,22 @@ def _unreadable(task: Task, questions: Sequence[Question]) -> Iterator[str]:
 
 
 def lines(found: QuestionCheck) -> Iterator[str]:
-    """The check in words."""
+    """The result as lines of text."""
     told = ", ".join(f"{thing} from {column!r}" for thing, column in found.columns.items())
-    yield f"{found.name}: {found.questions:,} questions of {found.source}, graded by {found.grader}"
+    yield f"{found.name}: {found.questions:,} questions from {found.source}, graded by {found.grader}"
     if told:
-        yield f"Read: {told}"
+        yield f"Columns: {told}"
     for each in found.shown:
-        yield f"--- {each['id']}: the right answer is {each['gold']!r}"
+        yield f"--- {each['id']}: the gold answer is {each['gold']!r}"
         yield each["prompt"]
     yield "---"
-    yield f"Duplicates, by their text: {found.duplicates:,}"
-    yield from found.overlaps or ["In common with other questions that are here: none"]
+    yield f"Duplicates (same text): {found.duplicates:,}"
+    yield from found.overlaps or ["Overlap with other questions on this machine: none"]
     if found.tokens:
         least, mean, most = found.tokens
-        yield f"Tokens a prompt: {least:,} to {most:,}, {mean:,.0f} on average"
+        yield f"Tokens per prompt: {least:,} to {most:,}, {mean:,.0f} on average"
     bad = found.unreadable
-    yield f"Answers that the grader cannot read: {len(bad):,} of the first {found.looked_at:,}" + (
+    yield f"Gold answers that the grader cannot read: {len(bad):,} of the first {found.looked_at:,}" + (
         f", such as {'; '.join(bad[:3])}" if bad else ""
     )
 
@@ -139,13 +139,13 @@ class TaskRow:
     title: str
     grader: str
     splits: dict[str, int | None]
-    """Questions by split, as published; None where only the data say."""
+    """Number of questions per split, as published; None if only the data can tell."""
     source: str
     checked: str
 
 
 def listed() -> list[TaskRow]:
-    """Every task that can be named without a file; nothing is loaded of their data."""
+    """Every built-in task. No data is loaded."""
     return [_row(name) for name in registry.names()]
 
 

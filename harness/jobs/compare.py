@@ -30,7 +30,7 @@ from harness.sweep.checks import check_sweep
 from harness.sweep.executors.local import LocalExecutor
 from harness.sweep.runner import TRAIN, run_sweep, terminable
 from harness.sweep.scheduler import Clock, Crew, Job, Outcome
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment, measure, prepare_policy
 from harness.train.ledger import Cost, stage_costs
 from harness.train.manifest import write_manifest

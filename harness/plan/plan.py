@@ -15,7 +15,7 @@ from harness.plan.hardware import GIB, Memory, memory, seconds, whole_copy
 from harness.plan.profile import Tried, try_out
 from harness.plan.workload import CHARACTERS, Work, assumed, work
 from harness.sweep.selection import confirmation_experiment
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment
 from harness.train.ledger import devices as local_devices
 

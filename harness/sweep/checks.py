@@ -7,7 +7,7 @@ from harness.config import Experiment
 from harness.config.kinds import EXECUTORS
 from harness.sweep.runner import checked_sweep
 from harness.sweep.selection import confirmation_experiment
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.train.checks import check_ahead, check_experiment
 
 

@@ -23,7 +23,7 @@ from harness.sweep.rebuild import STUDY, set_aside_damaged, settings_on_disk
 from harness.sweep.resume import claim
 from harness.sweep.scheduler import Clock
 from harness.sweep.selection import confirmation_experiment
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.sweep.storage import open_storage
 from harness.sweep.study import Study
 from harness.sweep.summary import Summary

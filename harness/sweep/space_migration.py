@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from evals.base.errors import UsageError
 from harness.config import Experiment
-from harness.sweep.space import Params, Space, parse_space
+from harness.sweep.space import Params, Space
+from harness.sweep.space_table import parse_space
 
 SPACE = "space"
 """User attribute of a study: its ``[sweep.space]``."""

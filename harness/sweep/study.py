@@ -25,7 +25,8 @@ from harness.sweep import space_migration
 from harness.sweep.evaluation import Evaluation
 from harness.sweep.history import View, lag_of
 from harness.sweep.sampler import make_sampler
-from harness.sweep.space import Params, Space, parse_space
+from harness.sweep.space import Params, Space
+from harness.sweep.space_table import parse_space
 from harness.sweep.storage import is_damage, open_storage, said
 
 RECORD = "record"

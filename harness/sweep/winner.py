@@ -9,7 +9,7 @@ from evals.base import io
 from evals.base.errors import UsageError
 from harness.config import Experiment, dump_toml, validate
 from harness.sweep.selection import confirmation_experiment
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.sweep.summary import Summary
 
 WINNER = "winner.toml"

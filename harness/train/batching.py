@@ -17,12 +17,19 @@ CALL = 256
 
 @dataclass(frozen=True)
 class Row:
-    """One completion in an update: ``index`` is its place in the step's batch; a group shares its prompt."""
+    """One completion in an update: ``index`` is its place in the step's batch; a group shares its prompt.
+
+    ``advantage`` weighs its tokens; ``sampler`` holds their log-probabilities as the sampling engine gave
+    them; ``counts``: whether it is in the loss.
+    """
 
     index: int
     group: int
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
+    advantage: float = 0.0
+    sampler: tuple[float, ...] = ()
+    counts: bool = True
 
     @property
     def tokens(self) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from rich.text import Text
 
 from evals import templates
 from evals.base.errors import JobError
@@ -35,6 +36,44 @@ from harness.train.run_dir import Run
 from harness.train.stream import Prompt, Prompts, Stream
 
 Questions = Sequence[tuple[Task, Question]]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """All that a stage trains with but its own settings.
+
+    Args:
+        run: an open run folder.
+        policy: the stage's initial policy, float32 weights.
+        engine: what samples it, if anything does; it gets the weights whenever it is to sample.
+        questions: what prompts are drawn from, in a stage that samples.
+        dev_questions: evaluated every ``eval_every`` steps and after the last one; may be empty.
+        first_step: the training steps of the experiment's earlier stages.
+        on_step: called with each step's row of metrics.jsonl.
+        should_stop: asked before each step; a reason ends the stage as pruned.
+        show: gets the first example of fine-tuning, its learned part marked.
+    """
+
+    run: Run
+    policy: Policy
+    engine: RolloutEngine | None
+    questions: Questions = ()
+    dev_questions: Questions = ()
+    first_step: int = 0
+    on_step: Callable[[dict[str, Any]], None] | None = None
+    should_stop: Callable[[], str | None] | None = None
+    show: Callable[[Text], None] | None = None
+
+    @property
+    def sampler(self) -> RolloutEngine:
+        """The engine, of a stage that cannot do without one.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.engine is None:
+            raise ValueError("this kind of stage samples, and was given no engine")
+        return self.engine
 
 
 @dataclass(frozen=True)
@@ -102,42 +141,26 @@ class Learner(ABC):
         """Ends what goes on beside the loop."""
 
 
-def run_stage(
-    run: Run,
-    stage: Training,
-    policy: Policy,
-    engine: RolloutEngine | None,
-    make: Callable[[Graders], Learner],
-    *,
-    dev_questions: Questions = (),
-    first_step: int = 0,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
-    should_stop: Callable[[], str | None] | None = None,
-) -> Outcome:
-    """Trains ``policy`` in place for ``stage.steps`` steps, or for what an earlier launch left of them.
+def run_stage(stage: Training, given: StageRun, make: Callable[[StageRun, Graders], Learner]) -> Outcome:
+    """Trains ``given.policy`` in place for ``stage.steps`` steps, or for what an earlier launch left of them.
 
-    Args:
-        run: an open run folder; its newest undamaged checkpoint is resumed, to the same bits on a CPU.
-        policy: the stage's initial policy, float32 weights; ``engine`` samples it (None: nothing does).
-        make: called once with the stage's graders, where there is a step to do.
-        dev_questions: evaluated every ``stage.eval_every`` steps and after the last one; may be empty.
-        first_step: the training steps of the experiment's earlier stages.
-        on_step: called with each step's row of metrics.jsonl.
-        should_stop: asked before each step; a reason ends the stage as pruned.
+    The newest undamaged checkpoint of ``given.run`` is resumed, to the same bits on a CPU. ``make`` is called
+    once, with the stage's graders, where there is a step to do.
 
     Raises:
         JobError: a step failed, a checkpoint cannot be read or written, or belongs to another stage.
     """
+    run, policy, first_step = given.run, given.policy, given.first_step
     last_step = first_step + stage.steps
     saved = dist.decided(lambda: checkpoint.newest(run.checkpoints))
     step = first_step if saved is None else max(first_step, checkpoint.step_of(saved))
     if step > last_step:  # a later stage has begun
         return Outcome("done", last_step)
     with Graders() as graders:
-        dev = list(Prompts(dev_questions, run.experiment.policy.template, policy))
-        learner = make(graders)
+        dev = list(Prompts(given.dev_questions, run.experiment.policy.template, policy))
+        learner = make(given, graders)
         stop = templates.stops(run.experiment.policy.template, policy.tokenizer)
-        loop = _Loop(run, stage, policy, engine, learner, _Dev(graders, dev, stop))
+        loop = _Loop(stage, given, learner, _Dev(graders, dev, stop))
         try:
             if saved is not None and step > first_step:
                 loop.resume(saved)
@@ -148,13 +171,13 @@ def run_stage(
             if step == 0 and stage.eval_every:
                 loop.log_start()
             while step < last_step and not meter.exhausted:
-                reason = dist.decided(should_stop) if should_stop else None
+                reason = dist.decided(given.should_stop) if given.should_stop else None
                 if reason is not None:
                     return Outcome("pruned", step, reason)
                 step += 1
                 row = loop.step(step, step - first_step, meter)
-                if on_step:
-                    on_step(row)
+                if given.on_step:
+                    given.on_step(row)
             loop.end()
         finally:
             learner.close()
@@ -174,26 +197,16 @@ class _Dev:
 class _Loop:
     """What surrounds the steps of one stage, and its state on disk."""
 
-    def __init__(
-        self,
-        run: Run,
-        stage: Training,
-        policy: Policy,
-        engine: RolloutEngine | None,
-        learner: Learner,
-        dev: _Dev,
-    ) -> None:
-        self._run = run
+    def __init__(self, stage: Training, given: StageRun, learner: Learner, dev: _Dev) -> None:
+        self._run, self._policy, self._engine = given.run, given.policy, given.engine
         self._stage = stage
-        self._policy = policy
-        self._engine = engine
         self._learner = learner
         self._dev = dev
-        self._keeper = checkpoint.Keeper(run.checkpoints, stage, learner.reference)
+        self._keeper = checkpoint.Keeper(given.run.checkpoints, stage, learner.reference)
         self._probe = None
-        if engine is not None and not learner.syncs:
-            scorer = Scorer(policy.model, policy, stage.temperature)
-            self._probe = Probe(engine, scorer, policy, stage.temperature, None)
+        if given.engine is not None and not learner.syncs:
+            scorer = Scorer(given.policy.model, given.policy, stage.temperature)
+            self._probe = Probe(given.engine, scorer, given.policy, stage.temperature, None)
 
     def begin(self) -> None:
         """Before the stage's first step."""

@@ -31,16 +31,14 @@ from harness.train.checks import (
     measure,
     prepare_policy,
 )
-from harness.train.distil.stage import train_on_policy_distill
 from harness.train.forward import Scorer
-from harness.train.grpo.stage import train_grpo
 from harness.train.heartbeat import attempt_beating
-from harness.train.loop import Outcome
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.preflight import check_fit, room
 from harness.train.questions import Asked, QuestionSets
 from harness.train.rejection import has_kept, sample_and_keep
 from harness.train.run_dir import Follower, Run
-from harness.train.sft.stage import train_sft
 from harness.train.status import State, read_status
 from harness.train.tracker import Tracker, columns
 
@@ -188,20 +186,18 @@ def _stages(
                 tracker.log(row)
                 update(row["step"] - first, _note(row))
 
-            common: dict[str, Any] = {
-                "dev_questions": dev,
-                "first_step": first,
-                "on_step": show,
-                "should_stop": lambda: _stop_reason(run.folder),
-            }
-            if isinstance(stage, SFT):
-                outcome = train_sft(run, stage, policy, engine, show=progress.console.print, **common)
-            elif isinstance(stage, OnPolicyDistill):
-                assert engine is not None
-                outcome = train_on_policy_distill(run, stage, policy, engine, asked, **common)
-            else:
-                assert engine is not None
-                outcome = train_grpo(run, stage, policy, engine, asked, **common)
+            given = StageRun(
+                run,
+                policy,
+                engine,
+                asked,
+                dev,
+                first_step=first,
+                on_step=show,
+                should_stop=partial(_stop_reason, run.folder),
+                show=progress.console.print,
+            )
+            outcome = train_stage(stage, given)
         if outcome.state == "pruned":
             break
     if outcome.step == 0 and outcome.state == "done":

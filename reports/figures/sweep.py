@@ -12,7 +12,6 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from harness.sweep.attempts import LAST_STEPS
 from harness.sweep.summary import Trial
 from reports.figures.svg import (
     BLUE,
@@ -49,7 +48,7 @@ def _state_legend(sweep: Sweep) -> tuple[Entry, ...]:
     return tuple(Entry(text, colour, mark) for s, (colour, _, text, mark) in STATES.items() if s in present)
 
 
-def _told(sweep: Sweep, trial: Trial) -> str:
+def told(sweep: Sweep, trial: Trial) -> str:
     """A trial in a line: how it ended, its objective, its settings."""
     value = "" if trial.value is None else f"{sweep.objective} {objective(sweep, trial.value)}"
     if value and trial.stderr is not None and is_share(sweep.objective):
@@ -129,7 +128,7 @@ def _draw_timeline(sweep: Sweep, canvas: Canvas) -> None:
             end,
             of=of_trial(sweep, trial.number),
             entry=STATES[trial.state][2],
-            tip=f"{_told(sweep, trial)} · {reach} steps",
+            tip=f"{told(sweep, trial)} · {reach} steps",
         )
     axes.set_yticks(range(len(rows)), [f"trial {trial.number}" for trial in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -189,7 +188,7 @@ def _draw_slice(sweep: Sweep, name: str, rows: Sequence[Trial], canvas: Canvas) 
         )  # fmt: skip
         of, entry = of_trial(sweep, trial.number), STATES[trial.state][2]
         point, *rest = bars.get_children()
-        tag(point, of=of, entry=entry, tip=_told(sweep, trial))
+        tag(point, of=of, entry=entry, tip=told(sweep, trial))
         tag(*rest, of=of, entry=entry)
     if choices:
         axes.set_xticks(range(len(choices)), [label(choice(entry)) for entry in choices])
@@ -293,7 +292,7 @@ def _draw_parallel(sweep: Sweep, rows: Sequence[Trial], names: Sequence[str], ca
             line,
             of=of_trial(sweep, trial.number),
             entry=_line_entry(sweep, trial),
-            tip=_told(sweep, trial),
+            tip=told(sweep, trial),
             curve=f"trial {trial.number}",
         )
     for x, (_, ticks, _) in enumerate(columns):
@@ -344,109 +343,6 @@ def _unit_axis(values: Sequence[Any], space: object) -> UnitAxis:
     ends = [(0.0, low), (1.0, high)] if high > low else [(0.5, low)]
     ticks = [(height, f"{math.exp(end) if log else end:.3g}") for height, end in ends]
     return spread.tolist(), ticks, {"ends": [float(text) for _, text in ticks], "log": log}
-
-
-def pareto(sweep: Sweep) -> list[Figure]:
-    """The objective against each further one, with the trials that no other beats.
-
-    A sweep of one objective shows it against the length of a completion.
-    """
-    others = sweep.other_objectives or {"length": "minimize"}
-    return [figure for name, way in others.items() if (figure := _pareto(sweep, name, way == "minimize"))]
-
-
-def _pareto(sweep: Sweep, metric: str, less_is_better: bool) -> Figure | None:
-    points = {}
-    for trial in sweep.rows():
-        cost = _final(sweep, trial, metric)
-        usable = trial.state == "complete" and trial.feasible
-        if usable and trial.value is not None and cost is not None:
-            points[trial.number] = (cost, trial.value)
-    if len(points) < 2:
-        return None
-    sign = 1 if less_is_better else -1
-    costs = {number: (sign * cost, value) for number, (cost, value) in points.items()}
-    best = {costs[n] for n in undominated(costs, maximize=sweep.summary.direction != "minimize")}
-    front = sorted((n for n in points if costs[n] in best), key=lambda n: costs[n])  # equals of the best, too
-    what, unit = ("tokens per completion", "tokens") if metric == "length" else (metric, metric)
-    told = "; ".join(
-        f"trial {number} {objective(sweep, points[number][1])} at {points[number][0]:.4g} {unit}"
-        for number in front
-    )
-    key = f"pareto-{sweep.key}" + ("" if metric == "length" else f"-{slug(metric)}")
-    panel = Panel(
-        key,
-        f"{sweep.objective} and {what}",
-        f"{sweep.objective} of {len(points)} finished trials against {what}; not beaten: {told}.",
-        partial(_draw_pareto, sweep, points, front, what),
-        (9.2, 3.2),
-    )
-    up = "down" if sweep.summary.direction == "minimize" else "up"
-    side = "left" if less_is_better else "right"
-    within = " within the constraints" if sweep.summary.constraints else ""
-    at_end = "at the last evaluation" if metric.startswith("dev/") else f"over the last {LAST_STEPS} steps"
-    return Figure(
-        key,
-        f"Pareto front: {sweep.objective} and {'length' if metric == 'length' else metric}",
-        f"Finished trials{within}, {what} {at_end}. The line joins those that no other "
-        f"trial beats: none is as good in both and better in one. {up.title()} and to the {side} is better.",
-        (panel,),
-        (Entry("on the front", BLUE, "dot"), Entry("beaten", FAINT, "dot")),
-        wide=True,
-    )
-
-
-def undominated(points: Mapping[int, tuple[float, float]], maximize: bool = True) -> list[int]:
-    """The keys of (cost, value) that no other point beats or equals in both, by rising cost."""
-    sign = 1 if maximize else -1
-    front: list[int] = []
-    best = -math.inf
-    for key, (_, value) in sorted(points.items(), key=lambda item: (item[1][0], -sign * item[1][1])):
-        if sign * value > best:
-            front.append(key)
-            best = sign * value
-    return front
-
-
-def _final(sweep: Sweep, trial: Trial, metric: str) -> float | None:
-    """A metric at the end of a trial: as the sweep judged it, or from what the trial logged."""
-    judged = trial.metrics.get(metric)
-    if judged is not None:
-        return float(judged)
-    frame = sweep.trials.get(trial.number)
-    if frame is None or metric not in frame:
-        return None
-    last = frame[metric].dropna().tail(1 if metric.startswith("dev/") else LAST_STEPS)
-    return None if last.empty else float(last.mean())
-
-
-def _draw_pareto(
-    sweep: Sweep,
-    points: Mapping[int, tuple[float, float]],
-    front: Sequence[int],
-    what: str,
-    canvas: Canvas,
-) -> None:
-    axes = canvas.add_subplot()
-    scale = 100 if is_share(sweep.objective) else 1
-    on = [points[number] for number in front]
-    tag(
-        *axes.plot([x for x, _ in on], [scale * y for _, y in on], color=BLUE, lw=1.2, zorder=2),
-        entry="on the front",
-    )
-    trials = {trial.number: trial for trial in sweep.rows()}
-    for number, (x, y) in points.items():
-        colour = BLUE if number in front else FAINT
-        (point,) = axes.plot([x], [scale * y], "o", color=colour, ms=7, zorder=3)
-        text = axes.annotate(
-            str(number), (x, scale * y), (6, 5), textcoords="offset points", fontsize=8, color=MUTED
-        )
-        of, entry = of_trial(sweep, number), "on the front" if number in front else "beaten"
-        tag(point, of=of, entry=entry, tip=f"{_told(sweep, trials[number])} · {what} {x:.4g}")
-        tag(text, of=of, entry=entry)
-    axes.margins(0.06, 0.14)
-    axes.set_xlabel(f"{what} (mean)")
-    axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
 
 
 def importances(sweep: Sweep) -> Figure | None:

@@ -8,7 +8,7 @@ without its weights.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 
 from evals import templates
 from harness.config import GRPO, SFT, OnPolicyDistill, tasks_of
-from harness.engines.registry import RolloutEngine, send
+from harness.engines.registry import send
 from harness.models.flops import shape_of
 from harness.models.policy import Policy
 from harness.rewards import make_mix
@@ -27,7 +27,7 @@ from harness.train.grpo.advantages import advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
 from harness.train.grpo.monitors import Guards, check_drift
 from harness.train.grpo.rollout import Batch, Sampler
-from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
+from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
 from harness.train.rollouts import Graders
@@ -36,45 +36,6 @@ from harness.train.sft.data import load_examples
 from harness.train.sft.encoding import Limit, encode
 from harness.train.sft.stored import Stored, Tokens
 from harness.train.stream import Prompts, Stream
-
-
-def train_on_policy_distill(
-    run: Run,
-    stage: OnPolicyDistill,
-    policy: Policy,
-    engine: RolloutEngine,
-    questions: Questions,
-    *,
-    dev_questions: Questions = (),
-    first_step: int = 0,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
-    should_stop: Callable[[], str | None] | None = None,
-) -> Outcome:
-    """Trains ``policy`` in place; arguments and resumption are ``run_stage``'s.
-
-    Args:
-        questions: what prompts are drawn from.
-
-    Raises:
-        UsageError: a teacher with another tokenizer, an unknown reward, a prompt too long for the model.
-        TaskError: the prompt template does not exist or does not fit.
-        JobError: training diverged, memory ran out, or a served teacher gave no answer.
-    """
-
-    def make(graders: Graders) -> Learner:
-        return DistilLearner(run, stage, policy, engine, graders, questions, first_step)
-
-    return run_stage(
-        run,
-        stage,
-        policy,
-        engine,
-        make,
-        dev_questions=dev_questions,
-        first_step=first_step,
-        on_step=on_step,
-        should_stop=should_stop,
-    )
 
 
 def rollouts_of(stage: OnPolicyDistill) -> GRPO:
@@ -97,21 +58,13 @@ class DistilLearner(Learner):
 
     syncs = True
 
-    def __init__(
-        self,
-        run: Run,
-        stage: OnPolicyDistill,
-        policy: Policy,
-        engine: RolloutEngine,
-        graders: Graders,
-        questions: Questions,
-        first_step: int,
-    ) -> None:
+    def __init__(self, stage: OnPolicyDistill, given: StageRun, graders: Graders) -> None:
+        run, policy, engine, first_step = given.run, given.policy, given.sampler, given.first_step
         self._stage, self._rollouts = stage, rollouts_of(stage)
         self._policy, self._engine = policy, engine
         self._first_step = first_step
         template, seed = run.experiment.policy.template, run.experiment.seed
-        self.stream = Stream(Prompts(questions, template, policy), seed)
+        self.stream = Stream(Prompts(given.questions, template, policy), seed)
         judged = run.folder / f"judge-requests-{stage.name}.json"
         self._sampler = Sampler(
             engine,

@@ -9,6 +9,7 @@ from statistics import fmean
 
 import torch
 
+from evals.records import Sample
 from evals.rollout import Rollout
 from harness.config import GRPO
 from harness.models import dist
@@ -153,18 +154,16 @@ def sample_rows(batch: Batch, step: int, count: int = 4) -> list[dict[str, objec
 
 
 def _row(rollout: Rollout, step: int) -> dict[str, object]:
-    """A row of a run's samples.jsonl."""
+    """A row of a run's samples.jsonl: that of an evaluation, with the step and what was learned of it."""
     assert rollout.score is not None  # it is of a step that was learned
-    total = rollout.score.total
+    row, total = Sample.of(rollout).as_row(), rollout.score.total
+    del row["seconds"]  # a batch's, which metrics.jsonl tells
     return {
         "step": step,
-        "id": rollout.question.id,
-        "prompt": rollout.prompt,
-        "response": rollout.completion.text,
+        **row,
         "rewards": dict(rollout.score.parts),
         "reward": None if math.isnan(total) else total,
         "advantage": rollout.advantage,
-        "finish_reason": rollout.completion.finish_reason,
     }
 
 

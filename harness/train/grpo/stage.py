@@ -8,7 +8,7 @@ completions without a gradient are left out of the backward pass, which does not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,8 @@ import torch
 
 from evals import templates
 from harness.config import GRPO
-from harness.engines.registry import RolloutEngine, send
+from harness.engines.registry import send
 from harness.models.flops import shape_of
-from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
@@ -26,52 +25,12 @@ from harness.train.grpo.monitors import Guards, check_drift
 from harness.train.grpo.prefetch import Ahead, staleness
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Sampler
-from harness.train.grpo.update import Updater, sequences
-from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
+from harness.train.grpo.update import Updater, rows_of
+from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
 from harness.train.rollouts import Graders
-from harness.train.run_dir import Run
 from harness.train.stream import Prompts, Stream
-
-
-def train_grpo(
-    run: Run,
-    stage: GRPO,
-    policy: Policy,
-    engine: RolloutEngine,
-    questions: Questions,
-    *,
-    dev_questions: Questions = (),
-    first_step: int = 0,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
-    should_stop: Callable[[], str | None] | None = None,
-) -> Outcome:
-    """Trains ``policy`` in place; arguments and resumption are ``run_stage``'s.
-
-    Args:
-        questions: what prompts are drawn from.
-
-    Raises:
-        UsageError: an unknown reward, a prompt too long for the model, a model that cannot be trained.
-        TaskError: the prompt template does not exist or does not fit.
-        JobError: training diverged, memory or disk ran out, or the engine does not follow the policy.
-    """
-
-    def make(graders: Graders) -> Learner:
-        return GrpoLearner(run, stage, policy, engine, graders, questions, first_step)
-
-    return run_stage(
-        run,
-        stage,
-        policy,
-        engine,
-        make,
-        dev_questions=dev_questions,
-        first_step=first_step,
-        on_step=on_step,
-        should_stop=should_stop,
-    )
 
 
 class GrpoLearner(Learner):
@@ -79,23 +38,15 @@ class GrpoLearner(Learner):
 
     syncs = True
 
-    def __init__(
-        self,
-        run: Run,
-        stage: GRPO,
-        policy: Policy,
-        engine: RolloutEngine,
-        graders: Graders,
-        questions: Questions,
-        first_step: int,
-    ) -> None:
+    def __init__(self, stage: GRPO, given: StageRun, graders: Graders) -> None:
+        run, policy, engine, first_step = given.run, given.policy, given.sampler, given.first_step
         self._run = run
         self._stage = stage
         self._policy = policy
         self._engine = engine
         self._first_step = first_step
         template = run.experiment.policy.template
-        prompts = Prompts(questions, template, policy)
+        prompts = Prompts(given.questions, template, policy)
         seed = run.experiment.seed
         self.stream = Stream(prompts, seed)
         self._sampler = Sampler(
@@ -141,7 +92,7 @@ class GrpoLearner(Learner):
             self._engine.release()
         failed = self._run.folder / f"failed-step-{step}.json"
         metrics["flops/rollout"] = rollout_flops(batch, self._shape)
-        metrics |= self._updater.update(sequences(batch.groups, stage), of_stage, failed, spent)
+        metrics |= self._updater.update(rows_of(batch.groups, stage.mask_truncated), of_stage, failed, spent)
         if self.reference is not None:
             self.reference.follow(model, of_stage)
         waited = 0.0

@@ -27,37 +27,26 @@ from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
 from harness.train.rollouts import RolloutGroup
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """A step's completions by index: rows, and what is known of each before the update.
+def rows_of(groups: Sequence[RolloutGroup], mask_truncated: bool) -> list[Row]:
+    """The rollouts of the groups, group after group; ``mask_truncated`` as the stage has it.
 
-    ``advantages`` is (N,); ``sampler`` holds the sampling engine's log-probabilities, (tokens,) each;
-    ``counts`` says which completions are in the loss (``mask_truncated`` leaves some out).
+    Raises:
+        ValueError: one has no advantage.
     """
-
-    rows: tuple[Row, ...]
-    advantages: torch.Tensor
-    sampler: tuple[torch.Tensor, ...]
-    counts: tuple[bool, ...]
-
-    def tokens(self, rows: Sequence[Row]) -> int:
-        """Completion tokens of ``rows`` that are in the loss."""
-        return sum(len(row.completion_ids) for row in rows if self.counts[row.index])
-
-
-def sequences(groups: Sequence[RolloutGroup], stage: GRPO) -> Sequences:
-    """The rollouts of the groups, group after group; each has its advantage."""
     rows: list[Row] = []
-    sampler, counts, advantages = [], [], []
     for number, group in enumerate(groups):
         for rollout in group.rollouts:
-            rows.append(Row(len(rows), number, group.prompt_ids, rollout.completion.token_ids))
-            sampler.append(torch.tensor(rollout.completion.logprobs))
-            counts.append(not (stage.mask_truncated and rollout.truncated))
-            advantages.append(rollout.advantage)
-    return Sequences(
-        tuple(rows), torch.tensor(advantages, dtype=torch.float32), tuple(sampler), tuple(counts)
-    )
+            if rollout.advantage is None:
+                raise ValueError(f"question {rollout.question.id}: a rollout has no advantage")
+            ids, sampler = rollout.completion.token_ids, rollout.completion.logprobs
+            counts = not (mask_truncated and rollout.truncated)
+            rows.append(Row(len(rows), number, group.prompt_ids, ids, rollout.advantage, sampler, counts))
+    return rows
+
+
+def loss_tokens(rows: Sequence[Row]) -> int:
+    """Completion tokens of ``rows`` that are in the loss."""
+    return sum(len(row.completion_ids) for row in rows if row.counts)
 
 
 def split(rows: Sequence[Row], minibatches: int) -> list[list[Row]]:
@@ -93,7 +82,7 @@ class Updater:
             with reference.applied():
                 self._reference_scorer = Scorer(reference.model, policy, stage.temperature, stage.packing)
 
-    def update(self, batch: Sequences, step: int, failed: Path, spent: float = 0.0) -> dict[str, float]:
+    def update(self, rows: Sequence[Row], step: int, failed: Path, spent: float = 0.0) -> dict[str, float]:
         """Every epoch and minibatch of the stage's step ``step``; returns its metrics.
 
         ``spent`` is the part of the run's budget that is gone (see ``learning_rate_at``).
@@ -107,15 +96,16 @@ class Updater:
             group["lr"] = learning_rate
         means, losses, norms = TokenMeans(), [], []
         with evaluation_mode(self._policy.model):
-            known = self._known(batch)
+            known = self._known(rows)
+            tokens_each = loss_tokens(rows) / self._stage.minibatches
             for _ in range(self._stage.epochs):
-                for minibatch in split(batch.rows, self._stage.minibatches):
-                    work = partial(self._gradients, minibatch, batch, known)
+                for minibatch in split(rows, self._stage.minibatches):
+                    work = partial(self._gradients, minibatch, tokens_each, known)
                     loss, tokens = self.micro_batch.fitting(work)
                     norm = self._clip()
                     if not (math.isfinite(loss) and math.isfinite(norm)):
                         if dist.is_main():
-                            _save(failed, minibatch, batch)
+                            _save(failed, minibatch)
                         raise JobError(
                             f"training diverged: loss {loss}, gradient norm {norm}; see {failed} for the "
                             "minibatch, and lower learning_rate"
@@ -130,14 +120,13 @@ class Updater:
             "loss": sum(losses) / len(losses),
             "grad_norm": sum(norms) / len(norms),
             "learning_rate": learning_rate,
-            "flops/update": self._flops(batch),
+            "flops/update": self._flops(rows),
         }
 
-    def _flops(self, batch: Sequences) -> float:
+    def _flops(self, rows: Sequence[Row]) -> float:
         """Model FLOPs of the update: gradients each epoch, old and reference log-probabilities once."""
-        rows = self._needed(batch.rows, batch)
         groups: dict[int, list[Row]] = {}
-        for row in rows:
+        for row in self._needed(rows):
             groups.setdefault(row.group, []).append(row)
         once = sum(
             self._shape.forward(len(group[0].prompt_ids), [len(row.completion_ids) for row in group])
@@ -148,22 +137,22 @@ class Updater:
         passes = self._stage.epochs * (1 + backward) + moves + (self._reference is not None)
         return once * passes
 
-    def _known(self, batch: Sequences) -> _Known:
-        rows = self._needed(batch.rows, batch)
-        mine = [row for part in split(batch.rows, self._stage.minibatches) for row in self._mine(part, batch)]
+    def _known(self, rows: Sequence[Row]) -> _Known:
+        needed = self._needed(rows)
+        mine = [row for part in split(rows, self._stage.minibatches) for row in self._mine(part)]
         moves = self._stage.epochs * self._stage.minibatches > 1
 
         def score(scorer: Scorer) -> list[torch.Tensor]:
             return self.micro_batch.fitting(
                 lambda: scorer.score(
-                    level(plan(mine, self.micro_batch.tokens, scorer.may_share, scorer.may_pack), rows),
-                    len(batch.rows),
+                    level(plan(mine, self.micro_batch.tokens, scorer.may_share, scorer.may_pack), needed),
+                    len(rows),
                 )
             )
 
         return _Known(
-            old=score(self.scorer) if rows and moves else None,
-            reference=self._under_reference(score) if rows else None,
+            old=score(self.scorer) if needed and moves else None,
+            reference=self._under_reference(score) if needed else None,
         )
 
     def _under_reference(self, score: Callable[[Scorer], list[torch.Tensor]]) -> list[torch.Tensor] | None:
@@ -172,40 +161,38 @@ class Updater:
         with self._reference.applied():
             return score(self._reference_scorer)
 
-    def _needed(self, rows: Sequence[Row], batch: Sequences) -> list[Row]:
+    def _needed(self, rows: Sequence[Row]) -> list[Row]:
         """The rows with a gradient: without KL and entropy terms, an advantage of 0 leaves nothing."""
         every = self._stage.beta > 0 or self._stage.entropy_bonus > 0
-        return [
-            row
-            for row in rows
-            if batch.counts[row.index] and (every or float(batch.advantages[row.index]) != 0)
-        ]
+        return [row for row in rows if row.counts and (every or row.advantage != 0)]
 
-    def _mine(self, minibatch: Sequence[Row], batch: Sequences) -> list[Row]:
+    def _mine(self, minibatch: Sequence[Row]) -> list[Row]:
         """The rows with a gradient that this process has to learn from."""
-        return my_rows(self._needed(minibatch, batch))
+        return my_rows(self._needed(minibatch))
 
     def _gradients(
-        self, minibatch: Sequence[Row], batch: Sequences, known: _Known
+        self, minibatch: Sequence[Row], mean_tokens: float, known: _Known
     ) -> tuple[float, TokenMeans]:
-        """The loss of one minibatch and its tokens' metrics; its gradients are left in the parameters."""
+        """The loss of one minibatch and its tokens' metrics; its gradients are left in the parameters.
+
+        ``mean_tokens``: tokens in the loss of one of the batch's minibatches, on average.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         whole = Denominators(
             sequences=len(minibatch),
-            tokens=batch.tokens(minibatch),
-            mean_tokens=batch.tokens(batch.rows) / self._stage.minibatches,
+            tokens=loss_tokens(minibatch),
+            mean_tokens=mean_tokens,
         )
         loss, means = torch.zeros((), device=self._policy.device), TokenMeans()
-        rows = self._needed(minibatch, batch)
         mine = plan(
-            self._mine(minibatch, batch), self.micro_batch.tokens, self.scorer.may_share, self.scorer.may_pack
+            self._mine(minibatch), self.micro_batch.tokens, self.scorer.may_share, self.scorer.may_pack
         )
-        for block in level(mine, rows):
+        for block in level(mine, self._needed(minibatch)):
             for scores in self.scorer.micro_batches(block):
                 if block.idle:
                     (scores.logprobs.sum() * 0).backward()  # type: ignore[no-untyped-call]
                     continue
-                terms = _terms(scores, batch, known)
+                terms = _terms(scores, known)
                 share = grpo_loss(terms, self._stage, whole, self._loss)
                 share.value.backward()  # type: ignore[no-untyped-call]
                 loss += share.value.detach()
@@ -223,30 +210,33 @@ class Updater:
         return float(sharding.whole(norm))
 
 
-def _terms(scores: Scores, batch: Sequences, known: _Known) -> TokenTerms:
-    def padded(values: Sequence[torch.Tensor]) -> torch.Tensor:
-        mine = [values[row.index] for row in scores.rows]
-        return pad_sequence(mine, batch_first=True).to(scores.mask.device)
+def _terms(scores: Scores, known: _Known) -> TokenTerms:
+    rows, device = scores.rows, scores.mask.device
 
-    indices = torch.tensor([row.index for row in scores.rows])
+    def padded(values: Sequence[torch.Tensor]) -> torch.Tensor:
+        return pad_sequence(list(values), batch_first=True).to(device)
+
+    def of_rows(values: Sequence[torch.Tensor] | None) -> torch.Tensor | None:
+        return None if values is None else padded([values[row.index] for row in rows])
+
     return TokenTerms(
         logprobs=scores.logprobs,
         mask=scores.mask,
-        advantages=batch.advantages[indices].to(scores.mask.device),
-        old=None if known.old is None else padded(known.old),
-        reference=None if known.reference is None else padded(known.reference),
-        sampler=padded(batch.sampler),
+        advantages=torch.tensor([row.advantage for row in rows], dtype=torch.float32, device=device),
+        old=of_rows(known.old),
+        reference=of_rows(known.reference),
+        sampler=padded([torch.tensor(row.sampler) for row in rows]),
         entropy=scores.entropy,
     )
 
 
-def _save(path: Path, minibatch: Sequence[Row], batch: Sequences) -> None:
+def _save(path: Path, minibatch: Sequence[Row]) -> None:
     rows = [
         {
             "prompt_ids": row.prompt_ids,
             "completion_ids": row.completion_ids,
-            "advantage": float(batch.advantages[row.index]),
-            "sampler_logprobs": batch.sampler[row.index].tolist(),
+            "advantage": row.advantage,
+            "sampler_logprobs": row.sampler,
         }
         for row in minibatch
     ]

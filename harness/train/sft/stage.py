@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from rich.text import Text
@@ -18,15 +17,15 @@ from rich.text import Text
 from evals.base.errors import JobError
 from evals.templates import Template
 from harness.config import SFT, Pretrain, tasks_of
-from harness.engines.registry import RolloutEngine
 from harness.models import dist, sharding
 from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
 from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
 from harness.train.forward import Scorer, evaluation_mode
-from harness.train.loop import Learner, Outcome, Questions, Step, run_stage
+from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
+from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.sft.data import load_examples, load_texts
 from harness.train.sft.encoding import Limit, encode, pack
@@ -36,53 +35,13 @@ from harness.train.states import pad
 from harness.train.stream import Stream
 
 
-def train_sft(
-    run: Run,
-    stage: SFT,
-    policy: Policy,
-    engine: RolloutEngine | None,
-    *,
-    dev_questions: Questions = (),
-    first_step: int = 0,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
-    should_stop: Callable[[], str | None] | None = None,
-    show: Callable[[Text], None] | None = None,
-) -> Outcome:
-    """Trains ``policy`` in place; arguments and resumption are ``run_stage``'s.
-
-    ``engine`` samples the dev evaluations and gets the weights whenever it is to sample, and after the last
-    step. ``show`` gets the first example with its learned part marked.
-
-    Raises:
-        UsageError: data that cannot be used, a model that cannot be trained.
-        JobError: training diverged, memory or disk ran out.
-    """
-    return run_stage(
-        run,
-        stage,
-        policy,
-        engine,
-        lambda graders: SftLearner(run, stage, policy, first_step, show),
-        dev_questions=dev_questions,
-        first_step=first_step,
-        on_step=on_step,
-        should_stop=should_stop,
-    )
-
-
 class SftLearner(Learner):
     """A step learns the responses of one batch of examples."""
 
-    def __init__(
-        self,
-        run: Run,
-        stage: SFT,
-        policy: Policy,
-        first_step: int,
-        show: Callable[[Text], None] | None = None,
-    ) -> None:
+    def __init__(self, stage: SFT, given: StageRun, _graders: Graders) -> None:
+        run, policy, show = given.run, given.policy, given.show
         self._stage = stage
-        self._first_step = first_step
+        self._first_step = given.first_step
         learned = _learned(stage, policy, run.experiment.policy.template, run)
         if show is not None and not isinstance(stage, Pretrain):
             show(Text(f"{stage.name}: {len(learned)} examples; the first one, of {counts(learned[0])}:"))

@@ -11,7 +11,7 @@ from evals.base.errors import UsageError
 from harness.config import Experiment, Reject, dump_toml, read_experiment
 from harness.config.choice import Choice
 from harness.config.load import set_key, validate
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 
 RAW: dict[str, Any] = {
     "name": "x",

@@ -29,7 +29,7 @@ from harness.config import (
 )
 from harness.config.compare import arm_experiment
 from harness.config.shipped import experiment_file
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 

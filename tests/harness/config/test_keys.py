@@ -9,7 +9,7 @@ import pytest
 from evals.base.errors import UsageError
 from harness.config import read_experiment
 from harness.config.keys import join_key, split_assignment, split_key
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 
 EXPERIMENT = """
 name = "one"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.config import read_experiment
 from harness.config.starter import starter
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 
 
 def test_the_starter_reads_and_its_space_fits(tmp_path: Path) -> None:

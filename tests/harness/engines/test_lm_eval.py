@@ -275,7 +275,7 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(
 ) -> None:
     path = task(template)
     whole = lm_eval.evaluate(engine, path, tmp_path / "whole")
-    monkeypatch.setattr(lm_eval, "BLOCK", 10)
+    monkeypatch.setattr(lm_eval.model, "BLOCK", 10)
     calls: list[int] = []
 
     def limited(name: str, most: int) -> None:
@@ -487,7 +487,7 @@ def test_repeats_stay_different_samples_after_a_kill(
     monkeypatch: pytest.MonkeyPatch,
     sampled: str,
 ) -> None:
-    monkeypatch.setattr(lm_eval, "BLOCK", 1)
+    monkeypatch.setattr(lm_eval.model, "BLOCK", 1)
     path = task(GENERATE.replace("do_sample: false", sampled) + "repeats: 4\n")
     with pytest.raises(KeyboardInterrupt):
         lm_eval.evaluate(CountingEngine(byte_tokenizer, dies_at=3), path, tmp_path / "out")

@@ -27,8 +27,8 @@ from harness.engines.vllm_engine import VllmEngine
 from harness.models import trial
 from harness.models.policy import Policy, load_policy, weights_hash
 from harness.train.forward import Scorer
-from harness.train.grpo.stage import train_grpo
-from harness.train.loop import Outcome
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.probe import Probe
 from harness.train.run_dir import Run
 from tests.harness.conftest import TAGS
@@ -69,9 +69,8 @@ def train(folder: Path, policy: Policy, engine: RolloutEngine, rows: list[dict[s
     )
     run = Run(folder, experiment)
     try:
-        return train_grpo(
-            run, stage, policy, engine, [(TASK, question) for question in QUESTIONS], on_step=rows.append
-        )
+        pairs = [(TASK, question) for question in QUESTIONS]
+        return train_stage(stage, StageRun(run, policy, engine, pairs, on_step=rows.append))
     finally:
         run.close()
 

@@ -16,7 +16,7 @@ from harness.config.compare import arm_experiment, tuning_experiment
 from harness.config.shipped import experiment_file
 from harness.jobs.compare import _prepare, train_and_compare
 from harness.models.policy import Policy, save_policy
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment
 
 SHORT = {"max_tokens": 24, "checkpoint_every": 50, "learning_rate": 1e-3}

@@ -26,7 +26,8 @@ from harness.models.policy import Policy, load_policy, save_policy, weights_hash
 from harness.train import checkpoint
 from harness.train.batching import Block, Row
 from harness.train.forward import Scorer
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
 from harness.train.sft.stage import SftUpdater
@@ -123,9 +124,8 @@ def train(policy: Policy, folder: Path) -> Run:
     )
     run = Run(folder, experiment)
     try:
-        train_grpo(
-            run, stage, policy, TransformersEngine(policy), [(TASK, question) for question in QUESTIONS]
-        )
+        pairs = [(TASK, question) for question in QUESTIONS]
+        train_stage(stage, StageRun(run, policy, TransformersEngine(policy), pairs))
     finally:
         run.close()
     return run
@@ -327,7 +327,7 @@ def test_doctor_says_which(make: Make) -> None:
     found = doctor.examine_model(config.Policy(model=str(make("nemotron", {})), device="cpu"))
     told = {check.name: check for check in found}
     assert told["model"].ok
-    assert told["training"].found == "right; a group shares its prompt"
+    assert told["training"].found == "works; groups share their prompt's computation"
     assert "q_proj" in told["LoRA"].found
     assert not told["engine transformers"].ok
     assert HERE in told["engine transformers"].advice

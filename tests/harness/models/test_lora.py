@@ -26,8 +26,9 @@ from harness.models.policy import Policy, load_policy, save_policy, weights_hash
 from harness.train import checkpoint
 from harness.train.batching import Row
 from harness.train.grpo.reference import make_reference
-from harness.train.grpo.stage import train_grpo
-from harness.train.grpo.update import Sequences, Updater
+from harness.train.grpo.update import Updater
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
 
@@ -78,7 +79,7 @@ def train(policy: Policy, folder: Path, of: GRPO) -> Run:
     )
     run = Run(folder, experiment)
     try:
-        train_grpo(run, of, policy, TransformersEngine(policy), PAIRS)
+        train_stage(of, StageRun(run, policy, TransformersEngine(policy), PAIRS))
     finally:
         run.close()
     return run
@@ -138,9 +139,11 @@ def test_a_gradient_is_that_of_plain_peft(load: Callable[..., Policy], base: Pat
 
     updater = Updater(policy, of, _of_base(policy, of), MicroBatch(of.micro_batch_tokens))
     updater.optimizer = torch.optim.SGD(lora.adapter(policy.model).values(), lr=1.0)
-    rows = tuple(Row(i, 0, prompt, answer) for i, answer in enumerate(answers))
-    sampler = tuple(torch.zeros(len(answer)) for answer in answers)
-    found = updater.update(Sequences(rows, torch.tensor(advantages), sampler, (True, True)), 1, Path("none"))
+    rows = [
+        Row(i, 0, prompt, answer, advantage, sampler=(0.0,) * len(answer))
+        for i, (answer, advantage) in enumerate(zip(answers, advantages, strict=True))
+    ]
+    found = updater.update(rows, 1, Path("none"))
     assert found["loss"] == pytest.approx(loss.item(), abs=1e-6)
     for name, parameter in lora.adapter(policy.model).items():
         grad = parameters[name].grad

@@ -20,7 +20,8 @@ from harness.engines.hf import TransformersEngine
 from harness.models import lora, quantized
 from harness.models.flops import shape_of
 from harness.models.policy import Policy, load_policy, save_policy, weights_hash
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.run_dir import Run
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(5)]
@@ -95,7 +96,8 @@ def train(settings: config.Policy, folder: Path, ahead: bool = False, **changes:
     experiment = Experiment(name="codes", policy=settings, data=Data(train="sums"), stages=[of])
     run = Run(folder, experiment)
     try:
-        train_grpo(run, of, policy, TransformersEngine(policy, own_weights=ahead), PAIRS, **changes)
+        engine = TransformersEngine(policy, own_weights=ahead)
+        train_stage(of, StageRun(run, policy, engine, PAIRS, **changes))
     finally:
         run.close()
     return run

@@ -14,7 +14,7 @@ from evals.base.errors import UsageError
 from harness.config import Experiment
 from harness.sweep.attempts import Progress
 from harness.sweep.evaluation import Evaluation
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.sweep.study import Record, Study
 from harness.sweep.tabulate import pareto_set, trials_of
 

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from evals.base.errors import UsageError
 from harness.config import Experiment
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 
 Make = Callable[..., Experiment]
 

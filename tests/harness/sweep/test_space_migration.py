@@ -13,7 +13,7 @@ from evals.base.errors import UsageError
 from harness.config import Experiment
 from harness.sweep import space_migration
 from harness.sweep.evaluation import Evaluation
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.sweep.study import Record, Study
 
 Make = Callable[..., Experiment]

@@ -19,7 +19,7 @@ from harness.config import Experiment
 from harness.sweep import study as study_module
 from harness.sweep.evaluation import Evaluation
 from harness.sweep.sampler import trial_seed
-from harness.sweep.space import parse_space
+from harness.sweep.space_table import parse_space
 from harness.sweep.study import Record, Study
 
 Make = Callable[..., Experiment]

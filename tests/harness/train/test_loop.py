@@ -17,7 +17,7 @@ from harness.config import SFT, Data, Experiment
 from harness.engines.hf import TransformersEngine
 from harness.models.policy import Policy, weights_hash
 from harness.train import mending
-from harness.train.loop import Learner, Outcome, Step, run_stage
+from harness.train.loop import Learner, Outcome, StageRun, Step, run_stage
 from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
 from harness.train.stream import Stream
@@ -94,7 +94,7 @@ def train(tmp_path: Path) -> Callable[..., Outcome]:
         opened = Run(tmp_path / name, experiment)
         of = of.model_copy(update={"name": stage})
         try:
-            return run_stage(opened, of, policy, engine, lambda graders: learner, **options)
+            return run_stage(of, StageRun(opened, policy, engine, **options), lambda *_: learner)
         finally:
             opened.close()
 

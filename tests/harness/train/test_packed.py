@@ -18,7 +18,8 @@ from harness.engines.hf import TransformersEngine
 from harness.models.policy import Policy, load_policy, save_policy
 from harness.train.batching import Row, padded_tokens, plan
 from harness.train.forward import Scorer
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.run_dir import Run
 from tests.harness.train.grpo.test_stage import PAIRS, stage
 from tests.harness.train.test_forward import gradients, make_rows, plain_logprobs
@@ -107,7 +108,7 @@ def test_a_run_gives_the_same_numbers(make_random_policy: Callable[..., Policy],
         )
         policy = make_random_policy()
         run = Run(tmp_path / packing, experiment)
-        train_grpo(run, of, policy, TransformersEngine(policy), PAIRS)
+        train_stage(of, StageRun(run, policy, TransformersEngine(policy), PAIRS))
         run.close()
         found.append(list(io.read_lines(tmp_path / packing / "metrics.jsonl")))
     for one, other in zip(*found, strict=True):

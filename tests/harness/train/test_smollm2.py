@@ -22,7 +22,7 @@ from harness.models import gguf_file
 from harness.models.policy import Policy, load_policy
 from harness.train import checkpoint
 from harness.train.batching import Row
-from harness.train.grpo.update import Sequences, Updater
+from harness.train.grpo.update import Updater
 from harness.train.micro_batch import MicroBatch
 from harness.train.pipeline import run_experiment
 from tests.harness.train.grpo.test_resume import assert_same, reproducible
@@ -139,22 +139,20 @@ def test_the_loss_and_its_gradient_are_trls(smollm2: Path, tmp_path: Path) -> No
     assert math.isclose(metrics["grad_norm"], norm, rel_tol=1e-3)
 
 
-def _batch(policy: Policy) -> Sequences:
+def _batch(policy: Policy) -> list[Row]:
     prompts = ["User: What is 12 + 7?\nAssistant:", "User: And what is 3 + 3, please?\nAssistant:"]
     groups = make_engine("transformers", policy).generate(
         [Request(prompt, 4, 10 * number) for number, prompt in enumerate(prompts)], Sampling(max_tokens=8)
     )
     drawn = [(number, group, c) for number, group in enumerate(groups) for c in group.completions]
-    rows = [Row(i, number, group.prompt_ids, c.token_ids) for i, (number, group, c) in enumerate(drawn)]
-    return Sequences(
-        rows=tuple(rows),
-        advantages=torch.tensor([1.0, -0.5, 0.25, -1.0, 2.0, -0.75, 0.5, -0.25]),
-        sampler=tuple(torch.tensor(c.logprobs) for _, _, c in drawn),
-        counts=(True,) * len(rows),
-    )
+    advantages = [1.0, -0.5, 0.25, -1.0, 2.0, -0.75, 0.5, -0.25]
+    return [
+        Row(i, number, group.prompt_ids, c.token_ids, advantages[i], c.logprobs)
+        for i, (number, group, c) in enumerate(drawn)
+    ]
 
 
-def _trl(folder: Path, batch: Sequences, place: Path) -> tuple[float, float]:
+def _trl(folder: Path, batch: list[Row], place: Path) -> tuple[float, float]:
     """TRL's loss on the batch, and the norm of its gradient."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
@@ -174,7 +172,7 @@ def _trl(folder: Path, batch: Sequences, place: Path) -> tuple[float, float]:
             loss_type="dapo",
             beta=0.0,
             temperature=1.0,
-            per_device_train_batch_size=len(batch.rows),
+            per_device_train_batch_size=len(batch),
             num_generations=4,
             max_completion_length=8,
         ),
@@ -190,8 +188,8 @@ def _trl(folder: Path, batch: Sequences, place: Path) -> tuple[float, float]:
             ids[i, where], mask[i, where] = torch.tensor(sequence), 1
         return ids, mask
 
-    prompt_ids, prompt_mask = padded([row.prompt_ids for row in batch.rows], left=True)
-    completion_ids, completion_mask = padded([row.completion_ids for row in batch.rows], left=False)
+    prompt_ids, prompt_mask = padded([row.prompt_ids for row in batch], left=True)
+    completion_ids, completion_mask = padded([row.completion_ids for row in batch], left=False)
     model: Any = trainer.model
     model.eval()
     loss = trainer._compute_loss(
@@ -201,7 +199,7 @@ def _trl(folder: Path, batch: Sequences, place: Path) -> tuple[float, float]:
             "prompt_mask": prompt_mask,
             "completion_ids": completion_ids,
             "completion_mask": completion_mask,
-            "advantages": batch.advantages,
+            "advantages": torch.tensor([row.advantage for row in batch]),
             "num_items_in_batch": completion_mask.sum(),
         },
     )

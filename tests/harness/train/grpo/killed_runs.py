@@ -22,7 +22,8 @@ from evals.task import Question, Task
 from harness.config import GRPO, Data, Experiment, Policy, Reference
 from harness.engines.hf import TransformersEngine
 from harness.models.policy import load_policy
-from harness.train.grpo.stage import train_grpo
+from harness.train.learners import train_stage
+from harness.train.loop import StageRun
 from harness.train.run_dir import Run
 
 STAGES = [
@@ -74,7 +75,7 @@ def train(model: Path, folder: Path) -> None:
     pairs = [(TASK, question) for question in QUESTIONS]
     first_step = 0
     for stage in STAGES:
-        train_grpo(run, stage, policy, engine, pairs, dev_questions=pairs[:2], first_step=first_step)
+        train_stage(stage, StageRun(run, policy, engine, pairs, pairs[:2], first_step))
         first_step += stage.steps
     run.close()
 

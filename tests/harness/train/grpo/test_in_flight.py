@@ -19,8 +19,8 @@ from harness.engines.servers.engine import ServersEngine
 from harness.engines.vllm_settings import VllmSettings
 from harness.models.policy import Policy
 from harness.train.checks import check_ahead
-from harness.train.grpo.stage import train_grpo
-from harness.train.loop import Outcome
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.run_dir import Run
 from tests.harness.engines.vllm_server import Body, VllmServer, vllm_server
 from tests.harness.train.grpo.drawn import check_tokens, learned
@@ -94,7 +94,7 @@ def half_way(server: VllmServer, ahead: int) -> None:
 def train(policy: Policy, engine: Any, folder: Path, of: GRPO, **options: Any) -> Outcome:
     run = Run(folder, experiment(of))
     try:
-        return train_grpo(run, of, policy, engine, PAIRS, **options)
+        return train_stage(of, StageRun(run, policy, engine, PAIRS, **options))
     finally:
         run.close()
 

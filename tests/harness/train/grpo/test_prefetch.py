@@ -22,8 +22,8 @@ from harness.rewards import make_mix
 from harness.train import checkpoint
 from harness.train.grpo.prefetch import Ahead
 from harness.train.grpo.rollout import Sampler
-from harness.train.grpo.stage import train_grpo
-from harness.train.loop import Outcome
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.probe import DRAWN
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
@@ -81,7 +81,7 @@ def train(tmp_path: Path) -> Callable[..., Outcome]:
         )
         run = Run(tmp_path / name, experiment)
         try:
-            return train_grpo(run, of, policy, engine, PAIRS, **options)
+            return train_stage(of, StageRun(run, policy, engine, PAIRS, **options))
         finally:
             run.close()
 

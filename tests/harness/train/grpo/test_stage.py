@@ -27,9 +27,9 @@ from harness.train import checkpoint
 from harness.train.grpo.advantages import advantages
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Sampler, informative
-from harness.train.grpo.stage import train_grpo
-from harness.train.grpo.update import Updater, sequences, split
-from harness.train.loop import Outcome
+from harness.train.grpo.update import Updater, loss_tokens, rows_of, split
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.micro_batch import MicroBatch
 from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
@@ -65,7 +65,8 @@ def train(tmp_path: Path) -> Callable[..., Outcome]:
         )
         run = Run(tmp_path / name, experiment)
         try:
-            return train_grpo(run, of, policy, engine or TransformersEngine(policy), PAIRS, **options)
+            given = StageRun(run, policy, engine or TransformersEngine(policy), PAIRS, **options)
+            return train_stage(of, given)
         finally:
             run.close()
 
@@ -100,7 +101,8 @@ def test_a_stage_logs_evaluates_and_leaves_a_checkpoint(
     assert last["dev/stderr"] > 0  # also where no sample was right
     (sample, *_) = io.read_lines(tmp_path / "run" / "samples.jsonl")
     assert set(sample) == {
-        "step", "id", "prompt", "response", "rewards", "reward", "advantage", "finish_reason",
+        "step", "id", "sample", "prompt", "response", "answer", "correct", "status", "detail",
+        "finish_reason", "tokens", "rewards", "reward", "advantage",
     }  # fmt: skip
     assert (tmp_path / "run" / "checkpoints" / "step-2" / "model.safetensors").exists()
 
@@ -260,7 +262,7 @@ def gradient(policy: Policy, of: GRPO, batch: Any, budget: int | None = None) ->
     reference = make_reference(policy, of.reference) if of.beta else None
     updater = Updater(policy, of, reference, MicroBatch(budget or of.micro_batch_tokens))
     updater.optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
-    updater.update(sequences(batch.weighed(advantages(rewards, of)).groups, of), 1, Path("unused"))
+    updater.update(rows_of(batch.weighed(advantages(rewards, of)).groups, False), 1, Path("unused"))
     moved = torch.cat([(p - s).flatten() for p, s in zip(policy.model.parameters(), start, strict=True)])
     with torch.no_grad():
         for parameter, value in zip(policy.model.parameters(), start, strict=True):
@@ -310,19 +312,19 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 def test_truncated_completions_can_be_left_out(tiny_random_policy: Policy) -> None:
     of = stage(mask_truncated=True)
     batch = draw(tiny_random_policy, of)
-    made = sequences(batch.weighed(torch.ones(3, 4)).groups, of)
+    made = rows_of(batch.weighed(torch.ones(3, 4)).groups, of.mask_truncated)
     cut = [rollout.truncated for group in batch.groups for rollout in group.rollouts]
     assert any(cut)
-    assert list(made.counts) == [not truncated for truncated in cut]
-    assert made.tokens(made.rows) == sum(
-        len(row.completion_ids) for row, truncated in zip(made.rows, cut, strict=True) if not truncated
+    assert [row.counts for row in made] == [not truncated for truncated in cut]
+    assert loss_tokens(made) == sum(
+        len(row.completion_ids) for row, truncated in zip(made, cut, strict=True) if not truncated
     )
 
 
 def test_minibatches_keep_groups_whole(tiny_random_policy: Policy) -> None:
     of = stage(completions_per_step=24)
-    made = sequences(draw(tiny_random_policy, of).weighed(torch.ones(6, 4)).groups, of)
-    parts = split(made.rows, 3)
+    made = rows_of(draw(tiny_random_policy, of).weighed(torch.ones(6, 4)).groups, False)
+    parts = split(made, 3)
     assert [sorted({row.group for row in part}) for part in parts] == [[0, 1], [2, 3], [4, 5]]
     assert [len(part) for part in parts] == [8, 8, 8]
 

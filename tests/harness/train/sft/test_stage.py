@@ -26,7 +26,8 @@ from harness.config import SFT, Data, Experiment, Pretrain
 from harness.engines.hf import TransformersEngine
 from harness.models.policy import Policy, weights_hash
 from harness.train import checkpoint
-from harness.train.loop import Outcome
+from harness.train.learners import train_stage
+from harness.train.loop import Outcome, StageRun
 from harness.train.micro_batch import MicroBatch
 from harness.train.pipeline import run_experiment
 from harness.train.run_dir import Run
@@ -34,7 +35,7 @@ from harness.train.sft.chat import Marked
 from harness.train.sft.data import load_examples, load_texts
 from harness.train.sft.encoding import encode, pack
 from harness.train.sft.formats import Example
-from harness.train.sft.stage import SftUpdater, train_sft
+from harness.train.sft.stage import SftUpdater
 from harness.train.sft.stored import Tokens
 from tests.harness.models import architectures
 
@@ -90,7 +91,7 @@ def run_stage(folder: Path, policy: Policy, of: SFT, **options: Any) -> Outcome:
     )
     run = Run(folder, experiment)
     try:
-        return train_sft(run, of, policy, TransformersEngine(policy), **options)
+        return train_stage(of, StageRun(run, policy, TransformersEngine(policy), **options))
     finally:
         run.close()
 

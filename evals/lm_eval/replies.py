@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from evals.base import io
 from evals.engine import Completion, FinishReason
-from evals.lm_eval_chat import without_thinking
+from evals.lm_eval.chat import without_thinking
 from evals.records import numbered_lines, parse_line
 
 Row = dict[str, Any]

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evals.lm_eval_replies import Reply
+from evals.lm_eval.replies import Reply
 from evals.stats.metrics import QuestionStats
 
 Found = Mapping[str, Any]

@@ -1,0 +1,213 @@
+"""An engine as a model of lm-eval: what the harness of others asks, in requests of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from evals.engine import Request, Sampling, ScoringEngine, sample_seed
+from evals.lm_eval.chat import Chat
+from evals.lm_eval.replies import Replies, Reply, completion_row, digest, likelihood, likelihood_row
+from evals.task import TaskError
+from evals.templates import CHAT, CHAT_BOXED
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import TemplateLM
+
+DEFAULT_TOKENS = 256  # of a completion, where a task does not say: lm-eval's own default
+BLOCK = 512  # requests in a call of the engine
+
+T = TypeVar("T")
+
+
+def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None) -> TemplateLM:
+    """The engine as a model of lm-eval; ``asked_by`` is the chat template that it is asked through."""
+    from lm_eval import utils
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import TemplateLM
+    from lm_eval.models.utils import normalize_gen_kwargs
+
+    class EngineLM(TemplateLM):  # type: ignore[misc]
+        """Tokenises as lm-eval's HFLM does; equal prompts become one request of several samples."""
+
+        tokenizer = engine.tokenizer
+        chat = asked_by
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.replies = Replies()
+            self.shortened: set[str] = set()
+            """Requests whose beginning was cut off because the model has not the positions for it."""
+            self.limits: dict[int, int] = {}
+            """Tokens that a task allows a completion -> what the model's positions left of them."""
+
+        @property
+        def eot_token_id(self) -> int:
+            return int(engine.tokenizer.eos_token_id)
+
+        @property
+        def prefix_token_id(self) -> int:
+            start = engine.tokenizer.bos_token_id
+            return self.eot_token_id if start is None else int(start)
+
+        @property
+        def tokenizer_name(self) -> str:
+            return str(engine.tokenizer.name_or_path)
+
+        def apply_chat_template(
+            self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+        ) -> str:
+            chat = self.chat or Chat(CHAT, CHAT_BOXED, engine.tokenizer)
+            return chat.text(chat_history, add_generation_prompt)
+
+        def tok_encode(
+            self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
+        ) -> list[int]:
+            start = engine.tokenizer.bos_token
+            special = add_special_tokens
+            if special is None:
+                special = not (start is not None and string.startswith(start))
+            ids: list[int] = engine.tokenizer.encode(string, add_special_tokens=special)
+            return ids
+
+        def _loglikelihood_tokens(
+            self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_kwargs: Any
+        ) -> list[tuple[float, bool]]:
+            places = [(digest("loglikelihood", texts), 0) for texts, _, _ in requests]
+            pairs = {
+                place: (context, continuation)
+                for place, (_, context, continuation) in zip(places, requests, strict=True)
+            }
+            longest = engine.positions + 1  # the last token is predicted, never read
+            self.shortened.update(
+                p[0] for p, (left, right) in pairs.items() if len(left) + len(right) > longest
+            )
+            for block in _blocks([place for place in pairs if self.replies.get(place) is None]):
+                values = engine.loglikelihoods([pairs[place] for place in block])
+                self.replies.add(
+                    likelihood_row(place, *value) for place, value in zip(block, values, strict=True)
+                )
+            rows = [self.replies.get(place) or {} for place in places]
+            return [(likelihood(row), bool(row["greedy"])) for row in rows]
+
+        def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+            totals = []
+            for request in requests:
+                place = (digest("loglikelihood_rolling", request.args), 0)
+                if self.replies.get(place) is None:
+                    windows = utils.get_rolling_token_windows(
+                        token_list=self.tok_encode(request.args[0]),
+                        prefix_token=self.prefix_token_id,
+                        max_seq_len=engine.positions,
+                        context_len=1,
+                    )
+                    pairs = [utils.make_disjoint_window(window) for window in windows]
+                    total = sum(value for value, _ in engine.loglikelihoods(pairs))
+                    self.replies.add([likelihood_row(place, total)])
+                totals.append(likelihood(self.replies.get(place) or {}))
+            return totals
+
+        def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+            texts: list[str] = [""] * len(requests)
+            for kwargs, numbers in _alike(requests).items():
+                sampling = _sampling(normalize_gen_kwargs(json.loads(kwargs), DEFAULT_TOKENS))
+                equal: dict[str, list[int]] = {}
+                for number in numbers:
+                    equal.setdefault(requests[number].args[0], []).append(number)
+                asked = {
+                    prompt: self._shortened(self._opened(prompt), sampling.max_tokens) for prompt in equal
+                }
+                sampling = self._limited(sampling, list(asked.values()))
+                places = {
+                    number: (digest("generate_until", requests[number].args), place)
+                    for members in equal.values()
+                    for place, number in enumerate(members)
+                }
+                missing = [
+                    prompt
+                    for prompt, members in equal.items()
+                    if any(self.replies.get(places[number]) is None for number in members)
+                ]
+                for block in _blocks(missing):
+                    groups = engine.generate(
+                        [
+                            Request(
+                                asked[prompt],
+                                len(equal[prompt]),
+                                sample_seed(seed, asked[prompt]),
+                                logprobs=False,
+                            )
+                            for prompt in block
+                        ],
+                        sampling,
+                    )
+                    self.replies.add(
+                        completion_row(places[number], completion)
+                        for prompt, group in zip(block, groups, strict=True)
+                        for number, completion in zip(equal[prompt], group.completions, strict=True)
+                        if self.replies.get(places[number]) is None
+                    )
+                for prompt, members in equal.items():
+                    for number in members:
+                        row = self.replies.get(places[number]) or {}
+                        texts[number] = Reply.of(row, asked[prompt], thinks=self.chat is not None)
+            return texts
+
+        def _opened(self, prompt: str) -> str:
+            return prompt if self.chat is None else self.chat.opened(prompt)
+
+        def _shortened(self, prompt: str, wanted: int) -> str:
+            """The prompt, or its end where the model has no room for all of it.
+
+            As in lm-eval a prompt's beginning makes room for the completion, but never for more than half
+            of the model's positions: what a task allows a completion is more than many models have.
+            """
+            room = engine.positions - min(wanted, engine.positions // 2)
+            ids = self.tok_encode(prompt)
+            if len(ids) <= room:
+                return prompt
+            self.shortened.add(digest("generate_until", [prompt]))
+            # Encoded again, a text may be longer: a start token is put before it, a character was cut in two.
+            for kept in range(room, 0, -1):
+                text = str(engine.tokenizer.decode(ids[-kept:]))
+                if len(self.tok_encode(text)) <= room:
+                    return text
+            raise TaskError(f"a prompt cannot be cut to the model's {engine.positions} positions")
+
+        def _limited(self, sampling: Sampling, prompts: Sequence[str]) -> Sampling:
+            """The settings, with no more tokens a completion than the longest of the prompts leaves."""
+            longest = max(len(self.tok_encode(prompt)) for prompt in prompts)
+            most = engine.positions - longest
+            if sampling.max_tokens <= most:
+                return sampling
+            self.limits[sampling.max_tokens] = min(most, self.limits.get(sampling.max_tokens, most))
+            return replace(sampling, max_tokens=most)
+
+    return EngineLM()
+
+
+def _blocks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items, ``BLOCK`` at a time: what a kill loses at most."""
+    for start in range(0, len(items), BLOCK):
+        yield items[start : start + BLOCK]
+
+
+def _alike(requests: Sequence[Any]) -> dict[str, list[int]]:
+    """The requests' places by their sampling settings, as JSON."""
+    found: dict[str, list[int]] = {}
+    for number, request in enumerate(requests):
+        found.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(number)
+    return found
+
+
+def _sampling(kwargs: Mapping[str, Any]) -> Sampling:
+    """lm-eval's generation settings as ours."""
+    return Sampling(
+        temperature=float(kwargs.get("temperature", 1.0)) if kwargs.get("do_sample") else 0.0,
+        top_p=float(kwargs.get("top_p", 1.0)),
+        top_k=int(kwargs.get("top_k", 0)),
+        max_tokens=int(kwargs["max_gen_toks"]),
+        stop=tuple(word for word in kwargs["until"] if word),
+    )
