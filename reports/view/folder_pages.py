@@ -154,6 +154,7 @@ def _run(view: View, place: Place) -> tuple[Standing, list[Section]]:
         rows = tuple(listed(found, view.links, {}) for found in page.rows) if view.links.served else ()
     log = _log(place.folder)
     return stands, [
+        Section("advice", "Warnings", sentences=tuple(map(printable, stands.advice))),
         Section("curves", "Training", _there(figures)),
         Section("completions", "What it wrote in training", links=links, rows=rows),
         Section("log", "Log", text=log, folded=stands.state != "failed"),

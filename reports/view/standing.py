@@ -20,6 +20,7 @@ from harness.sweep.attempts import Attempt
 from harness.sweep.status import SweepStatus, TrialStatus, fresh_runs, read_summary
 from harness.sweep.summary import Chosen
 from harness.sweep.timeleft import left_by_files
+from harness.train.advice import advice_on
 from harness.train.ledger import LEDGER
 from harness.train.status import STATUS, read_status
 from reports.cells import plain, signed
@@ -50,6 +51,8 @@ class Standing:
     cost: str = ""
     seen: float | None = None
     left: float | None = None
+    advice: tuple[str, ...] = ()
+    """What training was warned of."""
 
     @property
     def live(self) -> bool:
@@ -130,7 +133,8 @@ def run_standing(folder: Path, metrics: pd.DataFrame | None = None) -> Standing:
     frame = read_metrics(folder / "metrics.jsonl", []) if metrics is None else metrics
     seen = attempts.last_activity(folder) or None
     state, reason = _state(folder, seen)
-    steps = planned_steps(read_toml(folder / "experiment.toml", []) or _job(folder))
+    experiment = read_toml(folder / "experiment.toml", []) or _job(folder)
+    steps = planned_steps(experiment)
     step = 0 if frame.empty else int(frame["step"].max())
     rows = frame.sort_values("step").tail(PACE) if not frame.empty else frame
     left = None
@@ -145,6 +149,7 @@ def run_standing(folder: Path, metrics: pd.DataFrame | None = None) -> Standing:
         "run", state, reason,
         progress=f"step {step} of {steps}" if steps else f"step {step}",
         best=latest(frame), cost="" if paid is None else duration(paid), seen=seen, left=left,
+        advice=tuple(map(str, advice_on(frame.to_dict("records"), experiment))),
     )  # fmt: skip
 
 
