@@ -96,7 +96,7 @@ def sample_benchmark(
         raise TaskError(f"{task.name}: there are no questions to sample")
     check_ids(task.name, questions)
     protocol = protocol.for_tokenizer(engine.tokenizer)
-    _check_examples(task, questions, protocol)
+    prompts.check_examples(task, questions, protocol.template)
     asked = [prompts.render(question, task, protocol.template, engine.tokenizer) for question in questions]
     fitting = within_positions(engine, task, questions, asked, protocol.resolved(task))
     job = _Job(engine, task, questions, asked, fitting, folder, grader, block)
@@ -115,17 +115,6 @@ def sample_benchmark(
             return scores
     except filelock.Timeout:
         raise TaskError(f"{folder}: another process is sampling into this folder") from None
-
-
-def _check_examples(task: Task, questions: Sequence[Question], protocol: Protocol) -> None:
-    """Refuses a template that shows answers of the benchmark itself."""
-    shown = {question.text for question in prompts.example_questions(protocol.template)}
-    own = [question.id for question in questions if question.text in shown]
-    if own:
-        raise TaskError(
-            f"template.examples: {len(own)} of its questions are asked by {task.name} itself (the first is "
-            f"{own[0]!r}); take examples from another split"
-        )
 
 
 @dataclass(frozen=True)

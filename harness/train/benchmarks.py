@@ -12,7 +12,7 @@ from evals import lm_eval, protocols
 from evals.base.errors import UsageError, first_line
 from evals.base.progress import Progress, Update
 from evals.engine import Request
-from evals.graders.registry import make_grader
+from evals.graders.registry import check_grader, grader_of
 from evals.lm_eval import LmEvalResult
 from evals.pace import Advance, Pace
 from evals.protocols import Protocol
@@ -107,6 +107,8 @@ def evaluate(
     _check_served(policy, [protocol for _, protocol in asked])
     sets = sets or QuestionSets()
     questions = {task.name: sets.benchmark(task) for task, _ in asked}  # before the model is loaded
+    for task, _ in asked:
+        check_grader(task)
     plans = Choice.model_validate(engine).kind != "transformers" and policy.server is None
     room = _room(policy, asked, questions) if plans and not suites else None
     loaded = evaluation_engine(engine, policy, room, batch_size)
@@ -115,7 +117,7 @@ def evaluate(
         wanted = questions[task.name]
         total = len(wanted) * protocol.samples_of(task)
         with (
-            make_grader(task.grader) as grader,
+            grader_of(task) as grader,
             progress.step(f"{folder.name}: {task.name}", total) as update,
         ):
             scores.append(
