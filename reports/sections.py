@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from evals.base.errors import first_line
-from reports import controls, costs, tables, trials, turned
+from reports import advice, controls, costs, tables, trials, turned
 from reports.cells import Table
 from reports.comparisons import Comparisons
 from reports.figures import arms, evals, pareto, training
@@ -84,6 +84,7 @@ def parts(
             "Training runs",
             [
                 partial(arms.figure, study),
+                partial(advice.table, study),
                 partial(training.runs, study),
                 partial(training.rewards, *study.runs[:MOST_REWARDS], key="run-rewards"),
                 partial(training.run_resources, study),

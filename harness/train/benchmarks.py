@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from evals import lm_eval, protocols
 from evals.base.errors import UsageError, first_line
 from evals.base.progress import Progress, Update
 from evals.engine import Request
-from evals.graders.registry import make_grader
+from evals.graders.registry import check_grader, grader_of
 from evals.lm_eval import LmEvalResult
+from evals.pace import Advance, Pace
 from evals.protocols import Protocol
 from evals.runner import sample_benchmark
 from evals.scores import Scores
@@ -111,6 +111,8 @@ def evaluate(
     )
     sets = sets or QuestionSets()
     questions = {task.name: sets.benchmark(task) for task, _ in asked}  # before the model is loaded
+    for task, _ in asked:
+        check_grader(task)
     plans = Choice.model_validate(engine).kind != "transformers" and policy.server is None
     room = _room(policy, asked, questions) if plans and not suites else None
     loaded = evaluation_engine(engine, policy, room, batch_size)
@@ -119,7 +121,7 @@ def evaluate(
         wanted = questions[task.name]
         total = len(wanted) * protocol.samples_of(task)
         with (
-            make_grader(task.grader) as grader,
+            grader_of(task) as grader,
             progress.step(f"{folder.name}: {task.name}", total) as update,
         ):
             scores.append(
@@ -130,7 +132,7 @@ def evaluate(
                     protocol,
                     folder / folder_of(task.name),
                     grader,
-                    progress=_with_speed(update),
+                    progress=_told(update),
                     block=batch_size or block_size(loaded, protocol.sampling.max_tokens),
                 )
             )
@@ -181,14 +183,13 @@ def _room(
     return max(found, default=None)
 
 
-def _with_speed(update: Update) -> Callable[[int, int, int], None]:
-    """Reports samples done, with the tokens generated since and how many there were a second."""
-    began = time.monotonic()
+def _told(update: Update) -> Callable[[Advance], None]:
+    """Reports how far sampling has come, with the tokens so far and how many there were a second."""
+    pace = Pace()
 
-    def report(done: int, _total: int, tokens: int) -> None:
-        seconds = time.monotonic() - began
-        speed = f", {tokens / seconds:,.0f} a second" if tokens else ""
-        update(done, f"{tokens:,} tokens{speed}")
+    def report(now: Advance) -> None:
+        words, left = pace(now)
+        update(now.worth, words, left)
 
     return report
 

@@ -19,7 +19,7 @@ from evals.base.errors import JobError
 from evals.base.progress import Progress
 from evals.chat import ServerTemplate
 from evals.engine import Engine, Request, Sampling, StreamingEngine
-from evals.graders.registry import make_grader
+from evals.graders.registry import grader_of
 from evals.price import Price, bill
 from evals.protocols import Protocol
 from evals.records import Sample, decode_ids, read_samples
@@ -103,7 +103,7 @@ def _sample(
     sampling = Sampling(stage.temperature, stage.top_p, max_tokens=stage.max_tokens, **stage.drawing())
     protocol = Protocol(stage.name, sampling, template, stage.samples, SEED + run.experiment.seed)
     total = len(questions) * stage.samples
-    with make_grader(task.grader) as grader, progress.step(f"{stage.name}: {task.name}", total) as update:
+    with grader_of(task) as grader, progress.step(f"{stage.name}: {task.name}", total) as update:
         sample_benchmark(
             engine,
             task,
@@ -111,7 +111,7 @@ def _sample(
             protocol,
             folder,
             grader,
-            progress=lambda done, _total, tokens: update(done, f"{tokens:,} tokens"),
+            progress=lambda now: update(now.worth, f"{now.tokens + now.at_work:,} tokens"),
             block=block_size(engine, stage.max_tokens),
         )
 
