@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from evals.contamination import Probed, answer_only, continued, difference, rouge_l, sentence, suspicious
 from evals.stats.intervals import Estimate, mean_estimate
@@ -30,12 +29,14 @@ def test_rouge_l_knows_words_of_any_script() -> None:
 
 @pytest.mark.parametrize(("a", "b"), [((12, 60), (3, 50)), ((0, 40), (2, 40)), ((30, 30), (20, 30))])
 def test_a_difference_of_two_wilson_intervals_is_newcombe_s(a: tuple[int, int], b: tuple[int, int]) -> None:
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+
     def wilson(right: int, n: int) -> Estimate:
-        low, high = proportion_confint(right, n, method="wilson")
+        low, high = proportion.proportion_confint(right, n, method="wilson")
         return Estimate(right / n, 0.0, low, high)
 
     found = difference(wilson(*a), wilson(*b))
-    low, high = confint_proportions_2indep(*a, *b, method="newcomb")
+    low, high = proportion.confint_proportions_2indep(*a, *b, method="newcomb")
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
