@@ -23,7 +23,7 @@ DRIFT_LIMIT = 0.05
 TRUNCATED_LIMIT = 0.5
 GROWTH_LIMIT = 1.5
 ENTROPY_WINDOW = 5
-"""Shorter: a policy that has collapsed soon leaves no group whose rewards differ, and so no entropy to log."""
+"""Shorter: a policy that has collapsed soon leaves no group whose rewards differ, so no entropy to log."""
 ENTROPY_SHARE = 0.1
 ENTROPY_LIMIT = 0.02
 DEAD_LIMIT = 0.9
@@ -55,8 +55,8 @@ class Watch:
     Length: at least ``TRUNCATED_LIMIT`` of the completions hit the limit, and they have grown to
     ``GROWTH_LIMIT`` of the first step's. Entropy: the mean of ``ENTROPY_WINDOW`` steps is below
     ``ENTROPY_LIMIT`` nats per token, or below ``ENTROPY_SHARE`` of the first such mean. Dead groups: in a
-    window, ``DEAD_LIMIT`` of the groups have equal rewards. Hacking: since an earlier dev evaluation dev/pass@1 has fallen and the reward
-    has risen, both by ``SIGNIFICANT`` standard errors.
+    window, ``DEAD_LIMIT`` of the groups have equal rewards. Hacking: since an earlier dev evaluation
+    dev/pass@1 has fallen and the reward has risen, both by ``SIGNIFICANT`` standard errors.
     """
 
     def __init__(self, stale: bool = False) -> None:
