@@ -324,7 +324,7 @@ def _evaluation(evaluation: Evaluation) -> Iterator[Warning]:
         yield Warning(f"{where}: {len(scores['missing'])} questions have no sample{within}.", True, AGAIN)
     per_question = scores.get("samples_per_question") or {}
     if per_question.get("min") != per_question.get("max"):
-        text = f"between {per_question['min']} and {per_question['max']} samples a question"
+        text = f"between {per_question['min']} and {per_question['max']} samples per question"
         yield Warning(f"{where}: {text}.", True, AGAIN)
     for text in scores.get("warnings") or []:
         yield Warning(f"{where}: {printable(str(text))}")

@@ -54,8 +54,8 @@ def parts(
                 partial(evals.ranking, compared.ranks),
                 partial(tables.results, study, anchors),
                 partial(evals.at_k, study),
-                partial(tables.at_k, study),
                 partial(evals.cost, study),
+                partial(tables.at_k, study),
                 partial(tables.suites, study),
             ],
         ),
@@ -81,7 +81,7 @@ def parts(
     makers += [
         (
             "runs",
-            "Training runs",
+            "Training runs" if study.runs else COMPLETIONS,
             [
                 partial(arms.figure, study),
                 partial(advice.table, study),
@@ -101,6 +101,8 @@ def parts(
     return [part for part in found if part.items]
 
 
+COMPLETIONS = "Completions of training"
+"""The section of the training runs where there are none outside a sweep."""
 MOST_REWARDS = 6
 """Runs whose rewards are shown by function."""
 

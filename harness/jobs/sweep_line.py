@@ -14,6 +14,13 @@ def shown(objective: str, value: float) -> str:
     return f"{100 * value:.1f}%" if "@" in objective else f"{value:.4g}"
 
 
+def estimate(objective: str, value: float, stderr: float | None) -> str:
+    """A value with its standard error, where it has one: "26.2 ± 4.4%"."""
+    if not stderr:
+        return shown(objective, value)
+    return f"{shown(objective, value).removesuffix('%')} ± {shown(objective, stderr)}"
+
+
 def run_figures(objective: str, reward: float | None, value: float | None) -> str:
     """ ", reward 0.9, dev 26.2%" of a run, as far as it is known."""
     told = "" if reward is None or objective == "reward" else f", reward {reward:.3g}"

@@ -109,7 +109,9 @@ def forest(comparisons: Comparisons) -> Figure | None:
     )
     panel = Panel("forest", "Differences", alt, partial(_draw_forest, found), (9.2, 1.0 + 0.42 * len(found)))
     several = any(len(one.per_seed) > 1 for one in found)
-    legend = [Entry(CLEAR, BLUE, "dot"), Entry(UNCLEAR, MUTED, "dot")]
+    clear = {one.significant for one in found}
+    legend = [Entry(CLEAR, BLUE, "dot")] if True in clear else []
+    legend += [Entry(UNCLEAR, MUTED, "dot")] if False in clear else []
     legend += [Entry(ONE_SEED, ORANGE, "square")] if several else []
     against = f" against {found[0].a}" if _one_reference(found) else ", pair by pair"
     return Figure(

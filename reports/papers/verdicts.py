@@ -36,7 +36,7 @@ RULES = (
     "Both figures are measured on the same questions, so what separates them is which samples were drawn.",
     "They agree where they are closer than 1.96 × √2 of our standard error on these very questions (papers "
     "state none, so theirs is taken as equal) plus half of the published value's last digit.",
-    "Where there is no such error (one sample a question, or a majority vote) they agree where the "
+    "Where there is no such error (one sample per question, or a majority vote) they agree where the "
     "published value lies in our 95% interval over questions, which is wider and says less.",
     "Values recorded under another protocol are shown and not judged; those on other questions or from "
     "too few samples are left out.",
@@ -159,7 +159,7 @@ def as_table(name: str, cells: Sequence[Reproduced]) -> Table:
             Column("published", "Published"),
             Column("ours", "Ours", "interval"),
             Column("n", "n", help="questions"),
-            Column("k", "k", help="samples a question"),
+            Column("k", "k", help="samples per question"),
             Column("verdict", "Verdict", "text", filter=True),
             Column("why", "Why", "text", prose=True),
         ),
@@ -248,7 +248,7 @@ def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     estimate = _estimate(scores, cell.score)
     if estimate is None:
         return _not_run(
-            cell, f"{cell.score} needs more than the {least} samples a question that are recorded"
+            cell, f"{cell.score} needs more than the {least} samples per question that are recorded"
         )
     ours = percent(estimate)
     if ours.value is None:
@@ -272,7 +272,7 @@ def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     notes = [f"{signed(ours.value - published)} points; {rule}"]
     if differing is None:
         notes.append("of the protocol only the name is recorded" if name else "the protocol is not recorded")
-    notes += [] if least >= cell.samples else [f"the plan takes {cell.samples} samples a question"]
+    notes += [] if least >= cell.samples else [f"the plan takes {cell.samples} samples per question"]
     return Reproduced(cell, ours, questions, least, "agrees" if close else "differs", "; ".join(notes))
 
 
