@@ -184,7 +184,9 @@ def sentence(found: Probed, against: Probed | None) -> str:
     if against is not None:
         told += f"; of {against.task} {_percent(against.exact)} and {_percent(against.rouge)}"
     if suspicious(found, against):
-        return f"{told}. The model has most likely seen these questions: its score is no measure of reasoning."
+        return (
+            f"{told}. The model has most likely seen these questions: its score is no measure of reasoning."
+        )
     return f"{told}. That does not show that the model has seen them."
 
 

@@ -38,7 +38,9 @@ class ContinuationGrader(OneByOne):
         if said.startswith(question.text):
             said = said[len(question.text) :].strip()
         by_words = len(_WORD.findall(question.text)) >= FEW_UNITS
-        parts, wanted = (_WORD.findall(said), _WORD.findall(question.gold)) if by_words else (said, question.gold)
+        parts, wanted = (
+            (_WORD.findall(said), _WORD.findall(question.gold)) if by_words else (said, question.gold)
+        )
         answer = "".join(parts[: len(wanted)]).strip()
         if not answer:
             return Verdict("unparsed", None, "nothing was said")

@@ -65,6 +65,8 @@ class SweepLine:
     def _where(self, event: Event, step: int) -> str:
         who = f"trial {event.trial}" if event.trial is not None else f"seed {event.seed}"
         steps = self._steps.get(event.job)
+        if step < 0:  # not before its first evaluation
+            return f"{who} is starting"
         told = f"{who}: step {step}" + (f"/{steps}" if steps else "")
         return told + run_figures(self._objective, self._rewards.get(event.job), self._values.get(event.job))
 
