@@ -161,9 +161,11 @@ def _one_reference(found: Sequence[Comparison]) -> bool:
 
 def _label(one: Comparison, found: Sequence[Comparison]) -> str:
     """What tells a row of the forest apart from the others."""
-    if not _one_reference(found):
-        return f"{one.benchmark} · {one.b} − {one.a}"
-    return f"{one.benchmark} · {one.b}" if len({other.b for other in found}) > 1 else one.benchmark
+    pair = one.b if _one_reference(found) else f"{one.b} − {one.a}"
+    if len({other.benchmark for other in found}) == 1:
+        return pair
+    several = len({(other.a, other.b) for other in found}) > 1
+    return f"{one.benchmark} · {pair}" if several else one.benchmark
 
 
 def at_k(study: Study) -> Figure | None:
