@@ -15,6 +15,7 @@ from evals.stats.metrics import QuestionStats
 from harness.config import confirmed_stage
 from harness.sweep.summary import Chosen, Summary, Trial
 from harness.train.manifest import Manifest
+from reports.probes import Probe
 from reports.samples.records import Index
 from reports.suites import Suite
 
@@ -189,6 +190,8 @@ class Study:
     """What their controls explain, as arms.json has it."""
     suites: list[Suite] = field(default_factory=list)
     """Tasks of lm-eval, with every metric."""
+    probes: list[tuple[str, Probe]] = field(default_factory=list)
+    """What `harness probe` found, by the name of its folder."""
 
     @property
     def title(self) -> str:
@@ -204,7 +207,7 @@ class Study:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to report."""
-        return not (self.sweeps or self.runs or self.evaluations or self.suites)
+        return not (self.sweeps or self.runs or self.evaluations or self.suites or self.probes)
 
     def sources(self) -> list[Sweep | Training]:
         """What has a manifest: the sweeps, then the runs."""

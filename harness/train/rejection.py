@@ -111,7 +111,7 @@ def _sample(
             protocol,
             folder,
             grader,
-            progress=lambda done, _total, tokens: update(done, f"{tokens:,} tokens"),
+            progress=lambda now: update(now.worth, f"{now.tokens + now.at_work:,} tokens"),
             block=block_size(engine, stage.max_tokens),
         )
 

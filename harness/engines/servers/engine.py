@@ -140,6 +140,11 @@ class ServersEngine:
         return self._positions
 
     @property
+    def addresses(self) -> Sequence[str]:
+        """Where the servers are."""
+        return tuple(self._addresses)
+
+    @property
     def weights_hash(self) -> str:
         """Taken when it is asked for: before the policy moves on, by all processes of the run together."""
         self._weights_hash = self._weights_hash or policies.weights_hash(self._model)
