@@ -23,6 +23,7 @@ from harness.train.manifest import MANIFEST, Manifest
 from harness.train.status import STATUS, Status
 from reports.arms import ARMS, Arms
 from reports.figures.svg import slug
+from reports.probes import PROBE, Probe
 from reports.reading import job_metrics, launches, read_file, read_json, read_metrics, read_toml
 from reports.samples import records as samples
 from reports.samples.records import Index
@@ -70,6 +71,9 @@ def _collect_folder(folder: Path, name: str, study: Study, several: bool) -> Non
         _collect_arms(folder, name, study, several)
     elif any((folder / name).exists() for name in ("metrics.jsonl", "status.json")):
         _collect_run(folder, name, study, several)
+    elif (folder / PROBE).exists():
+        found = read_file(folder / PROBE, Probe, study.problems)
+        study.probes += [(name, found)] if found else []
     elif _benchmark_folders(folder):
         _collect_evaluations(folder, study, name, name)
     else:

@@ -112,19 +112,23 @@ def _all_launches(cost: Cost, paid: Sequence[LaunchCost], where: str) -> Cost:
 
 def _run(run: Training) -> Iterator[Cost]:
     """A run's training, and what its data sets of sampled answers took."""
-    yield _training(run.label, [run.metrics])
+    paid = [s.price for s in _stages(run) if s.price is not None and s.kind != "reject"]
+    yield replace(_training(run.label, [run.metrics]), price=sum(paid) if paid else None)
     for stage in sampled_stages(run):
         what = "teacher's answers" if stage.teacher else "sampled answers"
         known = None if math.isnan(stage.flops) else stage.flops
         seconds = {"rollout": stage.device_seconds}
-        yield Cost(f"{run.label}: {what}", None, None, float(stage.tokens), known, seconds, None)
+        yield Cost(f"{run.label}: {what}", None, None, float(stage.tokens), known, seconds, None, stage.price)
 
 
 def sampled_stages(run: Training) -> list[StageCost]:
     """The stages in a run's ledger.json that sampled a data set."""
+    return [stage for stage in _stages(run) if stage.kind == "reject" and stage.tokens]
+
+
+def _stages(run: Training) -> Sequence[StageCost]:
     found = read_file(run.folder / LEDGER, RunLedger, [])
-    stages = () if found is None else found.stages
-    return [stage for stage in stages if stage.kind == "reject" and stage.tokens]
+    return () if found is None else found.stages
 
 
 def _training(part: str, frames: Sequence[pd.DataFrame], wall: float | None = None) -> Cost:

@@ -11,6 +11,7 @@ from evals.comparison.compare import Comparison
 from evals.comparison.ranking import Place
 from reports.cells import percent, plain, signed
 from reports.comparisons import Comparisons
+from reports.contamination import seen_beside
 from reports.measures import is_share, objective, objective_gap, on_dev
 from reports.study import Evaluation, Study, Sweep, some
 
@@ -241,6 +242,7 @@ def warnings(study: Study, comparisons: Comparisons) -> list[Warning]:
     found += [warning for key, text in SHARES.items() for warning in _shares(study, key, text)]
     for evaluation in study.evaluations:
         found.extend(_evaluation(evaluation))
+    found += [Warning(text, True, SEEN) for text in seen_beside(study)]
     found.extend(_isolation(study))
     found.extend(_not_kept(study))
     found.extend(_missing(study))
@@ -265,6 +267,7 @@ REMEDIES = {
     "samples "
     "tell nothing new.",
 }
+SEEN = "Measure on questions that were written after the model was trained."
 REFUSED = "Measure all of them again with the same questions, template and sampling."
 ISOLATED = "Install bubblewrap (`harness doctor` says what is missing) and grade again; the samples are kept."
 AGAIN = "Run the same `harness eval` command again: it resumes where it stopped."

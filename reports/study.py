@@ -18,6 +18,7 @@ from harness.config import confirmed_stage
 from harness.sweep.summary import Chosen, Summary, Trial
 from harness.train.manifest import Manifest
 from reports.arms import ExplainedRow
+from reports.probes import Probe
 from reports.samples.records import Index
 from reports.suites import Suite
 
@@ -200,6 +201,8 @@ class Study:
     """What their controls explain, as arms.json has it."""
     suites: list[Suite] = field(default_factory=list)
     """Tasks of lm-eval, with every metric."""
+    probes: list[tuple[str, Probe]] = field(default_factory=list)
+    """What `harness probe` found, by the name of its folder."""
 
     @property
     def title(self) -> str:
@@ -215,7 +218,7 @@ class Study:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to report."""
-        return not (self.sweeps or self.runs or self.evaluations or self.suites)
+        return not (self.sweeps or self.runs or self.evaluations or self.suites or self.probes)
 
     def sources(self) -> list[Sweep | Training]:
         """What has a manifest: the sweeps, then the runs."""

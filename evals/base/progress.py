@@ -33,7 +33,7 @@ class Update(Protocol):
     Without the latter they are reckoned from how fast it went so far.
     """
 
-    def __call__(self, done: int, note: str = "", left: float | None = None) -> None: ...
+    def __call__(self, done: float, note: str = "", left: float | None = None) -> None: ...
 
 
 class Progress:
@@ -57,7 +57,7 @@ class Progress:
             with self._bar() as bar:
                 task = bar.add_task(printable(description), total=total, note="", ends=None)
 
-                def update(done: int, note: str = "", left: float | None = None) -> None:
+                def update(done: float, note: str = "", left: float | None = None) -> None:
                     self._say_first()
                     bar.update(task, completed=done, note=printable(note), ends=_end(left))
 
@@ -65,7 +65,7 @@ class Progress:
         else:
             lines = _Lines(self.console, description, total)
 
-            def tell(done: int, note: str = "", left: float | None = None) -> None:
+            def tell(done: float, note: str = "", left: float | None = None) -> None:
                 self._say_first()
                 lines(done, note, left)
 
@@ -115,15 +115,15 @@ class _Lines:
     total: int
     started: float = field(default_factory=time.monotonic)
     shown: float = 0.0
-    done: int = 0
-    first: tuple[float, int] | None = (
+    done: float = 0
+    first: tuple[float, float] | None = (
         None  # the first report's time and done: an earlier run may have done some
     )
     note: str = ""
     left: float | None = None
     """As it was told, for the line that is printed then."""
 
-    def __call__(self, done: int, note: str = "", left: float | None = None) -> None:
+    def __call__(self, done: float, note: str = "", left: float | None = None) -> None:
         self.done, self.note, self.left = done, note, left
         now = time.monotonic()
         self.first = self.first or (now, done)
@@ -141,7 +141,7 @@ class _Lines:
         left = self.left
         if left is None and self.done > before:
             left = (now - began) / (self.done - before) * (self.total - self.done)
-        parts = [f"{self.description}: {self.done}/{self.total}", f"{elapsed:.0f} s"]
+        parts = [f"{self.description}: {int(self.done)}/{self.total}", f"{elapsed:.0f} s"]
         if left:
             parts.append(f"about {left:.0f} s left")
         if self.note:

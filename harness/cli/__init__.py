@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Exit code 0: the job was done; 1: it failed; 2: bad input."""
+"""The command line: parse, call, print. Exit codes: 0 success, 1 the job failed, 2 invalid input."""
 
 from __future__ import annotations
 
@@ -15,8 +15,21 @@ from evals.base.secrets import mask
 from evals.base.text import printable
 from evals.task import TaskError
 
-# Importing them adds their commands.
-from harness.cli import diff, evals, files, forecast, papers, prompts, results, status, tools, train, view  # noqa: F401
+# Importing these modules registers their commands.
+from harness.cli import (  # noqa: F401
+    diff,
+    evals,
+    files,
+    forecast,
+    papers,
+    probe,
+    prompts,
+    results,
+    status,
+    tools,
+    train,
+    view,
+)
 from harness.cli.app import app
 
 WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it
@@ -37,46 +50,46 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Settings of every command."""
+    """Options that apply to every command."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    # Libraries read these when they are imported: one progress bar at a time is enough, and it is ours.
+    # Libraries read these when they are imported. They would draw their own progress bars over ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # On a busy machine a thread that spins while it waits takes the core from the one it waits for.
+    # On a busy machine, a thread that spins while waiting takes the core from the thread it waits for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     global _debug  # noqa: PLW0603
     _debug = debug
 
 
 class _Printable(logging.Formatter):
-    """Log lines quote libraries, servers and files: nothing of that may steer the terminal."""
+    """Escapes control characters, which a quoted file or a server's answer may contain."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def main() -> None:
-    """The entry point: turns errors that a person can mend into one sentence and an exit code."""
+    """The entry point: turns errors that a user can fix into one sentence and an exit code."""
     try:
         code = app(standalone_mode=False) or 0
         if code == INTERRUPTED:
-            typer.echo("Interrupted; the same command resumes from here.", err=True)
+            typer.echo("Interrupted. Run the same command again to resume.", err=True)
         sys.exit(code)
     except WrongUsage as error:
-        if not error.format_message():  # no words at all: the help was printed
+        if not error.format_message():  # empty when the help was printed
             sys.exit(2)
         _explain(UsageError(_usage_sentence(error)), 2)
     except (UsageError, TaskError) as error:
         _explain(error, 2)
-    except (JobError, OSError) as error:  # OSError: a full disk, a file that may not be read
+    except (JobError, OSError) as error:  # OSError: for example a full disk or a file without read permission
         _explain(error, 1)
 
 
 def _usage_sentence(error: Any) -> str:
-    """What is wrong with the words on the command line, and where help is."""
+    """What is wrong with the command line, and how to get help."""
     command = error.ctx.command_path if error.ctx is not None else "harness"
     said = " ".join(str(error.format_message()).split()).rstrip(".")
     return f"{said}; see {command} --help"

@@ -1,4 +1,4 @@
-"""The application that the commands join, and the options that several of them have."""
+"""The Typer application, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -17,58 +17,64 @@ if TYPE_CHECKING:
 Dtype = Literal["float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 EngineKind = Annotated[
-    str, typer.Option(help='What samples: "transformers", "vllm", or one of your own ("file.py:name").')
+    str,
+    typer.Option(
+        help='What generates the samples: "transformers", "vllm", or your own engine ("file.py:name").'
+    ),
 ]
 EngineSettings = Annotated[
     list[str] | None,
     typer.Option(
         "--engine-set",
         metavar="KEY=VALUE",
-        help="A setting of the engine, such as vLLM's tensor_parallel=8; may be repeated.",
+        help="A setting of the engine, such as vLLM's tensor_parallel=8. Can be repeated.",
     ),
 ]
 
 app = typer.Typer(
     name="harness",
-    help="Sweep GRPO settings, train small reasoning models, measure honestly whether they got better.",
+    help="Sweep GRPO settings, train small reasoning models, and measure whether they really got better.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RUN, MEASURE, AROUND = "Train", "Measure and show", "Around it"
+RUN, MEASURE, AROUND = "Train", "Evaluate and report", "Set up and share"
 """Panels of `harness --help`."""
 
 Experiments = Annotated[
     list[Path],
     typer.Argument(
-        help="Experiment files (TOML), or a run's or sweep's folder; later ones are laid over earlier."
+        help="Experiment files (TOML), or the folder of a run or sweep. Settings in later files override "
+        "those in earlier ones."
     ),
 ]
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override one setting: -s grpo.beta=0.01"),
+    typer.Option(
+        "-s", "--set", metavar="KEY=VALUE", help="Override a setting: -s grpo.beta=0.01. Can be repeated."
+    ),
 ]
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]
 
-Json = Annotated[bool, typer.Option("--json", help="Print figures as JSON on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on standard output.")]
 
 
 def watched(folder: Path, quiet: bool) -> Progress:
-    """The progress of what works in ``folder``; once it has begun, it says which command shows it."""
+    """Progress of a job that writes to ``folder``. Its first line names the command that shows the job."""
     from evals.base.progress import Progress
 
     return Progress(quiet, first=f"To watch it: harness view {shlex.quote(str(folder))}")
 
 
 def engine_of(kind: str, settings: list[str] | None) -> Choice:
-    """The engine of that kind with settings of its own.
+    """The engine named ``kind``, with the settings given as ``--engine-set``.
 
     Raises:
-        UsageError: a setting is not KEY=VALUE, or the engine does not take it.
+        UsageError: a setting is not KEY=VALUE, or the engine has no such setting.
     """
     from harness.config.choice import Choice
     from harness.config.kinds import ENGINES

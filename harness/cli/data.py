@@ -1,4 +1,4 @@
-"""The benchmarks' data files on this machine: listed, fetched, checked."""
+"""Lists, fetches and checks the benchmarks' data files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evals.tasks.data import DataFile
 
 @dataclass(frozen=True)
 class FileState:
-    """One data file: where it comes from, and what was found or done."""
+    """A data file: where it comes from, and what was found or done."""
 
     name: str
     origin: str
@@ -29,11 +29,11 @@ def known() -> dict[str, DataFile]:
 
 
 def act(action: Literal["list", "fetch", "check"], names: Sequence[str]) -> list[FileState]:
-    """Does ``action`` for the named files, those of the named tasks, or for all.
+    """Does ``action`` for the named files, the files of the named tasks, or all files.
 
     Raises:
-        UsageError: an unknown name, or no HARNESS_DATA to fetch into.
-        TaskError: a file that could not be fetched, or is not what it should be.
+        UsageError: an unknown name, or HARNESS_DATA is not set.
+        TaskError: a file could not be fetched, or has unexpected contents.
     """
     files = known()
     chosen = {file.name: file for name in names for file in _named(name, files)} or files
@@ -56,13 +56,13 @@ def _act(action: str, file: DataFile) -> str:
     if action == "fetch":
         folder = os.environ.get(data.FOLDER_VARIABLE)
         if not folder:
-            raise UsageError("HARNESS_DATA is not set: name the folder that data sets shall be fetched into")
+            raise UsageError("HARNESS_DATA is not set: set it to the folder where data sets should be stored")
         return f"fetched: {data.fetch(file, Path(folder))}"
     path = data.local_path(file)
     if path is None or not path.exists():
-        return "not here"
+        return "missing"
     if action == "list":
-        return f"here: {path}"
+        return f"present: {path}"
     count = data.check(file)
     known = data.origin(file) == file.source
-    return f"{count} rows, as published" if known else f"{count} rows, not known to be the published ones"
+    return f"{count} rows, as published" if known else f"{count} rows, not verified as the published ones"

@@ -1,4 +1,4 @@
-"""The command that sets two runs beside each other: diff."""
+"""The command that shows how two runs differ: diff."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=MEASURE)
 def diff(
     a: Annotated[Path, typer.Argument(metavar="A", help="A run, a sweep or an evaluation.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another run, sweep or evaluation.")],
     as_json: Json = False,
 ) -> None:
-    """Prints the settings in which two runs or sweeps differ, and the figures of both.
+    """Prints the settings in which two runs or sweeps differ, and the metrics of both.
 
-    Whether a difference is more than chance, `harness compare` says, question by question.
+    To test whether a difference is significant, use `harness compare`.
 
     Example: harness diff runs/first runs/second
     """
@@ -60,9 +60,9 @@ def _print(found: Difference, a: str, b: str) -> None:
         console.print(table)
     else:
         console.print("No setting differs.")
-    table = plain_table("figures")
-    for heading in ("figure", "a", "b", "b − a"):
-        table.add_column(heading, overflow="fold", justify="left" if heading == "figure" else "right")
+    table = plain_table("metrics")
+    for heading in ("metric", "a", "b", "b − a"):
+        table.add_column(heading, overflow="fold", justify="left" if heading == "metric" else "right")
     for figure in found.figures:
         gap = figure.difference
         told = "–" if gap is None else f"{100 * gap:+.1f} points" if figure.share else f"{gap:+.4g}"

@@ -1,4 +1,4 @@
-"""What this machine has, and what to do about what is missing; what a model can be used for here."""
+"""Checks the machine, and what a model can be used for on it: `harness doctor`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: ``found`` in a few words; ``advice`` where something is missing."""
+    """One check: ``found`` in a few words, ``advice`` if something is missing."""
 
     name: str
     ok: bool
@@ -29,16 +29,16 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """All checks, in the order in which a newcomer needs them."""
+    """All checks of the machine, most important first."""
     checks: list[Callable[[], Check]] = [_device, _bfloat16, _tiny, _vllm, _sandbox, _wandb, _data, _hub]
     return [check() for check in checks]
 
 
 def examine_model(settings: Policy) -> list[Check]:
-    """What can be done with a policy here: each way to its numbers is tried on a few tokens, nothing is kept.
+    """What a policy can be used for on this machine: training, LoRA and engines, tried on a few tokens.
 
     Raises:
-        UsageError, JobError: it cannot be loaded at all.
+        UsageError, JobError: the policy cannot be loaded at all.
     """
     from harness.models.policy import NO_LIMIT, load_policy
 
@@ -61,14 +61,14 @@ def _tried(name: str, way: Callable[[], str]) -> Check:
     try:
         return Check(name, True, way())
     except (UsageError, JobError) as error:
-        return Check(name, False, "refused", str(error))
+        return Check(name, False, "not supported", str(error))
 
 
 def _trains(_settings: Policy, policy: Loaded) -> str:
     from harness.train.forward import Scorer
 
     scorer = Scorer(policy.model, policy, temperature=1.0)
-    return "right; a group shares its prompt" if scorer.may_share else "right, row by row"
+    return "works; groups share their prompt's computation" if scorer.may_share else "works, row by row"
 
 
 def _adapts(settings: Policy, _policy: Loaded) -> str:
@@ -79,21 +79,21 @@ def _adapts(settings: Policy, _policy: Loaded) -> str:
     wanted = settings.lora or LoRA(rank=1, alpha=1)
     adapted = load_policy(settings.model_copy(update={"lora": wanted}), trainable=True)
     places = {name.partition(".lora_")[0].rpartition(".")[2] for name in lora.adapter(adapted.model)}
-    return f"adapts {', '.join(sorted(places))}"
+    return f"works on {', '.join(sorted(places))}"
 
 
 def _decodes(_settings: Policy, policy: Loaded) -> str:
     from harness.engines.registry import make_engine
 
     make_engine("transformers", policy)
-    return "right"
+    return "works"
 
 
 def _serves(settings: Policy, policy: Loaded) -> str:
     from harness.engines.registry import make_engine
 
     make_engine("vllm", policy, memory_share=settings.vllm_memory)
-    return "right"
+    return "works"
 
 
 def _device() -> Check:
@@ -110,12 +110,12 @@ def _device() -> Check:
         "device",
         True,
         f"CPU only: {cores()} cores, {memory:.0f} GiB",
-        "the tiny policy trains here; larger ones want a GPU",
+        "enough for the tiny policy and SmolLM2-135M; larger models need a GPU",
     )
 
 
 def _bfloat16() -> Check:
-    """Whether ``policy.dtype = "bfloat16"`` is worth it: not every CPU has instructions for it."""
+    """Whether ``policy.dtype = "bfloat16"`` is faster: not every CPU has instructions for it."""
     import torch
 
     from harness.models.devices import peak_flops
@@ -128,7 +128,9 @@ def _bfloat16() -> Check:
     rates = [(peak_flops(device, dtype) or 0.0) / 1e9 for dtype in (torch.float32, torch.bfloat16)]
     found = f"{rates[1]:,.0f} GFLOP/s; float32: {rates[0]:,.0f}"
     pays = rates[1] > rates[0]
-    return Check("bfloat16", True, found, "" if pays else 'policy.dtype = "float32" is faster here')
+    return Check(
+        "bfloat16", True, found, "" if pays else 'policy.dtype = "float32" is faster on this machine'
+    )
 
 
 def _tiny() -> Check:
@@ -163,7 +165,7 @@ def _sandbox() -> Check:
 
     confinement, advice = available()
     if confinement is None:
-        return Check("sandbox", False, "none: code benchmarks are refused", advice)
+        return Check("sandbox", False, "none: code benchmarks cannot be graded", advice)
     return Check("sandbox", True, confinement.level)
 
 
@@ -182,15 +184,15 @@ def _data() -> Check:
             "data sets",
             False,
             "HARNESS_DATA is not set",
-            "data sets then come from the hub; the tiny tasks need none",
+            "data sets are downloaded from the hub; the tiny tasks need none",
         )
     found = sorted(path.stem for path in Path(named).glob("*.jsonl"))
     if not found:
         return Check(
             "data sets",
             False,
-            f"{named} holds no .jsonl file",
-            "put NAME.jsonl files there, columns as on the hub",
+            f"no .jsonl file in {named}",
+            "put NAME.jsonl files there, with the columns they have on the hub",
         )
     return Check("data sets", True, f"{named}: {', '.join(found)}")
 
@@ -201,5 +203,5 @@ def _hub() -> Check:
     try:
         httpx.head("https://huggingface.co", timeout=5)
     except httpx.HTTPError:
-        return Check("hub", False, "not reached", "models and data sets must be folders on this machine")
-    return Check("hub", True, "reached")
+        return Check("hub", False, "unreachable", "use models and data sets that are folders on this machine")
+    return Check("hub", True, "reachable")

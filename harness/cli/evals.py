@@ -26,12 +26,23 @@ Against = Literal["math-verify", "labels"]
 TaskFile = Annotated[
     Path | None,
     typer.Option(
-        help=r"A file with tables \[tasks.NAME], such as an experiment: these tasks count too. "
-        "Without it those of the run or sweep that is evaluated."
+        help=r"A TOML file with \[tasks.NAME] tables, such as an experiment: its tasks can be named too. "
+        "By default, the tasks of the run or sweep that is evaluated."
+    ),
+]
+Benchmark = Annotated[
+    str,
+    typer.Option(help='A task; or "math" or "choice", with the gold answer in each row.'),
+]
+UnclosedAnswers = Annotated[
+    bool,
+    typer.Option(
+        "--unclosed-answers/--no-unclosed-answers",
+        help="Whether to grade a complete <answer> at the end of a response whose <think> was never closed.",
     ),
 ]
 CROWD = 6
-"""From so many evaluations on, `compare` ranks them and prints the pairs with the first alone."""
+"""From this many evaluations on, `compare` ranks them and prints only the pairs with the first one."""
 
 
 @app.command(name="eval", rich_help_panel=MEASURE)
@@ -39,81 +50,84 @@ def evaluate_command(
     model: Annotated[
         str,
         typer.Argument(
-            help="A hub id (OWNER/NAME@REVISION), a folder (a model's, a run's, a sweep's, an adapter's), "
-            'a GGUF file, "smollm2" or "tiny"; or an experiment file (TOML): its policy is taken.'
+            help="A Hugging Face model (OWNER/NAME@REVISION); a folder with a model, an adapter, a run or a "
+            'sweep; a GGUF file; "smollm2" or "tiny"; or an experiment file (TOML), for its policy.'
         ),
     ],
     benchmarks: Annotated[
         str,
         typer.Option(
-            help="Tasks with commas between, with a part where not all is meant: "
-            "aime24,gsm8k:test[:100],mine.jsonl,lm_eval:mmlu (`harness tasks` lists them)"
+            help="Comma-separated tasks or files, each optionally with a split and a slice: "
+            "aime24,gsm8k:test[:100],mine.jsonl,lm_eval:mmlu (`harness tasks` lists the tasks)"
         ),
     ],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many questions of each benchmark.")
+        int | None, typer.Option(min=1, help="Use only the first N questions of each benchmark.", metavar="N")
     ] = None,
     task_file: TaskFile = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples per question; by default the benchmark's usual.")
+        int | None,
+        typer.Option(min=1, help="Samples per question. By default, the benchmark's usual number."),
     ] = None,
     engine: EngineKind = "transformers",
     engine_set: EngineSettings = None,
     protocol: Annotated[
         str,
         typer.Option(
-            help="r1, greedy, or model (its generation_config.json): what the options below start from."
+            help="Where the sampling options below get their defaults: r1, greedy, or model (the model's own "
+            "generation_config.json)."
         ),
     ] = "r1",
     temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="Sampling temperature; 0 is greedy.")
+        float | None, typer.Option(min=0.0, help="Sampling temperature. 0 means greedy.")
     ] = None,
-    top_p: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Nucleus sampling's mass.")] = None,
-    top_k: Annotated[int | None, typer.Option(min=0, help="Draw from so many tokens; 0: from all.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Nucleus (top-p) sampling threshold.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="Sample from the k most likely tokens only. 0 means all tokens.")
+    ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Leave out tokens below this share of the likeliest one's."),
+        typer.Option(
+            min=0.0, max=1.0, help="Drop tokens less likely than this fraction of the most likely one."
+        ),
     ] = None,
     repetition_penalty: Annotated[
-        float | None, typer.Option(min=0.01, help="Above 1: what was said already is less likely.")
+        float | None, typer.Option(min=0.01, help="Values above 1 make repeated tokens less likely.")
     ] = None,
     thinking_budget: Annotated[
-        int | None, typer.Option(min=0, help="After so many tokens inside <think> it is closed.")
+        int | None, typer.Option(min=0, help="Close <think> after this many tokens.")
     ] = None,
     stop: Annotated[
-        list[str] | None, typer.Option(help="A response ends before this text; may be repeated.")
+        list[str] | None, typer.Option(help="End the response before this text. Can be repeated.")
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest response.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Maximum length of a response, in tokens.")
+    ] = None,
     template: Annotated[
         str | None,
         typer.Option(
-            help='r1-zero, chat-boxed, plain, tags or "file.py:name"; by default chat-boxed, or r1-zero '
-            "where the tokenizer has no chat template."
+            help='Prompt template: r1-zero, chat-boxed, plain, tags or "file.py:name". By default chat-boxed '
+            "if the tokenizer has a chat template, else r1-zero."
         ),
     ] = None,
-    system_prompt: Annotated[
-        str | None, typer.Option(help="The system message, in the template that is chosen.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The base of every sample's seed.")] = 0,
-    dtype: Annotated[Dtype, typer.Option(help="The dtype of the forward pass.")] = "float32",
-    revision: Annotated[str | None, typer.Option(help="The hub revision of the model (a commit).")] = None,
-    device: Annotated[Device, typer.Option(help="Where it runs; auto takes a GPU if there is one.")] = "auto",
+    system_prompt: Annotated[str | None, typer.Option(help="Replace the template's system message.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed from which each sample's own seed is derived.")] = 0,
+    dtype: Annotated[Dtype, typer.Option(help="Data type of the forward pass.")] = "float32",
+    revision: Annotated[str | None, typer.Option(help="Revision of the model on the hub (a commit).")] = None,
+    device: Annotated[Device, typer.Option(help="Where to run. auto uses a GPU if there is one.")] = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Responses sampled at once; by default what memory holds.")
+        int | None,
+        typer.Option(min=1, help="Responses sampled at once. By default, as many as fit in memory."),
     ] = None,
     vllm_memory: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1.0, help="vLLM's share of the GPU's memory; by default what is free."),
+        typer.Option(min=0.01, max=1.0, help="Fraction of GPU memory for vLLM. By default, what is free."),
     ] = None,
-    unclosed_answers: Annotated[
-        bool,
-        typer.Option(
-            "--unclosed-answers/--no-unclosed-answers",
-            help="Whether a complete <answer> counts that ends a response whose <think> was never closed.",
-        ),
-    ] = True,
+    unclosed_answers: UnclosedAnswers = True,
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that the model itself brings.")
+        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False,
     server: served.Addresses = None,
     api: served.Api = None,
@@ -123,12 +137,13 @@ def evaluate_command(
     concurrency: served.Concurrency = None,
     price: served.Price = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where BENCHMARK/ folders go; by default runs/eval-MODEL.")
+        Path | None,
+        typer.Option(help="Output folder, with a folder per benchmark. By default runs/eval-MODEL."),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Samples a model on benchmarks and grades it: pass@1, pass@k, cons@k with 95% intervals.
+    """Samples a model on benchmarks and grades the responses: pass@1, pass@k and cons@k with 95% intervals.
 
     Example: harness eval tiny --benchmarks tiny-aime,tiny-math --samples 16
 
@@ -198,26 +213,21 @@ def score(
     file: Annotated[
         Path,
         typer.Argument(
-            help='JSON lines: {"id", "response"} and optionally sample, finish_reason, gold, choices, model.'
+            help='A JSON Lines file of {"id", "response"} rows, with optional sample, finish_reason, gold, '
+            "choices and model; or the samples file of another evaluation program."
         ),
     ],
-    benchmark: Annotated[
-        str, typer.Option(help='A task, or "math" or "choice" with the gold answer inline.')
-    ],
-    out: Annotated[Path | None, typer.Option(help="Where samples.jsonl and scores.json go.")] = None,
+    benchmark: Benchmark,
+    out: Annotated[
+        Path | None, typer.Option(help="Write samples.jsonl and scores.json to this folder.")
+    ] = None,
     task_file: TaskFile = None,
-    unclosed_answers: Annotated[
-        bool,
-        typer.Option(
-            "--unclosed-answers/--no-unclosed-answers",
-            help="Whether a complete <answer> counts that ends a response whose <think> was never closed.",
-        ),
-    ] = True,
+    unclosed_answers: UnclosedAnswers = True,
     as_json: Json = False,
 ) -> None:
-    """Grades responses that any system recorded.
+    """Grades recorded responses, from any system.
 
-    With --json a list, as `harness eval` prints it: one for each model that the rows name.
+    With --json, prints a list as `harness eval` does, with one entry per model named in the rows.
 
     Example: harness score responses.jsonl --benchmark gsm8k --json
     """
@@ -235,18 +245,16 @@ def score(
 
 @app.command(rich_help_panel=MEASURE)
 def audit(
-    file: Annotated[Path, typer.Argument(help="Responses as for `harness score`, or a samples.jsonl.")],
-    benchmark: Annotated[
-        str, typer.Option(help='A task, or "math" or "choice" with the gold answer inline.')
-    ],
+    file: Annotated[Path, typer.Argument(help="Responses as for `harness score`, or a samples.jsonl file.")],
+    benchmark: Benchmark,
     against: Annotated[
         Against,
-        typer.Option(help='A second opinion: math-verify, or "labels", the rows\' own "correct".'),
+        typer.Option(help='The second grader: math-verify, or "labels" for the "correct" field of the rows.'),
     ] = "math-verify",
     task_file: TaskFile = None,
     as_json: Json = False,
 ) -> None:
-    """Lists the responses on whose correctness two graders disagree: the rows to look at.
+    """Lists the responses that two graders judge differently.
 
     Example: harness audit runs/eval-tiny/tiny-math/samples.jsonl --benchmark tiny-math
     """
@@ -263,10 +271,10 @@ def audit(
 
 @app.command(rich_help_panel=MEASURE)
 def rate(
-    folder: Annotated[Path, typer.Argument(help="An evaluation's folder that has codeforces among others.")],
+    folder: Annotated[Path, typer.Argument(help="An evaluation folder that includes codeforces.")],
     as_json: Json = False,
 ) -> None:
-    """Turns solved Codeforces problems into a rating and a percentile, by the contests' participants.
+    """Converts solved Codeforces problems into a rating and a percentile among the contests' participants.
 
     Example: harness rate runs/eval-mine
     """
@@ -275,7 +283,7 @@ def rate(
 
     found = read_evaluations(folder)
     if "codeforces" not in found:
-        raise TaskError(f"{folder}: holds no evaluation on codeforces; it has {', '.join(found)}")
+        raise TaskError(f"{folder}: no evaluation on codeforces, only {', '.join(found)}")
     rating = rate_scores(found["codeforces"])
     if as_json:
         print_json(rating.to_json())
@@ -287,20 +295,23 @@ def rate(
 def compare(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Two or more evaluation folders, samples files or runs; or a sweep."),
+        typer.Argument(help="Two or more evaluation folders, samples files or runs; or one sweep."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Also write a page: forest plot, flips, sentences.")
+        Path | None,
+        typer.Option(
+            help="Also write an HTML page with a forest plot, the questions that flipped, and the sentences."
+        ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Print every pair, not a ranking, where there are many.")
+        bool, typer.Option("--all", help="Print every pair, even where there are many.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compares evaluations question by question: difference, interval, p-value (Holm), a plain sentence.
+    """Compares evaluations question by question: difference, interval, p-value (Holm), plain-English verdict.
 
-    Of a pair the first is the baseline: differences are the second's rate minus the first's. From six
-    evaluations on they are ranked, and of all pairs those with the first one are printed.
+    The first of each pair is the baseline: a difference is the second's rate minus the first's. With six
+    or more evaluations, they are ranked, and only the pairs with the first one are printed.
 
     Example: harness compare runs/quickstart/evals/base runs/quickstart/evals/winner-seed-1 --out compare.html
     """
@@ -325,17 +336,17 @@ def compare(
 
 @app.command(rich_help_panel=MEASURE)
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Sweep, run or evaluation folders.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of sweeps, runs or evaluations.")],
     out: Annotated[
-        Path | None, typer.Option(help="The page; by default report.html in the first folder.")
+        Path | None, typer.Option(help="The HTML file to write. By default report.html in the first folder.")
     ] = None,
     export: Annotated[
         str | None,
-        typer.Option(help="Tables and figures as files too: md,csv,tex,png,svg, with commas between."),
+        typer.Option(help="Also write tables and figures as files. Comma-separated: md,csv,tex,png,svg."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Writes one self-contained HTML page about what the folders hold.
+    """Writes one self-contained HTML page about the given sweeps, runs and evaluations.
 
     Example: harness report runs/quickstart
 

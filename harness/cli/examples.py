@@ -1,4 +1,4 @@
-"""Examples that are learned from, before they are: `harness data check` on a file of them."""
+"""Checks training examples: `harness data check` on a file of them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from harness.train.sft import formats
 from harness.train.sft.rows import is_source, rows_of
 
 SHOWN = 3
-"""Broken rows that are told."""
+"""Number of broken rows that are quoted."""
 
 
 @dataclass(frozen=True)
 class ExampleCheck:
-    """What was found. ``tokens`` are the shortest, mean and longest example."""
+    """The result. ``tokens``: shortest, mean and longest example."""
 
     name: str
     examples: int
     broken_rows: int
     broken: list[str]
-    """What is wrong with the first of them."""
+    """What is wrong with the first few."""
     tokens: tuple[int, float, int]
     learned: int
-    """Tokens that are learned, of all examples."""
+    """Number of tokens in the loss, over all examples."""
     first: str
-    """The first example with its learned parts between ⟪ and ⟫."""
+    """The first example, with the tokens in the loss between ⟪ and ⟫."""
 
 
 def holds_examples(data: str, tasks: Tasks) -> bool:
-    """Whether the first row of ``data`` is one to learn from, and not a question with its answer."""
+    """Whether the first row of ``data`` is a training example, and not a question with its answer."""
     if data in tasks.own or not is_source(data):
         return False
     try:
@@ -52,7 +52,7 @@ def check_examples(data: str, model: str | None, template: str) -> ExampleCheck:
     """Reads ``data`` as an "sft" stage that trains ``model`` would.
 
     Raises:
-        UsageError: no model is named, or no row can be learned.
+        UsageError: no model is named, or no row is usable.
     """
     from harness import config
     from harness.models.policy import load_tokenizer
@@ -61,8 +61,8 @@ def check_examples(data: str, model: str | None, template: str) -> ExampleCheck:
 
     if model is None:
         raise UsageError(
-            f"{data}: holds examples to learn from, and a model's tokenizer says what they are to it: "
-            "--model MODEL"
+            f"{data}: contains training examples, which are checked with a model's tokenizer: "
+            "add --model MODEL"
         )
     folder = config_folder(config.Policy(model=model))
     tokenizer = load_tokenizer(folder)
@@ -91,11 +91,11 @@ def _ends(folder: Path, tokenizer: Any) -> frozenset[int]:
 
 
 def lines(found: ExampleCheck) -> Iterator[str]:
-    """The check in words."""
+    """The result as lines of text."""
     least, mean, most = found.tokens
-    yield f"{found.name}: {found.examples:,} examples to learn from"
-    yield f"Tokens an example: {least:,} to {most:,}, {mean:,.0f} on average; {found.learned:,} are learned"
+    yield f"{found.name}: {found.examples:,} training examples"
+    yield f"Tokens per example: {least:,} to {most:,}, {mean:,.0f} on average; {found.learned:,} in the loss"
     told = f", such as {'; '.join(found.broken[:SHOWN])}" if found.broken else ""
     yield f"Broken rows: {found.broken_rows:,}{told}"
-    yield "The first example, what is learned between ⟪ and ⟫:"
+    yield "The first example, with the tokens in the loss between ⟪ and ⟫:"
     yield found.first

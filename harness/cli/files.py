@@ -1,4 +1,4 @@
-"""The commands about experiment files themselves: init, schema."""
+"""The commands about experiment files: init, schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.cli.app import AROUND, app
 def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("experiment.toml"),
 ) -> None:
-    """Writes a first experiment file: every setting with its meaning, ready to run and to be edited.
+    """Writes a starter experiment file: every setting with a comment, ready to run and edit.
 
     Example: harness init mine.toml && harness train mine.toml
     """
@@ -26,7 +26,7 @@ def init(
     from harness.config.starter import starter
 
     if file.exists():
-        raise UsageError(f"{file}: exists already; name another file")
+        raise UsageError(f"{file}: already exists; choose another name")
     text = starter(file.stem)
     validate(tomllib.loads(text), str(file), Sources([(file, text)]))  # the file's name is the experiment's
     io.write_text(file, text)
@@ -36,10 +36,11 @@ def init(
 @app.command(rich_help_panel=AROUND)
 def schema(
     as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="The reference of every key as a page, not the JSON schema.")
+        bool,
+        typer.Option("--markdown", help="Print a reference page in Markdown instead of the JSON schema."),
     ] = False,
 ) -> None:
-    """Prints the JSON schema of an experiment file, with which an editor completes and checks it.
+    """Prints the JSON schema of experiment files, for completion and validation in an editor.
 
     Example: harness schema > experiment.schema.json
     """

@@ -1,4 +1,4 @@
-"""The command that says where runs are heading: forecast."""
+"""The command that extrapolates learning curves: forecast."""
 
 from __future__ import annotations
 
@@ -27,28 +27,33 @@ BUDGET = re.compile(r"(\d+(?:\.\d*)?(?:e\+?\d+)?)\s*(steps?|h|hours?|m|minutes?|
 @app.command(rich_help_panel=MEASURE)
 def forecast(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run, a sweep, or a CSV file with a column step.")
+        Path, typer.Argument(metavar="RUN", help="A run, a sweep, or a CSV file with a step column.")
     ],
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="N[steps|h|m|flops]",
-            help="What may be spent on top: steps, hours or minutes of a device, FLOPs. "
-            "By default up to the planned end, or where that is reached half as far again.",
+            help="Additional budget: steps, device-hours, device-minutes or FLOPs. By default, up to the "
+            "planned end; or, for a finished run, half as many steps again.",
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help='By default the sweep\'s objective, "dev/pass@1", or "reward".')
+        str | None,
+        typer.Option(help="Metric to forecast. By default the sweep's objective, dev/pass@1 or reward."),
     ] = None,
     worth: Annotated[
-        float, typer.Option(min=0, help="The least gain worth going on for, in the metric's unit.")
+        float,
+        typer.Option(min=0, help="The smallest gain that makes it worth continuing, in the metric's unit."),
     ] = 0.01,
     until: Annotated[
-        int | None, typer.Option(metavar="STEP", help="Hold out what came later, and compare with it.")
+        int | None,
+        typer.Option(
+            metavar="STEP", help="Forecast from the steps up to this one, and compare with what came later."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Forecasts where a run, or each trial of a sweep, is heading, and whether it is worth going on.
+    """Forecasts where a run, or each trial of a sweep, is heading, and whether it is worth continuing.
 
     Example: harness forecast runs/first --budget 2h
 
@@ -78,9 +83,10 @@ def forecast(
             found.append((label, track.outlook(horizon, worth)))
             break
     if not found:
-        what = f"no {metric}" if metric else "no objective, dev/pass@1 or reward"
-        there = f"; it has {', '.join(sorted(names))}" if names else ""
-        raise UsageError(f"{run}: {what} was measured{' by then' if until is not None else ''}{there}")
+        what = metric or "objective, dev/pass@1 or reward"
+        by_then = f" by step {until}" if until is not None else ""
+        there = f"; there is {', '.join(sorted(names))}" if names else ""
+        raise UsageError(f"{run}: no values of {what}{by_then}{there}")
     found.sort(key=lambda each: -(each[1].gain_per_device_hour or each[1].gain))
     if as_json:
         print_json([_as_json(label, outlook) for label, outlook in found])
@@ -93,7 +99,7 @@ def _budget(text: str) -> Budget:
 
     match = BUDGET.fullmatch(text.strip())
     if match is None or float(match[1]) <= 0:
-        raise UsageError(f"--budget {text}: must be like 200steps, 1.5h, 30m or 1e18flops")
+        raise UsageError(f"--budget {text}: must look like 200steps, 1.5h, 30m or 1e18flops")
     amount, unit = float(match[1]), (match[2] or "steps").lower()
     if unit.startswith("h"):
         return Budget(device_hours=amount)
@@ -120,7 +126,7 @@ def _tables(run: Path) -> Iterator[tuple[str, pd.DataFrame, str | None, int | No
         if not training.metrics.empty:
             yield training.label, training.metrics, None, planned(training.experiment)
     if not study.sweeps and not study.runs:
-        raise UsageError(f"{run}: holds no run or sweep. {' '.join(study.problems)}".rstrip())
+        raise UsageError(f"{run}: contains no run or sweep. {' '.join(study.problems)}".rstrip())
 
 
 def _csv(path: Path) -> pd.DataFrame:
@@ -129,12 +135,12 @@ def _csv(path: Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pd.read_csv(path).rename(columns={"_step": "step"})
     except (ValueError, OSError) as error:
-        raise UsageError(f"{path}: is not readable as CSV: {error}") from None
+        raise UsageError(f"{path}: is not valid CSV: {error}") from None
     if "step" not in frame:
-        raise UsageError(f"{path}: has no column step, only {', '.join(map(str, frame.columns))}")
+        raise UsageError(f"{path}: no step column, only {', '.join(map(str, frame.columns))}")
     frame = frame.apply(pd.to_numeric, errors="coerce").dropna(subset=["step"])
     if frame["step"].duplicated().any():
-        raise UsageError(f"{path}: has several lines for one step; split it by run")
+        raise UsageError(f"{path}: several rows have the same step; split the file by run")
     return frame
 
 

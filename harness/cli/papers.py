@@ -1,4 +1,4 @@
-"""The command `reproduce`: a paper's tables, measured."""
+"""The command that measures a paper's tables again: reproduce."""
 
 from __future__ import annotations
 
@@ -7,49 +7,74 @@ from typing import Annotated
 
 import typer
 
+from evals.base.errors import UsageError
 from evals.base.text import printable
+from harness.cli import served
 from harness.cli.app import MEASURE, EngineKind, Json, Quiet, app, print_json
 
 
 @app.command(rich_help_panel=MEASURE)
 def reproduce(
-    table: Annotated[str, typer.Argument(help="table2, table4, table5, table6, or one of a --paper.")],
+    table: Annotated[
+        str, typer.Argument(help="table2, table4, table5, table6, or a table of a --paper file.")
+    ],
     recorded: Annotated[
         list[Path] | None,
-        typer.Option("--from", metavar="DIR", help="Judge by the samples recorded here; run nothing."),
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Use the samples recorded in this folder, and run nothing. Can be repeated.",
+        ),
     ] = None,
     papers: Annotated[
         list[Path] | None,
-        typer.Option("--paper", metavar="FILE", help="Another paper's values: a CSV as in reports/paper/."),
+        typer.Option(
+            "--paper",
+            metavar="FILE",
+            help="Another paper's values: a CSV file like those in reports/paper/. Can be repeated.",
+        ),
     ] = None,
     models: Annotated[
-        str | None, typer.Option(help="Run these alone: published names with commas between.")
+        str | None, typer.Option(help="Only these models: comma-separated published names.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples per question; by default the plan's.")
+        int | None, typer.Option(min=1, help="Samples per question. By default, the paper's number.")
     ] = None,
-    hours: Annotated[float, typer.Option(min=0.0, help="Start no evaluation that would take longer.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option(min=0.0, help="Skip evaluations estimated to take longer than this.")
+    ] = 24.0,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="The longest response; other than 32768: nothing is judged.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Maximum length of a response, in tokens. Other than 32768, no verdicts are given.",
+        ),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="The prompt template; other than chat-boxed: nothing is judged.")
+        str | None,
+        typer.Option(help="Prompt template. With one other than chat-boxed, no verdicts are given."),
     ] = None,
     engine: EngineKind = "transformers",
-    out: Annotated[
-        Path | None, typer.Option(help="Where evaluations and tables go; by default runs/reproduce-TABLE.")
-    ] = None,
+    server: served.Addresses = None,
+    api: served.Api = None,
+    key_env: served.KeyEnv = None,
+    served_model: served.ServedModel = None,
+    concurrency: served.Concurrency = None,
+    price: served.Price = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder. By default runs/reproduce-TABLE.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Measures a table of the DeepSeek-R1 paper: ours beside the published value, and a verdict per cell.
+    """Reproduces a table of the DeepSeek-R1 paper: our value next to the published one, a verdict per cell.
 
-    Runs or resumes what this machine can do; what it cannot says why. Writes Markdown, CSV, LaTeX and HTML.
-    Where no cell was measured it exits with 1.
+    Runs, or resumes, the evaluations that this machine can do, and says why the others were skipped. Writes
+    Markdown, CSV, LaTeX and HTML. The exit code is 1 if no cell was measured.
 
     Example: harness reproduce table5 --models DeepSeek-R1-Distill-Qwen-1.5B --engine vllm
 
     Example: harness reproduce table5 --from runs/recorded
+
+    Example: harness reproduce table5 --server http://localhost:8000/v1
     """
     from evals import templates
     from evals.base.progress import Progress
@@ -57,13 +82,16 @@ def reproduce(
     from harness.jobs import reproduce as job
 
     folder, progress = out or Path("runs") / f"reproduce-{table}", Progress(quiet)
+    asked = served.server_of(server, api, key_env, served_model, concurrency, price)
+    if asked is not None and (recorded or engine != "transformers"):
+        raise UsageError(f"--{'from' if recorded else 'engine'} has no effect with --server: leave one out")
     if recorded:
         done = job.from_recordings(table, recorded, folder, progress, papers or ())
     else:
         names = tuple(name.strip() for name in models.split(",")) if models else ()
         if template is not None:
             templates.check(template)
-        settings = job.Settings(engine, names, samples, hours, max_tokens, template)
+        settings = job.Settings(engine, names, samples, hours, max_tokens, template, asked)
         done = job.run_plan(table, folder, progress, settings, papers or ())
     if as_json:
         print_json([cell.to_json() for cell in done.cells])

@@ -1,4 +1,4 @@
-"""What can be named in an experiment, by kind, for the command `harness plugins`."""
+"""Everything that an experiment can name, by kind, for `harness plugins`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ REGISTRIES = (TASKS, GRADERS, TEMPLATES, REWARDS, LOSSES, ADVANTAGES, ENGINES, E
 
 @dataclass(frozen=True)
 class Listed:
-    """One thing: what it is called and where it comes from."""
+    """One row of `harness plugins`."""
 
     kind: str
     name: str
     origin: str
     target: str
     settings: dict[str, str] = field(default_factory=dict)
-    """The keys of its own settings and what each means."""
+    """Its own settings and what each means."""
     problem: str = ""
-    """Why it cannot be loaded; "" where it can."""
+    """Why it cannot be loaded; "" if it can."""
 
 
 def listed() -> list[Listed]:
-    """Everything that is built in or that an installed package brings. Each is loaded for its settings."""
+    """Everything built in or provided by an installed package. Each is loaded to read its settings."""
     return list(_rows())
 
 

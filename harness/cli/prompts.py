@@ -1,4 +1,4 @@
-"""The command `prompts`: what a model is asked, to the token."""
+"""The command that prints prompts token by token: prompts."""
 
 from __future__ import annotations
 
@@ -27,35 +27,39 @@ class Shown:
     """The question's."""
     template: str
     prompt: str
-    """The text as it is handed to an engine; the tokenizer may put a start token before it."""
+    """The text handed to an engine; the tokenizer may put a start token in front of it."""
     token_ids: list[int]
     tokens: list[str]
-    """The text of each token; joined they are what the model sees."""
+    """The text of each token; joined, they are what the model sees."""
     stop: list[str]
-    """What ends a response besides the model's own end tokens."""
+    """Strings that end a response, besides the model's end tokens."""
 
 
 @app.command(rich_help_panel=MEASURE)
 def prompts(
     model: Annotated[
         str,
-        typer.Argument(help='A hub id, a folder, "tiny", or an experiment file (TOML): its policy is taken.'),
+        typer.Argument(
+            help='A Hugging Face model (OWNER/NAME), a folder, "tiny", or an experiment file (TOML), for its '
+            "policy."
+        ),
     ],
-    benchmark: Annotated[str, typer.Option(help="A task, or a part of one: gsm8k, gsm8k:train[:100].")],
+    benchmark: Annotated[
+        str, typer.Option(help="A task, optionally with a split and a slice: gsm8k:train[:100].")
+    ],
     template: Annotated[
         str | None,
         typer.Option(
-            help='r1-zero, chat-boxed, plain, tags or "file.py:name"; by default as `harness eval` chooses.'
+            help='Prompt template: r1-zero, chat-boxed, plain, tags or "file.py:name". By default, the one '
+            "that `harness eval` chooses."
         ),
     ] = None,
-    system_prompt: Annotated[
-        str | None, typer.Option(help="The system message, in the template that is chosen.")
-    ] = None,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="So many of the questions.")] = 1,
-    ids: Annotated[bool, typer.Option("--ids", help="Also every token: its id and its text.")] = False,
+    system_prompt: Annotated[str | None, typer.Option(help="Replace the template's system message.")] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of questions.")] = 1,
+    ids: Annotated[bool, typer.Option("--ids", help="Also print the id and text of every token.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Prints exactly what a model sees for questions of a task, special tokens included; samples nothing.
+    """Prints exactly what a model sees for the questions of a task, special tokens included. Samples nothing.
 
     Example: harness prompts tiny --benchmark tiny-math --ids
     """
@@ -75,10 +79,10 @@ def prompts(
 
 
 def template_of(model: str, template: str | None, system: str | None) -> str | Template:
-    """The template that a command's options ask for; the tiny policy's is the one it was pretrained on.
+    """The template that the options choose. The tiny model's default is the one it was pretrained on.
 
     Raises:
-        UsageError: no such template, or a system message for a function that makes whole prompts.
+        UsageError: no such template, or a system message for a template that is a function.
     """
     from evals import templates
     from harness.models.tiny.build import SIZES
@@ -89,12 +93,14 @@ def template_of(model: str, template: str | None, system: str | None) -> str | T
 
 
 def with_system(template: str | Template, system: str) -> Template:
-    """The template with another system message; where none is named, the usual one of a chat model."""
+    """The template with another system message. "auto" stands for the chat template."""
     from evals import templates
 
     found = templates.find(templates.CHAT if template == templates.AUTO else template)
     if not isinstance(found, templates.Template):
-        raise UsageError(f"--system-prompt: template {template!r} is a function, which makes its own prompts")
+        raise UsageError(
+            f"--system-prompt does not apply to {template!r}, a function that builds the whole prompt"
+        )
     return found.model_copy(update={"system": system})
 
 
@@ -120,7 +126,7 @@ def _prompts(model: str, benchmark: str, template: str | None, system: str | Non
 
 
 def _policy(model: str, template: str | None, system: str | None) -> Any:
-    """The policy that is asked: an experiment's, or the model with the template of the options."""
+    """The policy of an experiment file, or the model with the template that the options choose."""
     from pathlib import Path
 
     from harness import config
@@ -133,7 +139,7 @@ def _policy(model: str, template: str | None, system: str | None) -> Any:
 
 
 def _tasks(model: str) -> Tasks:
-    """The tasks that can be named: those of an experiment file, or of a run's folder, count too."""
+    """The tasks that can be named, including those of an experiment file or a run's folder."""
     from pathlib import Path
 
     from harness import config
@@ -144,9 +150,9 @@ def _tasks(model: str) -> Tasks:
 
 
 def _pieces(tokenizer: Any, token_ids: list[int]) -> list[str]:
-    """The text that each token adds: joined they are the prompt, with what the tokenizer puts before it.
+    """The text that each token adds. Joined, they are the prompt, start token included.
 
-    A character that several tokens make up stands at the last of them.
+    A character made up of several tokens is attributed to the last of them.
     """
     pieces: list[str] = []
     first, told = 0, ""  # told: the text of the tokens from ``first`` on that have pieces

@@ -1,4 +1,4 @@
-"""What questions there are, and what is wrong with them: `harness tasks`, `harness data check`."""
+"""Lists tasks (`harness tasks`) and checks questions (`harness data check`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from evals import templates
 from evals.graders.base import Response
-from evals.graders.registry import make_grader
+from evals.graders.registry import grader_of
 from evals.task import JUDGED, Question, Task
 from evals.tasks import data, registry
 from evals.tasks.registry import TASKS, Tasks
@@ -18,14 +18,14 @@ from harness.train.overlap import Named, Texts, overlaps, repetitions
 from harness.train.questions import QuestionSets
 
 SHOWN = 3
-"""Questions that are printed."""
+"""Number of questions that are printed."""
 LOOKED_AT = 2000
-"""Questions whose tokens are counted and whose answers are given to the grader."""
+"""Number of questions whose tokens are counted and whose gold answers are graded."""
 
 
 @dataclass(frozen=True)
 class QuestionCheck:
-    """What was found. ``tokens`` are the shortest, mean and longest prompt, None without a model."""
+    """The result. ``tokens``: shortest, mean and longest prompt; None without a model."""
 
     name: str
     source: str
@@ -47,12 +47,12 @@ def check_questions(
     template: str = templates.AUTO,
     against: Sequence[str] = (),
 ) -> QuestionCheck:
-    """Reads the questions of ``spec`` as training would, and looks at them.
+    """Reads the questions of ``spec`` as training would, and checks them.
 
-    ``against``: other questions that it must not share, besides the built-in benchmarks that are here.
+    ``against``: questions that must not overlap with them, besides the installed built-in benchmarks.
 
     Raises:
-        TaskError, UsageError: a row that is not a question, or a model or task that is not there.
+        TaskError, UsageError: a row is not a question, or there is no such model or task.
     """
     sets = QuestionSets(tasks)
     asked = sets.of([spec])
@@ -63,19 +63,20 @@ def check_questions(
     if tokenizer is not None:
         prompts = [templates.render(each, task, template, tokenizer) for each in some]
     lengths = [] if tokenizer is None else templates.token_counts(prompts, tokenizer)
-    mine = Named("training", spec, Texts(asked))
+    texts = Texts(asked)
+    mine = Named("training", spec, texts)
     others = [Named("benchmark", other, Texts(sets.of([other]))) for other in (*against, *_here(task))]
     return QuestionCheck(
         name=task.name,
         source=task.source,
-        grader=task.grader,
+        grader=task.graded_by,
         questions=len(questions),
         columns=dict(getattr(getattr(questions, "reading", None), "columns", {})),
         shown=[
             {"id": each.id, "prompt": prompt, "gold": each.gold}
             for each, prompt in list(zip(some, prompts, strict=True))[:SHOWN]
         ],
-        duplicates=repetitions(mine.texts),
+        duplicates=repetitions(texts),
         overlaps=list(overlaps([mine, *others])),
         tokens=(min(lengths), sum(lengths) / len(lengths), max(lengths)) if lengths else None,
         unreadable=list(_unreadable(task, some)),
@@ -91,7 +92,7 @@ def _tokenizer(model: str) -> Any:
 
 
 def _here(task: Task) -> Iterator[str]:
-    """The built-in benchmarks whose data are on this machine, but for the task itself."""
+    """The built-in benchmarks whose data is on this machine, except the task itself."""
     for name in TASKS.built_in:
         files = registry.files(name)
         paths = [data.local_path(file) for file in files]
@@ -100,10 +101,10 @@ def _here(task: Task) -> Iterator[str]:
 
 
 def _unreadable(task: Task, questions: Sequence[Question]) -> Iterator[str]:
-    """The questions whose right answer, given as a response, the grader does not take for right."""
+    """The questions whose gold answer, given as a response, is not graded as correct."""
     if task.grader in ("code", *JUDGED) or ":" in task.grader:
         return
-    with make_grader(task.grader) as grader:
+    with grader_of(task) as grader:
         items = [(each, Response(f"<answer>{each.gold}</answer>")) for each in questions]
         for each, verdict in zip(questions, grader.grade(items), strict=True):
             if not verdict.correct:
@@ -111,22 +112,22 @@ def _unreadable(task: Task, questions: Sequence[Question]) -> Iterator[str]:
 
 
 def lines(found: QuestionCheck) -> Iterator[str]:
-    """The check in words."""
+    """The result as lines of text."""
     told = ", ".join(f"{thing} from {column!r}" for thing, column in found.columns.items())
-    yield f"{found.name}: {found.questions:,} questions of {found.source}, graded by {found.grader}"
+    yield f"{found.name}: {found.questions:,} questions from {found.source}, graded by {found.grader}"
     if told:
-        yield f"Read: {told}"
+        yield f"Columns: {told}"
     for each in found.shown:
-        yield f"--- {each['id']}: the right answer is {each['gold']!r}"
+        yield f"--- {each['id']}: the gold answer is {each['gold']!r}"
         yield each["prompt"]
     yield "---"
-    yield f"Duplicates, by their text: {found.duplicates:,}"
-    yield from found.overlaps or ["In common with other questions that are here: none"]
+    yield f"Duplicates (same text): {found.duplicates:,}"
+    yield from found.overlaps or ["Overlap with other questions on this machine: none"]
     if found.tokens:
         least, mean, most = found.tokens
-        yield f"Tokens a prompt: {least:,} to {most:,}, {mean:,.0f} on average"
+        yield f"Tokens per prompt: {least:,} to {most:,}, {mean:,.0f} on average"
     bad = found.unreadable
-    yield f"Answers that the grader cannot read: {len(bad):,} of the first {found.looked_at:,}" + (
+    yield f"Gold answers that the grader cannot read: {len(bad):,} of the first {found.looked_at:,}" + (
         f", such as {'; '.join(bad[:3])}" if bad else ""
     )
 
@@ -139,13 +140,13 @@ class TaskRow:
     title: str
     grader: str
     splits: dict[str, int | None]
-    """Questions by split, as published; None where only the data say."""
+    """Number of questions per split, as published; None if only the data can tell."""
     source: str
     checked: str
 
 
 def listed() -> list[TaskRow]:
-    """Every task that can be named without a file; nothing is loaded of their data."""
+    """Every built-in task. No data is loaded."""
     return [_row(name) for name in registry.names()]
 
 

@@ -1,4 +1,4 @@
-"""The commands that send results elsewhere: export, push."""
+"""The commands that take results to other programs: export, push."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.cli.app import AROUND, MEASURE, Json, app, print_json
 
 @app.command(rich_help_panel=MEASURE)
 def export(
-    folder: Annotated[Path, typer.Argument(help="An evaluation's folder, a run's or a sweep's.")],
+    folder: Annotated[Path, typer.Argument(help="The folder of an evaluation, a run or a sweep.")],
     to: Annotated[str, typer.Option(help="inspect (.eval logs), lm-eval (results and samples) or parquet.")],
     out: Annotated[
-        Path | None, typer.Option(help="Where the files go; by default export/ in the folder.")
+        Path | None, typer.Option(help="Output folder. By default export/ in the given folder.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Writes evaluations as the files of other programs; `harness compare` reads all of them back.
+    """Writes evaluations in the formats of other programs. `harness compare` reads them all back.
 
     Example: harness export runs/eval-tiny --to inspect && inspect view --log-dir runs/eval-tiny/export
 
@@ -37,29 +37,30 @@ def export(
 
 @app.command(rich_help_panel=AROUND)
 def push(
-    run: Annotated[Path, typer.Argument(help="A run's folder or a sweep's (its winner).")],
-    name: Annotated[str, typer.Argument(help="The repository on the Hugging Face hub: OWNER/NAME.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only write what would be sent.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="With --dry-run: the new folder; by default hub/ in the run's.")
-    ] = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="A repository that only its owner sees.")
+    run: Annotated[Path, typer.Argument(help="The folder of a run, or of a sweep (for its winner).")],
+    name: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub: OWNER/NAME.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the files that would be uploaded, and upload nothing.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With --dry-run: the folder to write. By default hub/ in the run's folder."),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Sends a trained model to the Hugging Face hub: weights, a model card with scores, report and samples.
+    """Uploads a trained model to the Hugging Face hub: weights, model card with scores, report and samples.
 
-    It signs in as `hf auth login` or HF_TOKEN say. The optimizer's state stays here.
+    Uses the credentials of `hf auth login` or HF_TOKEN. The optimizer state is not uploaded.
 
     Example: harness push runs/quickstart me/tiny-reasoner --dry-run
     """
     from harness.jobs import push as hub
 
     if out is not None and not dry_run:
-        raise UsageError("push: --out is for --dry-run")
+        raise UsageError("push: --out only applies to --dry-run")
     sent = str(hub.write_folder(run, name, out or run / "hub")) if dry_run else hub.push(run, name, private)
     if as_json:
         print_json({"written" if dry_run else "sent": sent})
     else:
-        typer.echo(f"{'Written' if dry_run else 'Sent'}: {sent}")
+        typer.echo(f"{'Written' if dry_run else 'Uploaded'}: {sent}")

@@ -1,4 +1,4 @@
-"""The options of a model that is asked at a server."""
+"""The options for a model behind a server."""
 
 from __future__ import annotations
 
@@ -16,50 +16,52 @@ if TYPE_CHECKING:
     from evals.templates import Template
     from harness.config import Policy, Server
 
-PANEL = "A model that is served"
+PANEL = "Served models"
 
 Addresses = Annotated[
     str | None,
     typer.Option(
         "--server",
         rich_help_panel=PANEL,
-        help="Ask it there, at an OpenAI-compatible address up to /v1; several with commas between "
-        "share the questions.",
+        help="Base URL of an OpenAI-compatible server that serves the model, up to and including /v1. "
+        "Several, comma-separated, share the load.",
     ),
 ]
 Api = Annotated[
     Literal["chat", "completions"] | None,
     typer.Option(
         rich_help_panel=PANEL,
-        help="chat (the default): the server's own chat template; completions: prompts are made here.",
+        help="chat (the default) uses the server's chat template; completions sends rendered prompts.",
     ),
 ]
 KeyEnv = Annotated[
     str | None,
-    typer.Option(rich_help_panel=PANEL, help="The environment variable that holds the server's key."),
+    typer.Option(rich_help_panel=PANEL, help="Name of the environment variable that holds the API key."),
 ]
 ServedModel = Annotated[
     str | None,
-    typer.Option(rich_help_panel=PANEL, help="The model's name at the server; by default MODEL."),
+    typer.Option(rich_help_panel=PANEL, help="The model's name on the server. By default, MODEL."),
 ]
 ChatTemplateKwargs = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=PANEL,
         metavar="JSON",
-        help="""What the chat template is given besides: '{"enable_thinking": false}'.""",
+        help="""Extra variables for the chat template: '{"enable_thinking": false}'.""",
     ),
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option(min=1, rich_help_panel=PANEL, help="Requests in flight at each address at most; 256."),
+    typer.Option(
+        min=1, rich_help_panel=PANEL, help="Maximum number of concurrent requests per server. Default: 256."
+    ),
 ]
 Price = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=PANEL,
         metavar="IN,OUT",
-        help="What a million tokens of prompts and of responses cost: 0.5,1.5",
+        help="Price of a million prompt tokens and of a million response tokens: 0.5,1.5",
     ),
 ]
 
@@ -72,10 +74,10 @@ def server_of(
     concurrency: int | None,
     price: str | None,
 ) -> Server | None:
-    """The table that the options stand for; None without an address.
+    """The `[policy.server]` table that the options describe; None without an address.
 
     Raises:
-        UsageError: an option that is not right, or has no effect without --server.
+        UsageError: an option is invalid, or has no effect without --server.
     """
     from harness.config import Server
 
@@ -84,7 +86,7 @@ def server_of(
     if addresses is None:
         if asked:
             option = {"model": "served-model"}.get(first := next(iter(asked)), first).replace("_", "-")
-            raise UsageError(f"--{option} has no effect without --server, the address that is asked")
+            raise UsageError(f"--{option} has no effect without --server")
         return None
     if price is not None:
         del asked["price"]
@@ -100,10 +102,10 @@ def server_of(
 
 
 def policy_of(model: str, given: Mapping[str, Any]) -> Policy:
-    """The policy that MODEL and the options stand for; ``given`` goes before what an experiment file says.
+    """The policy that MODEL and the options describe. ``given`` overrides the settings of an experiment file.
 
     Raises:
-        UsageError: no such file, or an experiment that is not right.
+        UsageError: no such file, or an invalid experiment.
     """
     from harness import config
 
@@ -115,10 +117,10 @@ def policy_of(model: str, given: Mapping[str, Any]) -> Policy:
 
 
 def check_unused(policy: Policy, **options: tuple[object, object]) -> None:
-    """Refuses what is only of a model that is loaded here; of an option what was given, and its default.
+    """Refuses options that only apply to a local model. ``options``: the value given, and the default.
 
     Raises:
-        UsageError: one of them is not at its default, and a server is asked.
+        UsageError: the policy is behind a server, and one of the options is not at its default.
     """
     if policy.server is None:
         return
@@ -127,13 +129,13 @@ def check_unused(policy: Policy, **options: tuple[object, object]) -> None:
     for name, (given, usual) in options.items():
         if given != usual:
             raise UsageError(
-                f"--{name.replace('_', '-')} has no effect with --server: the model is sampled as its "
-                "server was started"
+                f"--{name.replace('_', '-')} has no effect with --server: it is decided where the server "
+                "is started"
             )
 
 
 def with_chat_settings(template: str | Template, text: str | None) -> str | Template:
-    """The template with what its chat template is given besides.
+    """The template with extra variables for the tokenizer's chat template.
 
     Raises:
         UsageError: the text is not a JSON object, or the template is not of kind "chat".
@@ -152,7 +154,7 @@ def with_chat_settings(template: str | Template, text: str | None) -> str | Temp
         )
     found = templates.find(templates.CHAT if template == templates.AUTO else template)
     if not isinstance(found, templates.Template) or found.kind != "chat":
-        raise UsageError("--chat-template-kwargs has no effect on a template that is not a chat's")
+        raise UsageError("--chat-template-kwargs needs a template of kind chat")
     return found.model_copy(update={"chat_template_kwargs": settings})
 
 
@@ -160,7 +162,5 @@ def _prices(text: str) -> dict[str, float]:
     try:
         price_in, price_out = (float(each) for each in text.split(","))
     except ValueError:
-        raise UsageError(
-            f"--price: {text!r} is not two numbers with a comma between, such as 0.5,1.5"
-        ) from None
+        raise UsageError(f"--price: {text!r} is not two comma-separated numbers, such as 0.5,1.5") from None
     return {"price_in": price_in, "price_out": price_out}

@@ -1,4 +1,4 @@
-"""The command that says how runs stand, in a line each: status."""
+"""The command that shows the state of runs, one line each: status."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel=MEASURE)
 def status(
-    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or any folder that holds such.")] = Path(
+    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or a folder that contains some.")] = Path(
         "runs"
     ),
-    running: Annotated[bool, typer.Option("--running", help="Only what is at work now.")] = False,
+    running: Annotated[bool, typer.Option("--running", help="Show only what is running now.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Says how everything below a folder stands: running, done or failed, how far, best so far, time left.
+    """Shows the state of every run below a folder: running, done or failed; progress, best value, time left.
 
-    What a sweep or a comparison holds is not listed apart; `harness sweep --status DIR` has a sweep's trials.
+    Runs inside a sweep or a comparison are not listed; `harness sweep --status DIR` shows a sweep's trials.
 
     Example: harness status runs --running
     """
@@ -41,7 +41,7 @@ def status(
         raise UsageError(f"{folder}: no such folder")
     found = [(place, standing(place)) for place in find(folder)]
     if not found:
-        raise UsageError(f"{folder}: holds no run, sweep, comparison or evaluation")
+        raise UsageError(f"{folder}: contains no run, sweep, comparison or evaluation")
     if running:
         found = [(place, one) for place, one in found if one.live]
     if as_json:
@@ -66,3 +66,5 @@ def _table(found: Sequence[tuple[Place, Standing]]) -> None:
     for place, one in found:
         if one.reason:
             terminal.print(f"{place.folder}: {one.reason}", markup=False, soft_wrap=True)
+        for advice in one.advice:
+            terminal.print(f"{place.folder}: {advice}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The commands around it: data, track, doctor."""
+"""The commands data, tasks, track, plugins and doctor."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ TrackAction = Literal["sync"]
 
 @app.command(rich_help_panel=AROUND)
 def data(
-    action: Annotated[DataAction, typer.Argument(help="list, fetch or check.")],
+    action: Annotated[DataAction, typer.Argument(help="What to do: list, fetch or check.")],
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help='Data files or tasks by name, by default all; or your own questions: "mine.csv[:800]".'
+            help='Names of data files or tasks (by default all), or your own questions: "mine.csv[:800]".'
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Show and count prompts as this model gets them.")] = None,
-    template: Annotated[str, typer.Option(help="The prompt template that they are put into.")] = "auto",
+    model: Annotated[
+        str | None, typer.Option(help="Show prompts as this model sees them, and count their tokens.")
+    ] = None,
+    template: Annotated[str, typer.Option(help="Prompt template.")] = "auto",
     against: Annotated[
-        list[str] | None, typer.Option(help="Other questions that yours must not share: mine.csv[800:]")
+        list[str] | None,
+        typer.Option(help="Questions that yours must not overlap with: mine.csv[800:]. Can be repeated."),
     ] = None,
     task_file: Annotated[
-        Path | None, typer.Option(help=r"A file with tables \[tasks.NAME], such as an experiment.")
+        Path | None, typer.Option(help=r"A TOML file with \[tasks.NAME] tables, such as an experiment.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Lists the data files of the benchmarks, fetches them for offline use, or checks what is there.
+    """Lists the benchmarks' data files, fetches them for offline use, or checks data, your own included.
 
-    Files live in the folder that HARNESS_DATA names. Your own questions are checked by how they are read,
-    duplicates, what they share with benchmarks, prompts' lengths, and answers that the grader cannot read.
-    Of examples to learn from (messages, prompts with completions, texts) the first is shown with its
-    learned part.
+    The files are kept in the folder named by HARNESS_DATA. `check` on your own questions shows how they are
+    read, and reports duplicates, overlap with benchmarks, prompt lengths, and gold answers that the grader
+    cannot read. On training examples (messages, prompts with completions, texts) it shows the first one and
+    marks the part that is learned.
 
     Example: harness data fetch gsm8k math500
 
@@ -72,9 +75,10 @@ def data(
 
 @app.command(rich_help_panel=AROUND)
 def tasks(as_json: Json = False) -> None:
-    """Lists the tasks that can be trained on and measured by name, and where their questions are from.
+    """Lists the built-in tasks, for training or evaluation, and where their questions come from.
 
-    "not checked": nobody has compared the rows with the published ones. Your own: docs/your-own-data.md.
+    "not checked" means that the rows were not compared with the published ones. To use your own questions,
+    see docs/your-own-data.md.
 
     Example: harness tasks --json
     """
@@ -89,25 +93,24 @@ def tasks(as_json: Json = False) -> None:
 
 @app.command(rich_help_panel=AROUND)
 def track(
-    action: Annotated[TrackAction, typer.Argument(help="sync.")],
-    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or any folder that holds such.")],
+    action: Annotated[TrackAction, typer.Argument(help="What to do: sync.")],
+    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or a folder that contains some.")],
 ) -> None:
-    """Uploads the W&B runs that were recorded offline, those of a resumed run as one.
+    """Uploads W&B runs that were recorded offline. A resumed run is uploaded as one.
 
     Example: harness track sync runs/quickstart
     """
     from harness.train.sinks import wandb
 
     sent = wandb.sync(folder)
-    typer.echo(f"{action}: {sent} uploaded" if sent else "Everything was uploaded before.")
+    typer.echo(f"{action}: {sent} uploaded" if sent else "Nothing to upload.")
 
 
 @app.command(rich_help_panel=AROUND)
 def plugins(as_json: Json = False) -> None:
-    """Lists what an experiment can name: rewards, losses, graders, engines and others, and whose they are.
+    """Lists the rewards, losses, graders, engines and so on that an experiment can name, with their settings.
 
-    With the settings that each takes; --json tells where each is, and what its settings mean. How to add one
-    of your own: docs/extending.md.
+    --json adds where each one is defined and what its settings mean. To add your own, see docs/extending.md.
 
     Example: harness plugins --json
     """
@@ -124,17 +127,18 @@ def plugins(as_json: Json = False) -> None:
 @app.command(rich_help_panel=AROUND)
 def doctor(
     model: Annotated[
-        str | None, typer.Argument(help='A hub id, a folder or "tiny": what can be done with it here.')
+        str | None,
+        typer.Argument(help='Check a model too: a Hugging Face model (OWNER/NAME), a folder or "tiny".'),
     ] = None,
     dtype: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="The dtype of the model's forward pass.")
+        Literal["float32", "bfloat16"], typer.Option(help="Data type of the model's forward pass.")
     ] = "float32",
     as_json: Json = False,
 ) -> None:
-    """Says what this machine has (device, vLLM, sandbox, W&B, data) and what to do about what is missing.
+    """Checks this machine (device, vLLM, sandbox, W&B, data) and says how to install what is missing.
 
-    With a model: whether its training, its adapters and each engine find its own log-probabilities, tried on
-    a few tokens. What is refused here is refused by training and evaluation in the same words.
+    With a model: also checks on a few tokens that training, LoRA and each engine compute the model's
+    log-probabilities correctly. Training and evaluation run the same checks.
 
     Example: harness doctor Qwen/Qwen2.5-1.5B
     """

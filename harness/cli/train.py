@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 def quickstart(
     tiny: Annotated[
         bool,
-        typer.Option("--tiny", help="On an embedded policy of a million parameters, in two minutes."),
+        typer.Option("--tiny", help="Use an embedded model of a million parameters; takes two minutes."),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Default: runs/quickstart, with --tiny runs/tiny-quickstart."),
+        typer.Option(help="Output folder. By default runs/quickstart; with --tiny, runs/tiny-quickstart."),
     ] = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Shows the whole path on a real model: sweep, confirmation, evaluation, report.
+    """Runs a small example from start to finish: sweep, confirmation, evaluation and report.
 
-    SmolLM2-135M learns sums, in ten minutes on two CPU cores. Where it is neither installed nor on a hub that
-    can be reached, the embedded policy takes its place.
+    SmolLM2-135M learns to add, in ten minutes on two CPU cores. If the model is not installed and cannot be
+    downloaded, the embedded tiny model is used instead.
 
     Example: harness quickstart
 
@@ -46,14 +46,14 @@ def quickstart(
 
 
 def _smollm2_is_here() -> bool:
-    """Whether SmolLM2 is installed or could be fetched; if not, why is told on standard error."""
+    """Whether SmolLM2 is installed or could be downloaded. If not, prints the reason to standard error."""
     from harness.config import Policy
     from harness.models import sources
 
     try:
         sources.find(Policy(model="smollm2"))
     except JobError as error:
-        typer.echo(f"{error}\nThe embedded policy takes its place, as with --tiny.", err=True)
+        typer.echo(f"{error}\nUsing the embedded tiny model instead, as with --tiny.", err=True)
         return False
     return True
 
@@ -62,48 +62,51 @@ def _smollm2_is_here() -> bool:
 def sweep(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Experiment files (TOML); later ones are laid over earlier ones."),
+        typer.Argument(
+            help="Experiment files (TOML). Settings in later files override those in earlier ones."
+        ),
     ] = None,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="The sweep's folder; by default runs/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder. By default runs/NAME.")] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Where the study lives (an SQLAlchemy address); by default SQLite in the folder."),
+        typer.Option(help="SQLAlchemy URL of the study. By default, an SQLite file in the sweep's folder."),
     ] = None,
     accept_space_change: Annotated[
         bool,
         typer.Option(
-            "--accept-space-change", help="Continue in another space than the folder's sweep began in."
+            "--accept-space-change",
+            help="Resume although the search space has changed since the sweep began.",
         ),
     ] = False,
     max_device_hours: Annotated[
-        float | None, typer.Option(help="End the search when its trials have taken so many device-hours.")
+        float | None, typer.Option(help="Stop the search once its trials have used this many device-hours.")
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(help="End it when they have cost so much, at --price a device-hour.")
+        float | None,
+        typer.Option(help="Stop the search once its trials have cost this much, at --price per device-hour."),
     ] = None,
-    price: Annotated[float | None, typer.Option(help="Of a device-hour, in any currency.")] = None,
+    price: Annotated[float | None, typer.Option(help="Price of a device-hour, in any currency.")] = None,
     status: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Only show how the sweep in this folder stands.")
+        Path | None, typer.Option(metavar="DIR", help="Show the state of the sweep in this folder, and exit.")
     ] = None,
     watch: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Only show the sweep in this folder, again and again, until it ends."
-        ),
+        typer.Option(metavar="DIR", help="Show the sweep in this folder live, until it ends."),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only write the trials of the sweep as CSV.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the trials of an existing sweep to a CSV file, and exit."),
     ] = None,
     simulate: Annotated[
-        bool, typer.Option("--simulate", help="Only try the pruners on simulated learning curves.")
+        bool, typer.Option("--simulate", help="Try the pruners on simulated learning curves, and exit.")
     ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Runs an Optuna study, confirms its winner on fresh seeds, evaluates base and winner, writes the report.
+    """Runs an Optuna study, confirms its winner on fresh seeds, evaluates base and winner, writes a report.
 
-    Interrupted or killed, the same command resumes.
+    If it is interrupted or killed, running the same command again resumes it.
 
     Example: harness sweep experiments/tiny-quickstart.toml -s sweep.trials=24
 
@@ -128,7 +131,7 @@ def sweep(
     if export is not None and out is not None and not files:
         return _export(out, export)
     if not files:
-        raise UsageError("sweep: name an experiment file, or a folder with --status DIR or --watch DIR")
+        raise UsageError("sweep: give an experiment file, or --status DIR or --watch DIR")
     if export is not None:
         from harness.config import read_experiment
 
@@ -146,30 +149,35 @@ def plan(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Experiment files (TOML), or a run's or sweep's folder; later ones are laid over."
+            help="Experiment files (TOML), or the folder of a run or sweep. Settings in later files override "
+            "those in earlier ones."
         ),
     ] = None,
     overrides: Overrides = None,
     sizes: Annotated[
-        bool, typer.Option("--sizes", help="Which well-known model fits on which GPU; needs no experiment.")
+        bool,
+        typer.Option("--sizes", help="Print which well-known models fit on which GPU. Needs no experiment."),
     ] = False,
     device: Annotated[
         str | None,
         typer.Option(
-            help="by its data sheet: h200, h100, h100-pcie, a100, l40s, l4, a10g or rtx4090; else tried out."
+            help="Estimate for this GPU, from its data sheet: h200, h100, h100-pcie, a100, l40s, l4, a10g "
+            "or rtx4090."
         ),
     ] = None,
-    devices: Annotated[int, typer.Option(min=1, help="How many of them work on a run.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Number of GPUs per run.")] = 1,
     response: Annotated[
-        float | None, typer.Option(min=1, help="Tokens of a response; by default half of what is allowed.")
+        float | None, typer.Option(min=1, help="Mean response length in tokens. By default, half the limit.")
     ] = None,
-    price: Annotated[float | None, typer.Option(min=0, help="Of a device-hour, in any currency.")] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="Price of a device-hour, in any currency.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Estimates tokens, FLOPs, memory, time and price of an experiment before anything runs.
+    """Estimates the tokens, FLOPs, memory, time and price of an experiment before it runs.
 
-    Without --device a few steps of every stage are tried on this machine.
+    Without --device, a few steps of every stage are run on this machine and timed.
 
     Example: harness plan experiments/distill-vs-rl.toml --device h100 --price 2.5
 
@@ -177,14 +185,14 @@ def plan(
     """
     if sizes:
         if files or overrides:
-            raise UsageError("plan: --sizes is about well-known models, and takes no experiment or settings")
+            raise UsageError("plan: --sizes takes no experiment and no settings")
         return _sizes(device, devices, as_json)
     if not files:
-        raise UsageError("plan: name an experiment file, or --sizes")
+        raise UsageError("plan: give an experiment file, or --sizes")
 
     from harness.config import read_experiment
 
-    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+    experiment = read_experiment(files, overrides or ())  # before the slow imports
 
     from evals.base.progress import Progress
     from evals.base.registry import accepted
@@ -221,11 +229,13 @@ def _sizes(device: str | None, count: int, as_json: bool) -> None:
 def train(
     files: Experiments,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. By default runs/NAME.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Trains what the experiment's stages say; interrupted or killed, the same command resumes.
+    """Runs the training stages of an experiment.
+
+    If it is interrupted or killed, running the same command again resumes it.
 
     Example: harness train experiments/tiny-quickstart.toml --out runs/one -s grpo.beta=0.01
 
@@ -234,14 +244,14 @@ def train(
     from harness.config import read_experiment
     from harness.models import dist
 
-    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+    experiment = read_experiment(files, overrides or ())  # before the slow imports
 
     from harness.train.pipeline import run_experiment
 
     folder = out or Path("runs") / experiment.name
     if experiment.compare is not None:
         if dist.world() > 1:
-            raise UsageError("compare: arms are trained one by one, each by its own command under torchrun")
+            raise UsageError("compare: arms cannot be trained under torchrun; train each arm by itself")
         return _train_arms(experiment, folder, quiet, as_json)
     state = run_experiment(experiment, folder, watched(folder, quiet), sys.argv)
     if not dist.is_main():
@@ -275,7 +285,7 @@ def _sweep(
 ) -> None:
     from harness.config import read_experiment
 
-    experiment = read_experiment(files, overrides or ())  # before what takes seconds to import
+    experiment = read_experiment(files, overrides or ())  # before the slow imports
 
     from harness.cli import sweep_tables
     from harness.jobs.sweep import sweep_and_measure

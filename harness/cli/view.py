@@ -1,4 +1,4 @@
-"""The command that shows what runs and what ran: view."""
+"""The command that serves pages about runs: view."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from harness.cli.app import MEASURE, app
 
 @app.command(rich_help_panel=MEASURE)
 def view(
-    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or any folder that holds such.")] = Path(
+    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or a folder that contains some.")] = Path(
         "runs"
     ),
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="By default 8765, or one that is free.")
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to serve on. By default 8765, or a free one if it is taken."
+        ),
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option(metavar="OUT", help="Write a static copy into this new folder, and serve nothing."),
+        typer.Option(metavar="OUT", help="Write a static copy of the pages to this new folder, and exit."),
     ] = None,
 ) -> None:
-    """Serves pages about all runs below a folder, live, with every sample; or writes a copy of them.
+    """Serves live web pages about all runs below a folder, with every sample; or writes a static copy.
 
-    On this machine alone (127.0.0.1): from another one, go through `ssh -L 8765:localhost:8765 HOST`.
+    The server listens on 127.0.0.1 only. To see it from another machine, use
+    `ssh -L 8765:localhost:8765 HOST`.
 
     Example: harness view runs --open
 
@@ -36,7 +40,7 @@ def view(
     """
     if bundle is not None:
         if port is not None or browser:
-            raise UsageError("--bundle: writes files and serves nothing; leave out --port and --open")
+            raise UsageError("--bundle writes files and serves nothing: leave out --port and --open")
         from reports.view.bundle import write_bundle
 
         written = write_bundle(folder, bundle)
@@ -45,7 +49,7 @@ def view(
     from reports.view.server import start
 
     with start(folder, port) as server:
-        typer.echo(f"{folder}: {server.url}  (Ctrl-C ends it)")
+        typer.echo(f"{folder}: {server.url}  (press Ctrl-C to stop)")
         if browser:
             webbrowser.open(server.url)
         try:

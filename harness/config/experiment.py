@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from evals import protocols
+from evals.templates import Template
 from harness.config.choice import Choice, EngineChoice, TrackerChoice
 from harness.config.controls import Controls, with_controls
 from harness.config.effects import check_effects
@@ -16,7 +18,7 @@ from harness.config.sampling import Drawing
 from harness.config.stages import GRPO, Stage, parts
 from harness.config.sweep import Sweep
 from harness.config.table import Table
-from harness.config.tasks import OwnTask, check_names
+from harness.config.tasks import OwnTask, check_names, tasks_of
 
 
 class Data(Table):
@@ -211,6 +213,8 @@ class Experiment(Table):
     @model_validator(mode="after")
     def _own_tasks(self) -> Experiment:
         check_names(self.tasks)
+        for template in _templates(self) if self.tasks else ():
+            template.draw_from(tasks_of(self.tasks))
         return self
 
     @model_validator(mode="after")
@@ -233,3 +237,14 @@ class Experiment(Table):
         if self.compare is not None and (self.stages or self.sweep is not None):
             raise ValueError("compare: its arms have the stages, so leave out [[stages]] and [sweep]")
         return self
+
+
+def _templates(value: object) -> Iterator[Template]:
+    """The prompt templates in ``value``, whatever they belong to: the policy, a teacher, an arm's policy."""
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from _templates(vars(value))
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _templates(inner)

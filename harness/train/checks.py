@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from evals import templates
 from evals.base.errors import UsageError
 from evals.base.progress import Progress
-from evals.graders.registry import GRADERS
+from evals.graders.registry import check_grader
 from evals.task import TaskError
 from evals.templates import Template
 from harness import config
@@ -84,6 +84,9 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
     _check_graders(sets.of((*experiment.data.train, *experiment.data.dev)))
     _check_benchmarks(experiment, sets)
     _check_overlap(experiment, sets, benchmarks=runs_here)
+    for name in _measured(experiment) if runs_here else ():
+        task, questions = sets.of([name]).sets[0]
+        templates.check_examples(task, questions, experiment.policy.template)
     return sets
 
 
@@ -273,9 +276,9 @@ def _check_trackers(tracking: config.Tracking) -> None:
 
 
 def _check_graders(asked: Asked) -> None:
-    """One's own graders can be loaded."""
-    for kind in {task.grader for task, _ in asked.sets} - set(GRADERS.built_in):
-        GRADERS.get(kind)
+    """One's own graders can be loaded, and settings are what a grader takes."""
+    for task, _ in asked.sets:
+        check_grader(task)
 
 
 def _check_rule(stage: str, name: str) -> None:

@@ -128,10 +128,13 @@ def why_not_recorded(cell: Published) -> str:
     )
 
 
-def refusal(cell: Published, samples: int, hours: float, max_tokens: int | None = None) -> str:
+def refusal(
+    cell: Published, samples: int, hours: float, max_tokens: int | None = None, served: bool = False
+) -> str:
     """Why this machine should not start to measure a cell, in a clause; "" where it can.
 
-    ``max_tokens``: the longest response, where it is not the protocol's.
+    ``max_tokens``: the longest response, where it is not the protocol's. ``served``: a server answers, which
+    takes nothing of this machine's.
     """
     questions, missing = cell.questions, ""
     if not questions:
@@ -139,6 +142,8 @@ def refusal(cell: Published, samples: int, hours: float, max_tokens: int | None 
             questions = len(registry.load_spec(cell.task)[1])
         except TaskError as error:
             missing = str(error)
+    if served:
+        return missing
     longest = max_tokens or protocols.get(PROTOCOL).sampling.max_tokens
     needed = feasibility.needs(cell.billions, questions, samples, longest)
     return feasibility.refusal(needed, feasibility.this_machine(), hours) or missing

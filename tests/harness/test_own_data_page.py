@@ -56,7 +56,7 @@ def test_every_command_of_the_page(tmp_path: Path) -> None:
         told.append(run(tmp_path, "-m", "harness.cli", *rest))
     check, prompts, before, _, after, compared, _ = told
     assert "sums:test" not in check  # no question of it is trained on
-    assert "Answers that the grader cannot read: 0 of the first 130" in check
+    assert "Gold answers that the grader cannot read: 0 of the first 130" in check
     assert re.search(r"User: What is \d+ \+ \d+\?\nAssistant:", prompts)
     assert "8 × 2" in before
     assert "8 × 2" in after

@@ -25,8 +25,9 @@ from harness.train.distil.teacher import make_teacher
 from harness.train.distil.update import DistilUpdater, Lesson
 from harness.train.grpo.advantages import advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
-from harness.train.grpo.monitors import Guards, check_drift
+from harness.train.grpo.monitors import check_drift
 from harness.train.grpo.rollout import Batch, Sampler
+from harness.train.ledger import judge_file
 from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
@@ -65,7 +66,7 @@ class DistilLearner(Learner):
         self._first_step = first_step
         template, seed = run.experiment.policy.template, run.experiment.seed
         self.stream = Stream(Prompts(given.questions, template, policy), seed)
-        judged = run.folder / f"judge-requests-{stage.name}.json"
+        judged = judge_file(run.folder, stage.name)
         self._sampler = Sampler(
             engine,
             graders,
@@ -82,7 +83,6 @@ class DistilLearner(Learner):
         self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, None)
         self.optimizer = self._updater.optimizer
         self._shape = shape_of(policy.model)
-        self._guards = Guards()
 
     def step(self, step: int, spent: float) -> Step:
         """A batch drawn, scored by the teacher, learned and sent to the engine, whose sampling is checked."""
@@ -102,7 +102,6 @@ class DistilLearner(Learner):
         metrics |= self._probe.check()
         check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - metrics["seconds/teacher"]
-        self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, step))
 
     def synced(self) -> None:

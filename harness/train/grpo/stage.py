@@ -21,11 +21,12 @@ from harness.models.flops import shape_of
 from harness.rewards import make_mix
 from harness.train.grpo.advantages import advantage_of, advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
-from harness.train.grpo.monitors import Guards, check_drift
+from harness.train.grpo.monitors import check_drift
 from harness.train.grpo.prefetch import Ahead, staleness
 from harness.train.grpo.reference import make_reference
 from harness.train.grpo.rollout import Sampler
 from harness.train.grpo.update import Updater, rows_of
+from harness.train.ledger import judge_file
 from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
@@ -52,7 +53,7 @@ class GrpoLearner(Learner):
         self._sampler = Sampler(
             engine,
             graders,
-            make_mix(stage.rewards, run.folder / f"judge-requests-{stage.name}.json"),
+            make_mix(stage.rewards, judge_file(run.folder, stage.name)),
             stage=stage,
             stream=self.stream,
             seed=seed,
@@ -71,7 +72,6 @@ class GrpoLearner(Learner):
         self.optimizer = self._updater.optimizer
         self._advantage = advantage_of(stage)
         self._shape = shape_of(policy.model)
-        self._guards = Guards(stale=self.overlaps)
         self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, stage.probe_limit)
 
     def step(self, step: int, spent: float) -> Step:
@@ -108,7 +108,6 @@ class GrpoLearner(Learner):
         if self._ahead is None:  # else drawn by the policy of an earlier step, which an update explains
             check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - waited
-        self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, step))
 
     def synced(self) -> None:

@@ -15,8 +15,10 @@ import pytest
 from pyarrow import parquet
 
 from evals.task import TaskError
-from evals.tasks import own, registry
+from evals.tasks import own, registry, rows
+from evals.tasks.alike import text_key
 from evals.tasks.own import Described
+from evals.tasks.reading import Questions
 
 ROWS: list[dict[str, Any]] = [
     {"id": f"s{i}", "question": f"What is {i} + 1?", "answer": i + 1} for i in range(6)
@@ -103,6 +105,24 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, name: str, text: str, tol
         registry.load_spec(str(tmp_path / name))
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_is_gone_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Path] = []
+    scan = rows.JsonRows._scan
+
+    def counted(self: rows.JsonRows) -> Any:
+        begun.append(tmp_path)
+        yield from scan(self)
+
+    monkeypatch.setattr(rows.JsonRows, "_scan", counted)
+    _, found = registry.load_spec(written(tmp_path, "a.jsonl"))
+    assert len(begun) == 2  # the first row tells the columns, then all are looked at
+    assert isinstance(found, Questions)
+    assert found.text_keys.tolist() == [text_key(row["question"]) for row in ROWS]
+    assert found[::-2].text_bytes.tolist() == [len(row["question"]) for row in ROWS[::-2]]
+    assert found[3].id == "s3"
+    assert len(begun) == 2
 
 
 def test_a_file_that_changes_is_read_again_and_never_mixed(tmp_path: Path) -> None:

@@ -76,16 +76,14 @@ def test_help_has_an_example(harness: Harness, command: str) -> None:
     assert f"Example: harness {command}" in said.out
 
 
-def test_an_interrupt_says_that_the_same_command_goes_on(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_says_how_to_resume(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("harness.cli.doctor.examine", interrupted)
     said = harness("doctor")
     assert (said.code, said.out) == (130, "")
-    assert said.err == "Interrupted; the same command resumes from here.\n"
+    assert said.err == "Interrupted. Run the same command again to resume.\n"
 
 
 def test_data_files_are_listed_as_json(harness: Harness) -> None:
@@ -172,7 +170,7 @@ def test_the_module_is_a_program() -> None:
         (["report", "nowhere"], "nowhere: no such folder"),
         (["report", ".", "--export", "pdf"], "unknown export format 'pdf'; accepted: md, csv, tex, png, svg"),
         (["view", "nowhere"], "nowhere: no such folder"),
-        (["view", ".", "--bundle", "copy", "--port", "1"], "--bundle: writes files and serves nothing"),
+        (["view", ".", "--bundle", "copy", "--port", "1"], "--bundle writes files and serves nothing"),
         (["track", "sync", "nowhere"], "nowhere: holds no W&B run that was recorded offline"),
         (["reproduce", "table3"], "unknown table 'table3'; accepted: table2, table4, table5, table6"),
         (["reproduce", "table5", "--from", "nowhere"], "nowhere: no such folder"),
@@ -344,7 +342,7 @@ def test_a_first_experiment_is_written_once(
     assert harness("init", "mine.toml").out == "Wrote mine.toml. Next: harness train mine.toml\n"
     assert read_experiment([tmp_path / "mine.toml"]).name == "mine"
     assert harness("init", "mine.toml") == Said(
-        2, "", "error: mine.toml: exists already; name another file\n"
+        2, "", "error: mine.toml: already exists; choose another name\n"
     )
     said = harness("init", "not a name.toml")
     assert (said.code, said.out) == (2, "")

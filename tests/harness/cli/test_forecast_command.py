@@ -47,11 +47,11 @@ def test_what_was_held_out_is_shown(curve: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--budget", "soon"], "must be like 200steps"),
-        (["--budget", "0h"], "must be like 200steps"),
+        (["--budget", "soon"], "must look like 200steps"),
+        (["--budget", "0h"], "must look like 200steps"),
         (["--budget", "2h", "--metric", "accuracy"], "the run logs no seconds per step"),
-        (["--metric", "reward"], "no reward was measured; it has accuracy"),
-        (["--metric", "accuracy", "--until", "-5"], "was measured by then"),
+        (["--metric", "reward"], "no values of reward; there is accuracy"),
+        (["--metric", "accuracy", "--until", "-5"], "no values of accuracy by step -5"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(curve: Path, words: list[str], told: str) -> None:
@@ -62,8 +62,8 @@ def test_what_cannot_be_is_one_sentence(curve: Path, words: list[str], told: str
 
 def test_a_csv_without_steps_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    assert "has no column step, only x, y" in run(tmp_path / "a.csv")[1]
+    assert "no step column, only x, y" in run(tmp_path / "a.csv")[1]
     (tmp_path / "none").mkdir()
-    assert "holds no run or sweep" in run(tmp_path / "none")[1]
+    assert "contains no run or sweep" in run(tmp_path / "none")[1]
     (tmp_path / "b.csv").write_text("step,accuracy\n1,0.2\n1,0.3\n")
-    assert "several lines for one step" in run(tmp_path / "b.csv")[1]
+    assert "several rows have the same step" in run(tmp_path / "b.csv")[1]

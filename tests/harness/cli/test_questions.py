@@ -40,7 +40,7 @@ def test_what_is_wrong_with_questions_is_told() -> None:
     [unreadable] = found["unreadable"]
     assert "'many'" in unreadable
     told = CliRunner().invoke(app, asked[:-1]).stdout
-    assert "Duplicates, by their text: 1" in told
+    assert "Duplicates (same text): 1" in told
     assert "What is 0 + 1?" in told
 
 
@@ -73,7 +73,7 @@ def test_examples_to_learn_from_are_shown_as_they_are_learned(tiny_random_policy
     [broken] = found["broken"]
     assert broken.startswith("line 2: ")
     told = CliRunner().invoke(app, asked).stdout
-    assert "sft.jsonl: 2 examples to learn from" in told
+    assert "sft.jsonl: 2 training examples" in told
     assert "ab⟪cd<|endoftext|>⟫" in told
-    with pytest.raises(UsageError, match=r"sft\.jsonl: holds examples to learn from, .* --model MODEL"):
+    with pytest.raises(UsageError, match=r"sft\.jsonl: contains training examples, .* --model MODEL"):
         CliRunner().invoke(app, asked[:3], catch_exceptions=False)

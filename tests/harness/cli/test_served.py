@@ -34,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (("--served-model", "x"), "--served-model has no effect without --server"),
         ((*ADDRESS, "--key-env", "sk-PW"), "--key-env: must be the name of an environment variable"),
         ((*ADDRESS, "--key-env", "NO_SUCH_KEY"), "the environment variable NO_SUCH_KEY is not set"),
-        ((*ADDRESS, "--price", "1"), "--price: '1' is not two numbers"),
+        ((*ADDRESS, "--price", "1"), "--price: '1' is not two comma-separated numbers"),
         ((*ADDRESS, "--price", "1,-2"), "--price: Input should be greater than or equal to 0"),
         ((*ADDRESS, "--price", "nan,2"), "--price:"),
         ((*ADDRESS, "--chat-template-kwargs", "[1]"), "--chat-template-kwargs: '[1]' is not a JSON object"),

@@ -327,7 +327,7 @@ def test_doctor_says_which(make: Make) -> None:
     found = doctor.examine_model(config.Policy(model=str(make("nemotron", {})), device="cpu"))
     told = {check.name: check for check in found}
     assert told["model"].ok
-    assert told["training"].found == "right; a group shares its prompt"
+    assert told["training"].found == "works; groups share their prompt's computation"
     assert "q_proj" in told["LoRA"].found
     assert not told["engine transformers"].ok
     assert HERE in told["engine transformers"].advice
