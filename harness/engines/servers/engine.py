@@ -278,8 +278,10 @@ class ServersEngine:
         """Nothing to take."""
 
     def close(self) -> None:
-        """Ends the servers that were started here."""
+        """Ends the servers that were started here; others go on, whatever happened to this run."""
         for control in self._controls:
+            if self._launched is None:
+                control.let_go()
             with contextlib.suppress(Exception):
                 control.close()
         if self._launched is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from evals.base import io
-from evals.base.errors import UsageError
+from evals.base.errors import JobError, UsageError
 from evals.task import Question, Task
 from harness import config
 from harness.config import GRPO, Data, Experiment
@@ -65,8 +67,9 @@ def server(make_random_policy: Callable[..., Policy]) -> Iterator[VllmServer]:
         yield state
 
 
-def engine_of(policy: Policy, server: VllmServer) -> ServersEngine:
-    settings = config.Policy(model="tiny", servers=Servers(addresses=[server.address], timeout=60.0))
+def engine_of(policy: Policy, server: VllmServer, seconds: float = 60.0) -> ServersEngine:
+    """``seconds`` for one answer."""
+    settings = config.Policy(model="tiny", servers=Servers(addresses=[server.address], timeout=seconds))
     return ServersEngine(policy, settings, VllmSettings())
 
 
@@ -158,6 +161,33 @@ def test_what_was_being_drawn_is_drawn_again_after_a_resume(
     asked = [group.prompt.question.id for batch in batches for group in batch.groups]
     assert sorted(asked[:6]) == [question.id for question in QUESTIONS]  # an epoch, each once
     assert len(set(asked[6:])) == len(asked[6:]) == 2
+
+
+def test_a_server_that_fails_in_an_update_ends_the_run_at_once(
+    make_random_policy: Callable[..., Policy], server: VllmServer, tmp_path: Path
+) -> None:
+    """Though completions are half-way there, and will not end."""
+    over = threading.Event()
+
+    def pause(before: int) -> None:
+        if before == 1:
+            raise ConnectionError
+
+    def token(body: Body, _began: str, place: int) -> None:
+        asked = [one for one in server.asked if one["sampling_params"]["max_tokens"] == 2 * HALF]
+        if any(body is one for one in asked[GROUPS:]):  # of later steps
+            over.wait(600)
+
+    server.at_pause, server.at_token = pause, token
+    policy = make_random_policy()
+    engine = engine_of(policy, server, seconds=600.0)
+    began = time.monotonic()
+    with pytest.raises(JobError, match=r"does not answer to /pause\?mode=keep .*; the same command resumes"):
+        train(policy, engine, tmp_path / "run", stage(3))
+    engine.close()
+    assert time.monotonic() - began < 300
+    assert server.orders[-1] == "/resume"
+    over.set()
 
 
 @pytest.mark.slow
