@@ -28,14 +28,14 @@ from evals.rollout import Rollout
 from harness import Experiment, train
 from harness.train.advice import advice_on
 
-STEPS = 30
+STEPS = 24
 HEALTHY: dict[str, Any] = {
     "steps": STEPS,
-    "completions_per_step": 48,
+    "completions_per_step": 32,
     "group_size": 8,
     "learning_rate": 2e-4,
-    "max_tokens": 96,
-    "eval_every": 10,
+    "max_tokens": 64,
+    "eval_every": 8,
     "checkpoint_every": STEPS,
     "rewards": {"accuracy": 1.0},
 }
@@ -58,7 +58,7 @@ class Kind:
     settings: dict[str, Any]
     made_for: str = ""
     besides: tuple[str, ...] = ()
-    train: str = "tiny-math:train[:4000]"
+    train: tuple[str, ...] = ("tiny-aime:train", "tiny-math:train[:4000]")
 
 
 HERE = str(Path(__file__).resolve())
@@ -72,7 +72,7 @@ KINDS = {
     ),
     "rate 100 x": Kind({"learning_rate": 2e-2}, "reward", ("entropy", "length", "groups", "hacking")),
     "8 questions, 4 epochs": Kind(
-        {"learning_rate": 1e-3, "epochs": 4}, "entropy", ("groups", "hacking"), "tiny-math:train[:8]"
+        {"learning_rate": 1e-3, "epochs": 4}, "entropy", ("groups", "hacking"), ("tiny-aime:train[:8]",)
     ),
     "pays for brevity alone": Kind({"rewards": {f"{HERE}:brief": 1.0}}, "hacking", ("entropy",)),
     "pays for length alone": Kind({"rewards": {f"{HERE}:tokens": 1.0}}, "length", ("hacking", "entropy")),
@@ -90,7 +90,11 @@ def trained(out: Path, seeds: list[int]) -> Iterator[tuple[str, int, list[dict[s
                     "name": "advice",
                     "seed": seed,
                     "policy": {"model": "tiny", "template": "tags"},
-                    "data": {"train": kind.train, "dev": "tiny-math:dev[:60]", "dev_samples": 4},
+                    "data": {
+                        "train": list(kind.train),
+                        "dev": ["tiny-aime:dev[:30]", "tiny-math:dev[:10]"],
+                        "dev_samples": 4,
+                    },
                     "stages": [HEALTHY | kind.settings],
                     "tracking": {"wandb": "off"},
                 }

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from evals.asked import read_asked
 from evals.graders.continuation import units
 from evals.records import read_samples
 from evals.stats import intervals
@@ -135,21 +134,17 @@ class Probed:
         return {"task": self.task, "model": self.model, "questions": self.questions, **rest}
 
 
-def completion_figures(folder: Path) -> tuple[Estimate, Estimate]:
-    """The exact matches and ROUGE-L in the folder of a task that ``continued`` made.
+def completion_figures(folder: Path, questions: Sequence[Question]) -> tuple[Estimate, Estimate]:
+    """The exact matches and ROUGE-L in the folder of a task that ``continued`` made of these questions.
 
     Raises:
-        TaskError: nothing is recorded there.
+        TaskError: samples.jsonl is missing or damaged.
     """
-    asked = read_asked(folder)
+    golds = {question.id: question.gold for question in questions}
     exact, rouge = [], []
     for sample in read_samples(folder / "samples.jsonl"):
-        question = asked.get(sample.id)
-        if question is not None:
-            exact.append(float(sample.status == "correct"))
-            rouge.append(rouge_l(sample.answer or "", question.gold))
-    if not exact:
-        raise TaskError(f"{folder}: no completion is recorded here")
+        exact.append(float(sample.status == "correct"))
+        rouge.append(rouge_l(sample.answer or "", golds[sample.id]))
     return intervals.mean_estimate(np.array(exact)), intervals.mean_estimate(np.array(rouge))
 
 

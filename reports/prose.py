@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Literal
 
 from evals.base.text import printable
 from evals.comparison.compare import Comparison
 from evals.comparison.ranking import Place
 from reports.cells import percent, plain, signed
 from reports.comparisons import Comparisons
+from reports.contamination import seen_beside
 from reports.measures import is_share, objective, objective_gap, on_dev
 from reports.study import Evaluation, Study, Sweep, some
 
@@ -256,13 +258,16 @@ def warnings(study: Study, comparisons: Comparisons) -> list[Warning]:
     found += [warning for key, text in SHARES.items() for warning in _shares(study, key, text)]
     for evaluation in study.evaluations:
         found.extend(_evaluation(evaluation))
+    found += [Warning(text, True, SEEN) for text in seen_beside(study)]
     found.extend(_isolation(study))
     found.extend(_not_kept(study))
     found.extend(_missing(study))
     return sorted(found, key=lambda one: not one.grave)
 
 
-SHARES = {
+Share = Literal["truncated", "unparsed", "grader_errors", "duplicates"]
+"""Keys of scores.json that are shares of responses."""
+SHARES: Mapping[Share, str] = {
     "truncated": "Responses cut by the length limit",
     "unparsed": "Responses without an answer that could be read",
     "grader_errors": "Responses that made the grader fail, counted as not correct",
@@ -278,6 +283,7 @@ REMEDIES = {
     "samples "
     "tell nothing new.",
 }
+SEEN = "Measure on questions that were written after the model was trained."
 REFUSED = "Measure all of them again with the same questions, template and sampling."
 ISOLATED = "Install bubblewrap (`harness doctor` says what is missing) and grade again; the samples are kept."
 AGAIN = "Run the same `harness eval` command again: it resumes where it stopped."
@@ -301,7 +307,7 @@ GRAVE = 0.05
 """From this share of responses on, a warning can change a conclusion."""
 
 
-def _shares(study: Study, key: str, text: str) -> Iterator[Warning]:
+def _shares(study: Study, key: Share, text: str) -> Iterator[Warning]:
     """One warning for all evaluations with such responses, naming the worst."""
     shares = [(float(e.scores.get(key) or 0.0), f"{e.model} on {e.benchmark}") for e in study.evaluations]
     shares = [one for one in shares if one[0] > 0]
@@ -338,10 +344,9 @@ def _evaluation(evaluation: Evaluation) -> Iterator[Warning]:
             else ""
         )
         yield Warning(f"{where}: {len(scores['missing'])} questions have no sample{within}.", True, AGAIN)
-    per_question = scores.get("samples_per_question") or {}
-    if per_question.get("min") != per_question.get("max"):
-        text = f"between {per_question['min']} and {per_question['max']} samples per question"
-        yield Warning(f"{where}: {text}.", True, AGAIN)
+    least, most = evaluation.samples_per_question
+    if least != most:
+        yield Warning(f"{where}: between {least} and {most} samples per question.", True, AGAIN)
     for text in scores.get("warnings") or []:
         yield Warning(f"{where}: {printable(str(text))}")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from evals.base.errors import first_line
-from reports import advice, controls, costs, tables, trials, turned
+from reports import advice, contamination, controls, costs, tables, trials, turned
 from reports.cells import Table
 from reports.comparisons import Comparisons
 from reports.figures import arms, evals, pareto, training
@@ -72,7 +72,9 @@ def parts(
             ],
         ),
     ]
-    makers.append(("controls", "Is it real?", [partial(controls.table, study)]))
+    makers.append(
+        ("controls", "Is it real?", [partial(controls.table, study), partial(contamination.table, study)])
+    )
     for number, sweep in enumerate(study.sweeps, start=1):
         several = len(study.sweeps) > 1
         mark, name = (f"-{number}", f": {sweep.name}") if several else ("", "")

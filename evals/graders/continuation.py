@@ -1,4 +1,4 @@
-"""Grades the rest of a text that a model was given the beginning of: right where it is the gold word for word.
+"""Grades the rest of a text whose beginning a model was given: right where it is the gold word for word.
 
 What counts is as much of the response as the gold is long, in words (in characters where there are hardly
 any spaces): a model that continues a text does not know where it ends. A reply that repeats the beginning

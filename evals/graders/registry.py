@@ -29,6 +29,7 @@ GRADERS = Registry(
         "integer": "evals.graders.integer:IntegerGrader",
         "choice": "evals.graders.choice:ChoiceGrader",
         "exact": "evals.graders.text:TextGrader",
+        "continuation": "evals.graders.continuation:ContinuationGrader",
         "code": "evals.graders.code:CodeGrader",
         "reasoning_gym": "evals.graders.gym:GymGrader",
         "judge": "evals.graders.judge.named:reference",

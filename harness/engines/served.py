@@ -143,6 +143,18 @@ class ServedEngine:
                 )
         return [found[place] for place in range(len(prompts))]
 
+    def models(self) -> list[dict[str, Any]]:
+        """What the first address says of each model that it serves; "id" is its name.
+
+        Raises:
+            ServerUnansweredError: it does not say.
+        """
+        with closing(self.client(self._server.addresses[0])) as client:
+            try:
+                return client.get("/models", lambda answer: [dict(each) for each in answer["data"]])
+            except ServerError as error:
+                raise ServerUnansweredError(f"{client.address}: {error}") from None
+
     def client(self, address: str) -> Client:
         """What asks the server at ``address``; to be closed."""
         return Client(

@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from evals.base.errors import JobError, UsageError
-from evals.base.http import Client, ServerError
+from evals.base.http import Client
 from evals.engine import Group, Request, Sampling, TokenPair
 from harness.config import Policy
 from harness.engines.served import MOST_TOKENS, ServedEngine, ServerUnansweredError
@@ -46,12 +45,11 @@ class ServedScoring:
         if self._engine.is_chat:
             return MOST_TOKENS
         model = self._engine.model
-        with closing(self._engine.client(self._address)) as client:
-            try:
-                told = client.get("/models", lambda answer: list(answer["data"]))
-            except ServerError:
-                told = []
-        found = [each.get("max_model_len") for each in told if isinstance(each, dict) and each["id"] == model]
+        try:
+            told = self._engine.models()
+        except ServerUnansweredError:
+            told = []
+        found = [each.get("max_model_len") for each in told if each.get("id") == model]
         length = next((each for each in found if isinstance(each, int)), None) or _configured(self._settings)
         if not length:
             raise UsageError(
@@ -64,14 +62,8 @@ class ServedScoring:
         """``ScoringEngine.loglikelihoods``; what is too long is cut at the left.
 
         Raises:
-            UsageError: a chat is asked.
             ServerUnansweredError: some got no answer, or one without log-probabilities.
         """
-        if self._engine.is_chat:
-            raise UsageError(
-                "this task asks how likely given continuations are, which a chat does not tell; take --api "
-                'completions (policy.server.api = "completions")'
-            )
         wholes = [[*context, *continuation][-(self.positions + 1) :] for context, continuation in pairs]
         asked = {
             "model": self._engine.model,

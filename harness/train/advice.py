@@ -24,7 +24,7 @@ TRUNCATED_LIMIT = 0.5
 GROWTH_LIMIT = 1.5
 ENTROPY_SHARE = 0.1
 ENTROPY_LIMIT = 0.02
-DEAD_LIMIT = 0.8
+DEAD_LIMIT = 0.9
 SOLVED = 0.5
 SIGNIFICANT = 2.0
 """Standard errors by which the reward must have risen and the dev figure fallen."""

@@ -35,7 +35,7 @@ class Measured:
     scores: list[Scores]
     suites: list[LmEvalResult]
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[Mapping[str, Any]]:
         """What ``harness eval --json`` prints: an entry for each benchmark."""
         return [each.to_json() for each in self.scores] + [each.to_json() for each in self.suites]
 
@@ -101,10 +101,14 @@ def evaluate(
     """
     from harness.config.choice import Choice
     from harness.engines.registry import block_size, evaluation_engine
+    from harness.engines.served import ServedEngine
+    from harness.engines.served_scoring import ServedScoring
 
     for name in suites:
         lm_eval.check(name)
-    _check_served(policy, [protocol for _, protocol in asked])
+    _check_served(
+        policy, [*(protocol.template for _, protocol in asked), *([policy.template] if suites else [])]
+    )
     sets = sets or QuestionSets()
     questions = {task.name: sets.benchmark(task) for task, _ in asked}  # before the model is loaded
     for task, _ in asked:
@@ -136,12 +140,13 @@ def evaluate(
     for name in suites:
         with progress.step(f"{folder.name}: {lm_eval.PREFIX}{name}", 1) as update:
             target = folder / lm_eval.folder_name(name)
-            results.append(lm_eval.evaluate(loaded, name, target, seed, policy.template))
+            asked_of = ServedScoring(loaded, policy) if isinstance(loaded, ServedEngine) else loaded
+            results.append(lm_eval.evaluate(asked_of, name, target, seed, policy.template))
             update(1)
     return Measured(scores, results)
 
 
-def _check_served(policy: config.Policy, wanted: Sequence[Protocol]) -> None:
+def _check_served(policy: config.Policy, templates: Sequence[str | Template]) -> None:
     """A chat server makes the prompt: a template of text would do nothing there.
 
     Raises:
@@ -149,11 +154,11 @@ def _check_served(policy: config.Policy, wanted: Sequence[Protocol]) -> None:
     """
     if policy.server is None or policy.server.api == "completions":
         return
-    for protocol in wanted:
-        found = None if protocol.template == AUTO else find(protocol.template)
+    for template in templates:
+        found = None if template == AUTO else find(template)
         if found is not None and not (isinstance(found, Template) and found.kind == "chat"):
             raise UsageError(
-                f"template {label(protocol.template)!r} makes a text to be continued, and a chat is asked by "
+                f"template {label(template)!r} makes a text to be continued, and a chat is asked by "
                 'messages; take chat-boxed or another of kind "chat", or --api completions '
                 '(policy.server.api = "completions")'
             )

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure as Canvas
 
 from evals import protocols
 from evals.base.errors import UsageError
+from evals.stats.tables import FigureTable, ScoresTable
 from evals.task import TaskError
 from evals.tasks import registry
 from reports.cells import Cell, Column, Table, count, percent, signed
@@ -127,10 +128,13 @@ def why_not_recorded(cell: Published) -> str:
     )
 
 
-def refusal(cell: Published, samples: int, hours: float, max_tokens: int | None = None) -> str:
+def refusal(
+    cell: Published, samples: int, hours: float, max_tokens: int | None = None, served: bool = False
+) -> str:
     """Why this machine should not start to measure a cell, in a clause; "" where it can.
 
-    ``max_tokens``: the longest response, where it is not the protocol's.
+    ``max_tokens``: the longest response, where it is not the protocol's. ``served``: a server answers, which
+    takes nothing of this machine's.
     """
     questions, missing = cell.questions, ""
     if not questions:
@@ -138,6 +142,8 @@ def refusal(cell: Published, samples: int, hours: float, max_tokens: int | None 
             questions = len(registry.load_spec(cell.task)[1])
         except TaskError as error:
             missing = str(error)
+    if served:
+        return missing
     longest = max_tokens or protocols.get(PROTOCOL).sampling.max_tokens
     needed = feasibility.needs(cell.billions, questions, samples, longest)
     return feasibility.refusal(needed, feasibility.this_machine(), hours) or missing
@@ -248,7 +254,7 @@ def counted(cells: Sequence[Reproduced]) -> str:
 def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     scores = evaluation.scores
     questions = int(scores.get("questions") or 0)
-    least = int((scores.get("samples_per_question") or {}).get("min") or 0)
+    least = evaluation.samples_per_question[0] or 0
     protocol = scores.get("protocol") or {}
     differing = protocols.differences(protocol, protocols.get(PROTOCOL))
     name = str(protocol.get("name") or "")
@@ -291,12 +297,11 @@ def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     return Reproduced(cell, ours, questions, least, "agrees" if close else "differs", "; ".join(notes))
 
 
-def _estimate(scores: Mapping[str, Any], score: str) -> dict[str, Any] | None:
+def _estimate(scores: ScoresTable, score: str) -> FigureTable | None:
     """The entry ``pass@1`` or ``cons@K`` of scores.json; None where K samples were not drawn."""
     if score == "pass@1":
-        return dict(scores.get("pass@1") or {})
-    found = (scores.get("cons@k") or {}).get(score.partition("@")[2])
-    return None if found is None else dict(found)
+        return scores.get("pass@1") or {}
+    return (scores.get("cons@k") or {}).get(score.partition("@")[2])
 
 
 def _not_run(cell: Published, why: str) -> Reproduced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,13 +10,18 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from evals import lm_eval
+from evals.base import io
 from evals.base.errors import UsageError
+from evals.base.progress import Progress
+from evals.task import TaskError
 from harness import config
 from harness.engines.hf import TransformersEngine
 from harness.engines.served import ServedEngine
 from harness.engines.served_scoring import ServedScoring
 from harness.models.policy import Policy, save_policy
-from tests.harness.engines.chat_server import Answer, Body, chat_server
+from harness.train import benchmarks
+from tests.harness.engines.chat_server import Answer, Body, chat_server, completion
 
 
 def scoring(settings: config.Policy) -> ServedScoring:
@@ -68,13 +74,6 @@ def test_continuations_are_scored_as_by_the_engine_here(echoing: tuple[Policy, S
     assert cut == short
 
 
-def test_a_chat_tells_nothing_of_continuations() -> None:
-    with pytest.raises(UsageError, match=r"which a chat does not tell; take --api completions"):
-        scoring(
-            config.Policy(model="served", server=config.Server(addresses=["http://127.0.0.1:9/v1"]))
-        ).loglikelihoods([([1], [2])])
-
-
 def test_a_server_that_does_not_say_its_length_is_told_so(
     byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
@@ -84,3 +83,84 @@ def test_a_server_that_does_not_say_its_length_is_told_so(
         engine = scoring(config.Policy(model=str(tmp_path), template="plain", server=table))
         with pytest.raises(UsageError, match=r"does not say how many tokens .* reads \(max_model_len"):
             _ = engine.positions
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Callable[[str], Path]:
+    """A task of lm-eval over a few sums, by its kind of output."""
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed")
+    rows = [{"q": f"{a} + 2?", "options": [str(a + 2), "none"], "label": 0} for a in range(4)]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    common = {
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "test_split": "test",
+        "doc_to_text": "{{q}}",
+    }
+    kinds = {
+        "generate_until": {
+            "doc_to_target": "{{options[0]}}",
+            "generation_kwargs": {"until": ["END"], "max_gen_toks": 12, "do_sample": False},
+            "metric_list": [{"metric": "exact_match"}],
+        },
+        "multiple_choice": {
+            "doc_to_choice": "{{options}}",
+            "doc_to_target": "label",
+            "metric_list": [{"metric": "acc"}],
+        },
+    }
+
+    def write(kind: str) -> Path:
+        path = tmp_path / f"{kind}.yaml"  # JSON is YAML too
+        path.write_text(json.dumps({"task": f"sums_{kind}", "output_type": kind, **common, **kinds[kind]}))
+        return path
+
+    return write
+
+
+def measured(policy: config.Policy, suite: Path, folder: Path) -> dict[str, float]:
+    found = benchmarks.evaluate(policy, [], folder, Progress(quiet=True), suites=[str(suite)])
+    return found.suites[0].figures[f"sums_{suite.stem}"]
+
+
+def test_lm_evals_tasks_are_asked_of_a_chat(
+    suite: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By messages, with the key in no file, thinking taken away before the filters, and none asked twice."""
+    monkeypatch.setenv("KEY_OF_MINE", "sk-very-secret")
+
+    def think(body: Body, _turn: int) -> Answer:
+        asked = body["messages"][-1]["content"]
+        number = int(asked.partition(" ")[0])
+        right = number + (2 if number else 3)  # one is wrong
+        return Answer(completion(str(right), reasoning_content=f"Is it {number}? END"))
+
+    with chat_server() as server:
+        server.answer = think
+        table = config.Server(addresses=[server.address], key_env="KEY_OF_MINE", timeout=20)
+        policy = config.Policy(model="served", server=table)
+        figures = measured(policy, suite("generate_until"), tmp_path / "out")
+        assert figures["exact_match,none"] == 0.75
+        assert server.keys == {"Bearer sk-very-secret"}
+        assert {(body["max_tokens"], tuple(body["stop"])) for body in server.asked} == {(12, ("END",))}
+        again = measured(policy, suite("generate_until"), tmp_path / "out")
+        assert (again, len(server.asked)) == (figures, 4)
+        with pytest.raises(TaskError, match=r"a chat does not tell.*--api completions"):
+            measured(policy, suite("multiple_choice"), tmp_path / "out")
+        with pytest.raises(UsageError, match="'plain' makes a text to be continued"):
+            measured(policy.model_copy(update={"template": "plain"}), suite("generate_until"), tmp_path / "x")
+    kept = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any(b"sk-very-secret" in content for content in kept)
+
+
+def test_lm_evals_choices_are_scored_as_here(
+    suite: Callable[[str], Path], echoing: tuple[Policy, ServedScoring], tmp_path: Path
+) -> None:
+    _, engine = echoing
+    path = suite("multiple_choice")
+    here = measured(config.Policy(model=str(tmp_path / "model"), template="plain"), path, tmp_path / "here")
+    there = lm_eval.evaluate(engine, str(path), tmp_path / "there").figures[f"sums_{path.stem}"]
+    assert there == here
+    rows = [list(io.read_lines(file)) for file in sorted(tmp_path.glob("*here/**/samples.jsonl"))]
+    assert len(rows) == 2

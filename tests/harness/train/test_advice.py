@@ -58,7 +58,7 @@ def test_a_healthy_run_is_left_alone() -> None:
         ({"reward": 0.01}, "reward", "fell from 0.5", "learning_rate"),
         ({"drift": 0.06}, "drift", "are 0.06 nats per token", "sampler_correction"),
         ({"entropy": 0.01}, "entropy", "nats per token over 10 steps (0.4 in", "entropy_bonus"),
-        ({"zero_variance": 0.9, "reward/accuracy": 0.95}, "groups", "% of the groups", "harder"),
+        ({"zero_variance": 0.95, "reward/accuracy": 0.95}, "groups", "% of the groups", "harder"),
         ({"zero_variance": 1.0, "reward/accuracy": 0.0}, "groups", "% of the groups", "easier"),
     ],
 )
