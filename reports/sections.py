@@ -11,7 +11,7 @@ from evals.base.errors import first_line
 from reports import advice, contamination, controls, costs, tables, trials, turned
 from reports.cells import Table
 from reports.comparisons import Comparisons
-from reports.figures import arms, evals, pareto, training
+from reports.figures import arms, evals, heat, pareto, training
 from reports.figures import sweep as sweep_figures
 from reports.figures.svg import Figure
 from reports.samples import passages
@@ -93,7 +93,7 @@ def parts(
                 partial(passages.table, study),
             ],
         ),
-        ("questions", "Questions", [partial(evals.heat_maps, study, anchors)]),
+        ("questions", "Questions", [partial(heat.heat_maps, study, anchors)]),
         ("cost", "Cost", [partial(costs.table, study)]),
     ]
     found = [
