@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Literal
 
 from evals.base.text import printable
 from evals.comparison.compare import Comparison
@@ -248,7 +249,9 @@ def warnings(study: Study, comparisons: Comparisons) -> list[Warning]:
     return sorted(found, key=lambda one: not one.grave)
 
 
-SHARES = {
+Share = Literal["truncated", "unparsed", "grader_errors", "duplicates"]
+"""Keys of scores.json that are shares of responses."""
+SHARES: Mapping[Share, str] = {
     "truncated": "Responses cut by the length limit",
     "unparsed": "Responses without an answer that could be read",
     "grader_errors": "Responses that made the grader fail, counted as not correct",
@@ -288,7 +291,7 @@ GRAVE = 0.05
 """From this share of responses on, a warning can change a conclusion."""
 
 
-def _shares(study: Study, key: str, text: str) -> Iterator[Warning]:
+def _shares(study: Study, key: Share, text: str) -> Iterator[Warning]:
     """One warning for all evaluations with such responses, naming the worst."""
     shares = [(float(e.scores.get(key) or 0.0), f"{e.model} on {e.benchmark}") for e in study.evaluations]
     shares = [one for one in shares if one[0] > 0]
@@ -325,10 +328,9 @@ def _evaluation(evaluation: Evaluation) -> Iterator[Warning]:
             else ""
         )
         yield Warning(f"{where}: {len(scores['missing'])} questions have no sample{within}.", True, AGAIN)
-    per_question = scores.get("samples_per_question") or {}
-    if per_question.get("min") != per_question.get("max"):
-        text = f"between {per_question['min']} and {per_question['max']} samples a question"
-        yield Warning(f"{where}: {text}.", True, AGAIN)
+    least, most = evaluation.samples_per_question
+    if least != most:
+        yield Warning(f"{where}: between {least} and {most} samples a question.", True, AGAIN)
     for text in scores.get("warnings") or []:
         yield Warning(f"{where}: {printable(str(text))}")
 

@@ -139,6 +139,7 @@ def plan_table(plan: Plan) -> None:
         price += f", {plan.server_cost:,.2f} for answers of servers"
     sums = (
         f"{_short(plan.tokens)} tokens, {plan.flops:.1e} FLOPs, {plan.device_hours:,.2f} device-hours{price}"
+        f", {duration(plan.elapsed)} by the clock"
     )
     console.print(f"{plan.name}: {sums}; {plan.memory_gib:,.1f} GiB on a device.", markup=False)
     console.print(f"Basis: {plan.basis}.", markup=False)

@@ -36,7 +36,7 @@ from harness.train.ledger import Cost, stage_costs
 from harness.train.manifest import write_manifest
 from harness.train.run_dir import holds, lock_folder
 from harness.train.status import write_status
-from reports.arms import ARMS, Arms, Row
+from reports.arms import ARMS, Arms, ExplainedRow, Row
 
 POLL_SECONDS = 0.2
 
@@ -54,7 +54,7 @@ class Result:
     def recorded(self) -> Arms:
         """What arms.json holds, and ``harness train --json`` prints."""
         comparisons = tuple(each.to_json() for each in self.comparisons)
-        controls = tuple(each.to_json() for each in self.controls)
+        controls = tuple(map(ExplainedRow.of, self.controls))
         return Arms(folder=str(self.folder), arms=self.rows, comparisons=comparisons, controls=controls)
 
 

@@ -22,6 +22,7 @@ from harness import config
 from harness.models import gguf_file, lora
 from harness.models.damage import WEIGHT_FILES, check_config
 from harness.models.tiny.build import SIZES, tiny_folder
+from harness.models.tiny.build import config_folder as tiny_config_folder
 
 CODE_FILES = ("*.py",)
 """Fetched, too, where ``policy.trust_remote_code`` allows them to run."""
@@ -70,12 +71,15 @@ def find(settings: config.Policy, files: Sequence[str] = HUB_FILES) -> Source:
 
 
 def config_folder(settings: config.Policy) -> Path:
-    """A folder with the configuration and the tokenizer; of a hub model, its weights are not fetched.
+    """A folder with the configuration and the tokenizer; of a hub model, its weights are not fetched, and an
+    embedded policy is not pretrained for it.
 
     Raises:
         UsageError: no such model, revision or folder.
         JobError: the hub cannot be reached and the model is not in its cache.
     """
+    if settings.model in SIZES and settings.revision is None:
+        return tiny_config_folder(SIZES[settings.model])
     folder = find(settings, tuple(pattern for pattern in HUB_FILES if pattern != WEIGHT_FILES)).folder
     check_config(folder)
     return folder

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from evals.base.text import printable
 from evals.comparison.compare import Comparison
 from evals.comparison.ranking import Place
+from evals.stats.tables import FigureTable
 from reports.cells import signed
 from reports.comparisons import Comparisons
 from reports.figures.svg import (
@@ -220,8 +220,11 @@ def _draw_at_k(
     ks: set[int] = set()
     for evaluation in shown:
         colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
-        for metric, style in (("pass@k", "--"), ("cons@k", "-")):
-            points = sorted((int(k), _estimate(v)) for k, v in (evaluation.scores.get(metric) or {}).items())
+        passes, votes = evaluation.scores.get("pass@k") or {}, evaluation.scores.get("cons@k") or {}
+        by_metric: tuple[tuple[str, str, Mapping[str, float | FigureTable]], ...]
+        by_metric = ("pass@k", "--", passes), ("cons@k", "-", votes)
+        for metric, style, by_k in by_metric:
+            points = sorted((int(k), _estimate(v)) for k, v in by_k.items())
             if not points:
                 continue
             x = [k for k, _ in points]
@@ -250,7 +253,7 @@ def _told(value: float, low: float, high: float) -> str:
     return f"{value:.1f}%" + ("" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]")
 
 
-def _estimate(entry: Any) -> tuple[float, float, float]:
+def _estimate(entry: float | FigureTable | None) -> tuple[float, float, float]:
     """(value, low, high) of a number or a {"value", "ci95"}; NaN where there is none."""
     if not isinstance(entry, Mapping):
         return (math.nan if entry is None else float(entry)), math.nan, math.nan
@@ -264,9 +267,9 @@ def cost(study: Study) -> Figure | None:
     panels = []
     for benchmark in study.benchmarks():
         shown = [e for e in study.evaluations if e.benchmark == benchmark and e.model in colours]
-        shown = [e for e in shown if (e.scores.get("tokens") or {}).get("mean")]
+        shown = [e for e in shown if e.mean_length]
         if len(shown) > 1:
-            points = "; ".join(f"{e.model} {e.scores['tokens']['mean']:.0f} tokens" for e in shown)
+            points = "; ".join(f"{e.model} {e.mean_length:.0f} tokens" for e in shown)
             alt = f"pass@1 on {benchmark} against the mean length of a response: {points}."
             draw = partial(_draw_cost, benchmark, shown, colours)
             panels.append(Panel(f"cost-{slug(benchmark)}", benchmark, alt, draw))
@@ -292,7 +295,7 @@ def _draw_cost(
         colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
         value, low, high = (100 * share for share in _estimate(evaluation.scores.get("pass@1")))
         reach = None if math.isnan(low) else [[value - low], [high - value]]
-        tokens = evaluation.scores["tokens"]["mean"]
+        tokens = evaluation.mean_length
         drawn = axes.errorbar(tokens, value, yerr=reach, fmt=marker, color=colour, ms=6, elinewidth=1.2)
         point, *bars = drawn.get_children()
         told = f"{evaluation.model}: {_told(value, low, high)} at {tokens:.0f} tokens"

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure as Canvas
 
 from evals import protocols
 from evals.base.errors import UsageError
+from evals.stats.tables import FigureTable, ScoresTable
 from evals.task import TaskError
 from evals.tasks import registry
 from reports.cells import Cell, Column, Table, count, percent, signed
@@ -241,7 +242,7 @@ def counted(cells: Sequence[Reproduced]) -> str:
 def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     scores = evaluation.scores
     questions = int(scores.get("questions") or 0)
-    least = int((scores.get("samples_per_question") or {}).get("min") or 0)
+    least = evaluation.samples_per_question[0] or 0
     protocol = scores.get("protocol") or {}
     differing = protocols.differences(protocol, protocols.get(PROTOCOL))
     name = str(protocol.get("name") or "")
@@ -281,12 +282,11 @@ def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     return Reproduced(cell, ours, questions, least, "agrees" if close else "differs", "; ".join(notes))
 
 
-def _estimate(scores: Mapping[str, Any], score: str) -> dict[str, Any] | None:
+def _estimate(scores: ScoresTable, score: str) -> FigureTable | None:
     """The entry ``pass@1`` or ``cons@K`` of scores.json; None where K samples were not drawn."""
     if score == "pass@1":
-        return dict(scores.get("pass@1") or {})
-    found = (scores.get("cons@k") or {}).get(score.partition("@")[2])
-    return None if found is None else dict(found)
+        return scores.get("pass@1") or {}
+    return (scores.get("cons@k") or {}).get(score.partition("@")[2])
 
 
 def _not_run(cell: Published, why: str) -> Reproduced:
