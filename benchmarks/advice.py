@@ -6,8 +6,7 @@ The embedded policy is trained in every way of ``KINDS``: healthy ones, and one 
 purpose. Then the warnings of `harness/train/advice.py` are read off every run's metrics.jsonl. Printed: how
 many runs of each kind gave each warning; and for each warning its recall over the runs that were made for
 it, and its precision over all runs, where a kind that has it as a consequence counts neither way. Runs that
-are there already are not trained again. Thresholds were chosen by seed 0 alone, so the
-default seeds are others.
+are there already are not trained again. Limits were set by runs with seed 0, so the default seeds are others.
 
 ``--curves`` reads published curves besides (LLM360/Reasoning360: reward, length and truncation at every step
 of runs that went well, ``steps-*.csv``): every warning there is a false alarm.
@@ -154,7 +153,7 @@ def main() -> None:
             for name, n in zip(names, shares, strict=True)
         ]
         print(f"| {kind} | {len(runs)} | {' | '.join(cells)} |")
-    print("\n| warning | precision | recall |\n|---|---|---|")
+    print("\n| warning | precision | recall | other runs | false alarms |\n|---|---|---|---|---|")
     for name in names:
         own = [name in run for kind, runs in given.items() if KINDS[kind].made_for == name for run in runs]
         false = [
@@ -165,7 +164,7 @@ def main() -> None:
         ]
         told = sum(own) + sum(false)
         precision = f"{sum(own)}/{told}" if told else "–"
-        print(f"| {name} | {precision} | {sum(own)}/{len(own)} | of {len(false)} others {sum(false)} |")
+        print(f"| {name} | {precision} | {sum(own)}/{len(own)} | {len(false)} | {sum(false)} |")
     if asked.curves:
         for name, rows in published(asked.curves):
             found = advice_on(rows)

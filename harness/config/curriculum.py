@@ -18,7 +18,7 @@ class Curriculum(Table):
     rates: str = ""
     """The folder of an evaluation of the policy on the training questions (`harness eval MODEL --benchmarks
     SPEC --samples 8`): a question's pass rate there is how easy it is."""
-    band: tuple[Share, Share] = (0.0, 1.0)
+    band: list[Share] = Field([0.0, 1.0], min_length=2, max_length=2)
     """Only questions with a pass rate between these two, both included, are trained on."""
     order: Literal["shuffled", "easy_first"] = "shuffled"
     """"easy_first": at first from the easiest tenth alone, from half of the stage on from all."""
@@ -40,6 +40,6 @@ class Curriculum(Table):
             raise ValueError(f"band: the first ({low:g}) must be below the second ({high:g})")
         if not self.rates and self.order == "easy_first":
             raise ValueError("order = 'easy_first' needs rates, which say what is easy")
-        if not self.rates and self.band != (0.0, 1.0):
+        if not self.rates and self.band != [0.0, 1.0]:
             raise ValueError("band needs rates, an evaluation of the policy on the training questions")
         return self
