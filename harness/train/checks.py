@@ -24,7 +24,6 @@ from harness.config.kinds import ENGINES, LOSSES, TRACKERS
 from harness.config.names import TINY_TRACES
 from harness.rewards import check_names
 from harness.rewards.registry import JUDGE, single_reward
-from harness.train.curriculum import check_curriculum
 from harness.train.overlap import Named, Texts, overlaps
 from harness.train.questions import Asked, QuestionSets
 from harness.train.sft.rows import is_source
@@ -83,7 +82,10 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
     if experiment.policy.server:
         raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
     _check_graders(sets.of((*experiment.data.train, *experiment.data.dev)))
-    check_curriculum(experiment.data, sets)
+    if experiment.data.curriculum is not None:
+        from harness.train.curriculum import sources_of
+
+        sources_of(experiment.data, sets.of(experiment.data.train))
     _check_benchmarks(experiment, sets)
     _check_overlap(experiment, sets, benchmarks=runs_here)
     for name in _measured(experiment) if runs_here else ():

@@ -18,7 +18,7 @@ from evals.task import TaskError
 from evals.tasks import specs
 from harness.config import Data
 from harness.config.curriculum import Curriculum
-from harness.train.questions import Asked, QuestionSets
+from harness.train.questions import Asked
 from harness.train.stream import Prompt, Prompts, Stream
 
 FIRST = 0.1
@@ -68,16 +68,6 @@ def pass_rates(folder: str) -> dict[tuple[str, str], float]:
         for benchmark, scores in measured.items()
         for question in scores.questions
     }
-
-
-def check_curriculum(data: Data, sets: QuestionSets) -> None:
-    """Refuses a curriculum that cannot be kept, before anything is loaded.
-
-    Raises:
-        UsageError: as ``sources_of``.
-    """
-    if data.curriculum is not None:
-        sources_of(data, sets.of(data.train))
 
 
 def stream_of(data: Data, prompts: Prompts, seed: int, steps: int, a_step: int) -> Stream[Prompt]:
