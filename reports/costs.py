@@ -71,8 +71,8 @@ def table(study: Study) -> Table | None:
             Column("steps", "Steps", help="training steps"),
             Column("tokens", "Tokens", help="sampled or learned from"),
             Column("tflops", "TFLOPs", help="10^12 floating point operations of the model"),
-            *(Column(f"minutes/{name}", name.title(), help="minutes") for name in SHARES),
-            Column("minutes/wall", "Wall", help="minutes"),
+            *(Column(f"minutes/{name}", f"{name.title()}, min", help="minutes") for name in SHARES),
+            Column("minutes/wall", "Wall, min", help="minutes"),
             *(
                 [Column("price", "Price", help="of a server's answers, by its count of tokens")]
                 if priced

@@ -38,14 +38,14 @@ def results(study: Study, anchors: Anchors = NOWHERE) -> Table:
     return Table(
         key="results",
         title="Scores",
-        caption="Percent, with 95% intervals over questions. n: questions; k: samples a question. cons@k and "
-        "pass@k are at the largest k. Bold: better than every other model on the benchmark, paired by "
+        caption="Percent, with 95% intervals over questions. n: questions; k: samples per question. cons@k "
+        "and pass@k are at the largest k. Bold: better than every other model on the benchmark, paired by "
         "question, at 5% after Holm's correction.",
         columns=(
             Column("benchmark", "Benchmark", "text", filter=True),
             Column("model", "Model", "text", filter=True),
             Column("n", "n", help="questions"),
-            Column("k", "k", help="samples a question"),
+            Column("k", "k", help="samples per question"),
             Column("pass@1", "pass@1", "interval", "mean share of correct samples"),
             Column("cons@k", "cons@k", "interval", "majority vote over all k samples; ties share the credit"),
             Column("pass@k", "pass@k", help="at least one of k samples correct"),

@@ -12,7 +12,7 @@ from evals.base.notebook import shown
 from evals.base.progress import Progress
 from evals.scores import Scores
 from harness.config import Experiment, tasks_of
-from harness.jobs.sweep_line import SweepLine
+from harness.jobs.sweep_line import SweepLine, estimate
 from harness.jobs.sweep_tracking import SweepTracking
 from harness.sweep.checks import check_sweep
 from harness.sweep.events import Event
@@ -131,7 +131,7 @@ def _search(
     confirmations = experiment.sweep.confirm_seeds * experiment.sweep.confirm_top
     total = experiment.sweep.trials + confirmations
     confirmed, left = 0, TimeLeft(experiment, evaluations=_evaluations(experiment))
-    line = SweepLine(experiment.sweep)
+    line, objective = SweepLine(experiment.sweep), experiment.sweep.objectives[0]
     if len(experiment.sweep.objectives) > 1 and experiment.sweep.pruner != "none":
         progress.say("With several objectives no trial is ended early: sweep.pruner has no effect.")
     with progress.step("sweep", total) as update:
@@ -142,7 +142,7 @@ def _search(
             confirmed += event.kind == "confirmed"
             left.take(event)
             line.take(event)
-            note = _note(event)
+            note = _note(event, objective)
             if event.kind in ("complete", "pruned", "failed", "confirmed") and note:
                 progress.say(note)
             update(event.counts.finished + confirmed, str(line), left.seconds)
@@ -171,12 +171,12 @@ def _evaluations(experiment: Experiment) -> float:
     return once * (1 + experiment.sweep.confirm_seeds) / dev
 
 
-def _note(event: Event) -> str:
-    value = "" if event.value is None else f", {event.value:.3f} ± {event.stderr or 0:.3f}"
+def _note(event: Event, objective: str) -> str:
+    value = "" if event.value is None else f", {estimate(objective, event.value, event.stderr)}"
     value += "" if event.step is None or not value else f" at step {event.step}"
     who = f"trial {event.trial}" if event.trial is not None else f"confirmation, seed {event.seed}"
-    reason = f" ({event.reason})" if event.reason else ""
-    return f"{who}: {event.kind}{value}{reason}"
+    reason = event.reason.removeprefix(f"step {event.step}: ") if value else event.reason
+    return f"{who}: {event.kind}{value}" + (f" ({reason})" if reason else "")
 
 
 def _measure(
