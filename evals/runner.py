@@ -22,7 +22,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,10 +35,20 @@ from evals import templates as prompts
 from evals.asked import write_asked
 from evals.base import io
 from evals.claim import Claim, claim
-from evals.engine import Completion, Engine, Group, Request, StreamingEngine, sample_seed
+from evals.engine import (
+    Completion,
+    Engine,
+    Group,
+    Request,
+    StreamingEngine,
+    Underway,
+    WatchedEngine,
+    sample_seed,
+)
 from evals.graders.base import Grader
 from evals.graders.judge.base import judge_of
 from evals.lost_tokens import drop_without_tokens
+from evals.pace import Advance
 from evals.positions import within_positions
 from evals.price import Price, bill
 from evals.protocols import Protocol
@@ -46,13 +57,14 @@ from evals.recovery import Present, recover_samples, recover_tokens
 from evals.regrading import grade_again, graded_by, why_again
 from evals.rollout import Rollout, graded
 from evals.scores import Scores, questions_hash, tally, votable
+from evals.stats.tables import Bill
 from evals.task import Question, Task, TaskError, check_ids, part_note
 from evals.tasks import registry
 from evals.tasks.length_control import length_controlled
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, int], None]
+Progress = Callable[[Advance], None]
 
 BLOCK = 512
 """Completions a block: at most this many are generated again after a kill."""
@@ -71,9 +83,8 @@ def sample_benchmark(
     """Samples ``questions`` under ``protocol`` into ``folder``, or completes what is there, and scores them.
 
     Sample i of a question is drawn with seed ``sample_seed(protocol.seed, "TASK/ID") + i``.
-    ``progress(done, total, tokens)`` is called with samples done, samples asked for, and the tokens that
-    this call has generated. ``block`` is the number of completions that share a call of the engine,
-    rounded to whole questions; it is part of the key.
+    ``progress`` is told every advance; of a ``WatchedEngine`` also while it draws. ``block`` is the number of
+    completions that share a call of the engine, rounded to whole questions; it is part of the key.
 
     Where ``max_tokens`` is more than the longest prompt leaves of the model's positions, every response gets
     what it leaves: the protocol in scores.json then has that number, and its name tells it.
@@ -86,7 +97,7 @@ def sample_benchmark(
         raise TaskError(f"{task.name}: there are no questions to sample")
     check_ids(task.name, questions)
     protocol = protocol.for_tokenizer(engine.tokenizer)
-    _check_examples(task, questions, protocol)
+    prompts.check_examples(task, questions, protocol.template)
     asked = [prompts.render(question, task, protocol.template, engine.tokenizer) for question in questions]
     fitting = within_positions(engine, task, questions, asked, protocol.resolved(task))
     job = _Job(engine, task, questions, asked, fitting, folder, grader, block)
@@ -105,17 +116,6 @@ def sample_benchmark(
             return scores
     except filelock.Timeout:
         raise TaskError(f"{folder}: another process is sampling into this folder") from None
-
-
-def _check_examples(task: Task, questions: Sequence[Question], protocol: Protocol) -> None:
-    """Refuses a template that shows answers of the benchmark itself."""
-    shown = {question.text for question in prompts.example_questions(protocol.template)}
-    own = [question.id for question in questions if question.text in shown]
-    if own:
-        raise TaskError(
-            f"template.examples: {len(own)} of its questions are asked by {task.name} itself (the first is "
-            f"{own[0]!r}); take examples from another split"
-        )
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _scores(job: _Job, notes: tuple[str, ...]) -> Scores:
     )
 
 
-def _cost(job: _Job) -> Mapping[str, Any] | None:
+def _cost(job: _Job) -> Bill | None:
     """The bill, where a server was asked whose price is known."""
     if not isinstance(job.engine, StreamingEngine) or job.engine.price is None:
         return None
@@ -274,33 +274,41 @@ def _graded(job: _Job, held: Claim) -> Claim:
 
 def _sample(job: _Job, rounds: Sequence[range], present: Present, progress: Progress | None) -> None:
     """Brings samples.jsonl to completion."""
-    done = sum(len(numbers) for numbers in present.values())
-    total = len(job.questions) * job.k
-    tokens = 0
+    total, most = len(job.questions) * job.k, job.protocol.sampling.max_tokens
+    now = Advance(sum(len(numbers) for numbers in present.values()), total, 0, most=most)
     if progress:
-        progress(done, total, tokens)
+        progress(now)
+
+    def underway(call: Underway) -> None:
+        if progress:
+            done = min(total, now.done + call.ended)
+            progress(Advance(done, total, now.tokens + call.tokens, call.at_work, most))
+
     blocks = (block for numbers in rounds for block in job.blocks(numbers))
     if isinstance(job.engine, StreamingEngine):
         drawn = _as_they_come(job, job.engine, blocks, present)
     else:
-        drawn = _block_by_block(job, blocks, present)
+        drawn = _block_by_block(job, blocks, present, underway)
     for missing, generated, seconds in drawn:
         _append(job, missing, seconds / max(1, generated))
-        done += len(missing)
-        tokens += generated
+        now = Advance(now.done + len(missing), total, now.tokens + generated, most=most)
         if progress:
-            progress(done, total, tokens)
+            progress(now)
 
 
 def _block_by_block(
-    job: _Job, blocks: Iterable[Sequence[_Ask]], present: Present
+    job: _Job,
+    blocks: Iterable[Sequence[_Ask]],
+    present: Present,
+    underway: Callable[[Underway], None],
 ) -> Iterator[tuple[list[Rollout], int, float]]:
     """What is missing of each block, the tokens that it took to draw it, and the seconds."""
     for block in blocks:
         if all(present[ask.question.id].issuperset(ask.numbers) for ask in block):
             continue
         began = time.perf_counter()
-        groups = job.engine.generate([ask.request for ask in block], job.protocol.sampling)
+        with job.engine.watch(underway) if isinstance(job.engine, WatchedEngine) else nullcontext():
+            groups = job.engine.generate([ask.request for ask in block], job.protocol.sampling)
         seconds = time.perf_counter() - began
         generated = sum(len(one.token_ids) for group in groups for one in group.completions)
         yield _missing(block, groups, present), generated, seconds

@@ -93,7 +93,7 @@ def _graded(
     source = source_of(None, benchmark)
     named: Named = ((f"row {number}", partial(dict, row)) for number, row in enumerate(rows, start=1))
     with ExitStack() as stack:
-        grader = stack.enter_context(registry.make_grader(source.task.grader))
+        grader = stack.enter_context(registry.grader_of(source.task))
         book = Book(source.task.name, source.task, grader, None, stack)
         graded = list(book.fill(checked(named, source), unclosed_answers))
         if not book.models:

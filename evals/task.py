@@ -63,7 +63,7 @@ class Task:
     data are not there. ``benchmark`` is the split that an evaluation uses. ``samples`` is the usual
     number of samples a question in an evaluation. Where samples are not all asked the same,
     ``variant(question, i)`` is what sample i is asked; sample 0 is asked the question itself. ``part``: only
-    some of a split's questions, under a name that says so.
+    some of a split's questions, under a name that says so. ``grader_settings`` are what the grader takes.
     """
 
     name: str
@@ -76,6 +76,14 @@ class Task:
     samples: int = 1
     variant: Callable[[Question, int], Question] | None = None
     part: bool = False
+    grader_settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def graded_by(self) -> str:
+        """The grader with its settings: tasks with the same are graded alike."""
+        if not self.grader_settings:
+            return self.grader
+        return f"{self.grader} {json.dumps(dict(self.grader_settings), sort_keys=True, default=str)}"
 
     def questions(self, split: str) -> Sequence[Question]:
         """``load(split)``, with ids that are all different.

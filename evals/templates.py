@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
 from evals.base.errors import UsageError, first_line
 from evals.base.registry import Registry
 from evals.task import DUELS, Question, Task, TaskError
-from evals.tasks import registry as tasks
+from evals.tasks.registry import EVERYONE, Tasks
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 FENCED = "Please reason step by step, and give the whole program in one fenced code block at the end."
@@ -27,6 +27,19 @@ THINK_OPENS, THINK_CLOSES = "<think>", "</think>"
 THINK = f"{THINK_OPENS}\n"
 AUTO = "auto"
 """The usual template: "chat-boxed" where the tokenizer has a chat template, "r1-zero" where it has none."""
+
+
+Examples = tuple[tuple[Task, Question], ...]
+"""Questions that a prompt shows with their answers."""
+Draw = Callable[[str], Examples]
+
+
+def _drawn(tasks: Tasks, spec: str) -> Examples:
+    task, questions = tasks.load_spec(spec)
+    return tuple((task, question) for question in questions)
+
+
+_usual_draw: Draw = lru_cache(maxsize=16)(partial(_drawn, EVERYONE))
 
 
 class Template(BaseModel):
@@ -45,8 +58,9 @@ class Template(BaseModel):
     """What is asked. {format} is the usual instruction of the task's grader ("... within \\boxed{}."); where
     a judge compares whole answers it is empty."""
     examples: str = ""
-    """Questions with their answers that stand before the question: "gsm8k:train[:4]", never the benchmark's
-    own. A question that is itself among them is asked without that example."""
+    """Questions with their answers that stand before the question: "gsm8k:train[:4]", or some of a table
+    [tasks.NAME], never the benchmark's own. A question that is itself among them is asked without that
+    example."""
     example_answer: str = ""
     """How the answer of an example is written: {answer} is the data's. By default \\boxed{{answer}} where
     {format} asks for a box, and {answer} alone elsewhere."""
@@ -57,6 +71,12 @@ class Template(BaseModel):
     "<think>" for a chat template that knows of thinking and opens or closes none itself."""
     stop: tuple[str, ...] = ()
     """A response ends before the first of these."""
+    _draw: Draw = PrivateAttr(default_factory=lambda: _usual_draw)
+
+    def draw_from(self, tasks: Tasks) -> None:
+        """Lets ``examples`` name what is among ``tasks``, an experiment's own."""
+        if self.examples:
+            self._draw = lru_cache(maxsize=1)(partial(_drawn, tasks))
 
     @field_validator("instruction")
     @classmethod
@@ -181,6 +201,21 @@ def example_questions(template: str | Template) -> list[Question]:
     return [question for _, question in _examples(found)] if isinstance(found, Template) else []
 
 
+def check_examples(task: Task, questions: Iterable[Question], template: str | Template) -> None:
+    """Refuses a template that shows answers of the benchmark that it asks.
+
+    Raises:
+        TaskError: says how many of the benchmark's questions are among the examples.
+    """
+    shown = {question.text for question in example_questions(template)}
+    own = [question.id for question in questions if question.text in shown] if shown else []
+    if own:
+        raise TaskError(
+            f"template.examples: {len(own)} of its questions are asked by {task.name} itself (the first is "
+            f"{own[0]!r}); take examples from another split"
+        )
+
+
 def has_chat_template(tokenizer: Any) -> bool:
     return bool(getattr(tokenizer, "chat_template", None))
 
@@ -297,14 +332,8 @@ def _answered(template: Template, example: Question, task: Task) -> str:
     return form.replace("{answer}", example.gold)
 
 
-def _examples(template: Template) -> Sequence[tuple[Task, Question]]:
-    return _read(template.examples) if template.examples else ()
-
-
-@lru_cache(maxsize=16)
-def _read(spec: str) -> tuple[tuple[Task, Question], ...]:
-    task, questions = tasks.load_spec(spec)
-    return tuple((task, question) for question in questions)
+def _examples(template: Template) -> Examples:
+    return template._draw(template.examples) if template.examples else ()
 
 
 def token_counts(prompts: Sequence[str], tokenizer: Any) -> list[int]:

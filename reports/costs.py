@@ -71,8 +71,8 @@ def table(study: Study) -> Table | None:
             Column("steps", "Steps", help="training steps"),
             Column("tokens", "Tokens", help="sampled or learned from"),
             Column("tflops", "TFLOPs", help="10^12 floating point operations of the model"),
-            *(Column(f"minutes/{name}", name.title(), help="minutes") for name in SHARES),
-            Column("minutes/wall", "Wall", help="minutes"),
+            *(Column(f"minutes/{name}", f"{name.title()}, min", help="minutes") for name in SHARES),
+            Column("minutes/wall", "Wall, min", help="minutes"),
             *(
                 [Column("price", "Price", help="of a server's answers, by its count of tokens")]
                 if priced
@@ -112,19 +112,23 @@ def _all_launches(cost: Cost, paid: Sequence[LaunchCost], where: str) -> Cost:
 
 def _run(run: Training) -> Iterator[Cost]:
     """A run's training, and what its data sets of sampled answers took."""
-    yield _training(run.label, [run.metrics])
+    paid = [s.price for s in _stages(run) if s.price is not None and s.kind != "reject"]
+    yield replace(_training(run.label, [run.metrics]), price=sum(paid) if paid else None)
     for stage in sampled_stages(run):
         what = "teacher's answers" if stage.teacher else "sampled answers"
         known = None if math.isnan(stage.flops) else stage.flops
         seconds = {"rollout": stage.device_seconds}
-        yield Cost(f"{run.label}: {what}", None, None, float(stage.tokens), known, seconds, None)
+        yield Cost(f"{run.label}: {what}", None, None, float(stage.tokens), known, seconds, None, stage.price)
 
 
 def sampled_stages(run: Training) -> list[StageCost]:
     """The stages in a run's ledger.json that sampled a data set."""
+    return [stage for stage in _stages(run) if stage.kind == "reject" and stage.tokens]
+
+
+def _stages(run: Training) -> Sequence[StageCost]:
     found = read_file(run.folder / LEDGER, RunLedger, [])
-    stages = () if found is None else found.stages
-    return [stage for stage in stages if stage.kind == "reject" and stage.tokens]
+    return () if found is None else found.stages
 
 
 def _training(part: str, frames: Sequence[pd.DataFrame], wall: float | None = None) -> Cost:
@@ -143,18 +147,17 @@ def _evaluations(study: Study) -> Iterator[Cost]:
     several = len(models) > MOST_MODELS
     for part in [models] if several else [[model] for model in models]:
         totals = [
-            (evaluation.scores.get("tokens") or {}).get("total")
+            evaluation.lengths["total"]
             for evaluation in study.evaluations
-            if evaluation.model in part
+            if evaluation.model in part and evaluation.lengths is not None
         ]
-        known = [float(total) for total in totals if total is not None]
         prices = [
-            float((evaluation.scores.get("cost") or {})["total"])
+            bill["total"]
             for evaluation in study.evaluations
-            if evaluation.model in part and evaluation.scores.get("cost")
+            if evaluation.model in part and (bill := evaluation.scores.get("cost"))
         ]
         name = f"{len(models)} models" if several else part[0]
-        tokens, price = sum(known) if known else None, sum(prices) if prices else None
+        tokens, price = sum(totals) if totals else None, sum(prices) if prices else None
         yield Cost(f"evaluation of {name}", None, None, tokens, None, {}, None, price)
 
 

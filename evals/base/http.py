@@ -124,11 +124,19 @@ class Client:
         """
         return _run(self.answer(path, body, parse))
 
+    def get(self, path: str, parse: Callable[[Any], T]) -> T:
+        """As ``post``, with nothing to tell the server.
+
+        Raises:
+            ServerError: as ``post``.
+        """
+        return _run(self._ask(path, None, parse))
+
     async def answer(self, path: str, body: object, parse: Callable[[Any], T]) -> T:
         """``post`` for what runs in the background loop itself (``start``)."""
         # Half a character, which a byte-level model can write, has no encoding: it goes as "?".
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        return await self._post(path, content, parse)
+        return await self._ask(path, content, parse)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -139,7 +147,8 @@ class Client:
         text = text.replace(self._key, "***") if self._key else text
         return text.encode("utf-8", "replace").decode("utf-8")
 
-    async def _post(self, path: str, content: bytes, parse: Callable[[Any], T]) -> T:
+    async def _ask(self, path: str, content: bytes | None, parse: Callable[[Any], T]) -> T:
+        """``content``: what is posted; None where the address is only read."""
         deadline = time.monotonic() + self._seconds
         reason = f"did not answer within {self._seconds:g} s"
         for pause in (*self._pauses, None):
@@ -179,10 +188,10 @@ class Client:
             self._down = f"{reason}; {self._failed} requests in a row had no answer"
         raise ServerError(reason)
 
-    async def _try(self, path: str, content: bytes, parse: Callable[[Any], T]) -> T:
-        headers = {"Content-Type": "application/json"}
+    async def _try(self, path: str, content: bytes | None, parse: Callable[[Any], T]) -> T:
+        method, headers = ("GET", {}) if content is None else ("POST", {"Content-Type": "application/json"})
         async with self._client.stream(
-            "POST", f"{self._url}{path}", content=content, headers=headers
+            method, f"{self._url}{path}", content=content, headers=headers
         ) as answer:
             self._refuse_early(answer)
             body = await self._read(answer)

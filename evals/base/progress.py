@@ -1,4 +1,4 @@
-"""A bar with the time left on a terminal; plain lines, now and then, anywhere else."""
+"""A bar with the time left on a terminal, and a line of words below it; plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 from rich.text import Text
 
 from evals.base.terminal import Terminal
@@ -33,7 +34,7 @@ class Update(Protocol):
     Without the latter they are reckoned from how fast it went so far.
     """
 
-    def __call__(self, done: int, note: str = "", left: float | None = None) -> None: ...
+    def __call__(self, done: float, note: str = "", left: float | None = None) -> None: ...
 
 
 class Progress:
@@ -57,7 +58,7 @@ class Progress:
             with self._bar() as bar:
                 task = bar.add_task(printable(description), total=total, note="", ends=None)
 
-                def update(done: int, note: str = "", left: float | None = None) -> None:
+                def update(done: float, note: str = "", left: float | None = None) -> None:
                     self._say_first()
                     bar.update(task, completed=done, note=printable(note), ends=_end(left))
 
@@ -65,7 +66,7 @@ class Progress:
         else:
             lines = _Lines(self.console, description, total)
 
-            def tell(done: int, note: str = "", left: float | None = None) -> None:
+            def tell(done: float, note: str = "", left: float | None = None) -> None:
                 self._say_first()
                 lines(done, note, left)
 
@@ -78,14 +79,12 @@ class Progress:
             self._first = ""
 
     def _bar(self) -> RichProgress:
-        return RichProgress(
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            _TimeLeft(),
-            TextColumn("{task.fields[note]}"),
+        return _Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None, table_column=Column(max_width=24)),  # gives way where room is short
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            _TimeLeft(table_column=Column(no_wrap=True)),
             console=self.console,
         )
 
@@ -95,15 +94,25 @@ def _end(left: float | None) -> float | None:
     return None if left is None else time.monotonic() + left
 
 
+class _Bar(RichProgress):
+    """A bar, and below it what there is to say: beside it, in 80 columns, one would cut the other."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if task.fields.get("note"):
+                yield Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
+
+
 class _TimeLeft(TimeRemainingColumn):
-    """The time that whoever works says is left, where it says so."""
+    """The time that is left: as whoever works says, else from the pace so far; nothing where nobody knows."""
 
     def render(self, task: Task) -> Text:
         ends = task.fields.get("ends")
-        if ends is None or task.finished:
-            return super().render(task)
-        left = datetime.timedelta(seconds=max(0, int(ends - time.monotonic())))
-        return Text(str(left), style="progress.remaining")
+        left = task.time_remaining if ends is None else max(0.0, ends - time.monotonic())
+        if left is None or task.finished:
+            return Text("")
+        return Text(f"about {datetime.timedelta(seconds=int(left))} left", style="progress.remaining")
 
 
 @dataclass
@@ -115,15 +124,15 @@ class _Lines:
     total: int
     started: float = field(default_factory=time.monotonic)
     shown: float = 0.0
-    done: int = 0
-    first: tuple[float, int] | None = (
+    done: float = 0
+    first: tuple[float, float] | None = (
         None  # the first report's time and done: an earlier run may have done some
     )
     note: str = ""
     left: float | None = None
     """As it was told, for the line that is printed then."""
 
-    def __call__(self, done: int, note: str = "", left: float | None = None) -> None:
+    def __call__(self, done: float, note: str = "", left: float | None = None) -> None:
         self.done, self.note, self.left = done, note, left
         now = time.monotonic()
         self.first = self.first or (now, done)
@@ -141,7 +150,7 @@ class _Lines:
         left = self.left
         if left is None and self.done > before:
             left = (now - began) / (self.done - before) * (self.total - self.done)
-        parts = [f"{self.description}: {self.done}/{self.total}", f"{elapsed:.0f} s"]
+        parts = [f"{self.description}: {int(self.done)}/{self.total}", f"{elapsed:.0f} s"]
         if left:
             parts.append(f"about {left:.0f} s left")
         if self.note:

@@ -17,8 +17,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from evals.base.registry import Registry
+from evals.base.registry import Registry, settings_of
 from evals.graders.base import Grader
+from evals.task import Task
 
 GRADERS = Registry(
     "grader",
@@ -28,6 +29,7 @@ GRADERS = Registry(
         "integer": "evals.graders.integer:IntegerGrader",
         "choice": "evals.graders.choice:ChoiceGrader",
         "exact": "evals.graders.text:TextGrader",
+        "continuation": "evals.graders.continuation:ContinuationGrader",
         "code": "evals.graders.code:CodeGrader",
         "reasoning_gym": "evals.graders.gym:GymGrader",
         "judge": "evals.graders.judge.named:reference",
@@ -56,6 +58,21 @@ def make_grader(kind: str, settings: Mapping[str, Any] | None = None) -> Grader:
     else:
         grader = made()
     return grader
+
+
+def grader_of(task: Task) -> Grader:
+    """The task's grader, with its settings; as ``make_grader``."""
+    return make_grader(task.grader, task.grader_settings)
+
+
+def check_grader(task: Task) -> None:
+    """Refuses a task whose grader is not there, or does not take its settings; none is made.
+
+    Raises:
+        UsageError: names the grader, and what it accepts.
+    """
+    if task.grader not in GRADERS.built_in or task.grader_settings:
+        settings_of(GRADERS.get(task.grader), task.grader_settings, f"grader {task.grader}")
 
 
 def _arguments(function: Any) -> list[str]:

@@ -29,6 +29,8 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
     from lm_eval.api.model import TemplateLM
     from lm_eval.models.utils import normalize_gen_kwargs
 
+    has_tokenizer = hasattr(engine.tokenizer, "encode")  # else only the server of the model has one
+
     class EngineLM(TemplateLM):  # type: ignore[misc]
         """Tokenises as lm-eval's HFLM does; equal prompts become one request of several samples."""
 
@@ -65,6 +67,12 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
         def tok_encode(
             self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
         ) -> list[int]:
+            if not has_tokenizer:
+                raise TaskError(
+                    "this task asks how likely given continuations are, and a chat does not tell, nor can "
+                    "texts be split without the model's tokenizer: ask its server with --api completions, "
+                    "and name the model by its folder or hub id"
+                )
             start = engine.tokenizer.bos_token
             special = add_special_tokens
             if special is None:
@@ -164,6 +172,8 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
             As in lm-eval a prompt's beginning makes room for the completion, but never for more than half
             of the model's positions: what a task allows a completion is more than many models have.
             """
+            if not has_tokenizer:
+                return prompt
             room = engine.positions - min(wanted, engine.positions // 2)
             ids = self.tok_encode(prompt)
             if len(ids) <= room:
@@ -178,6 +188,8 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
 
         def _limited(self, sampling: Sampling, prompts: Sequence[str]) -> Sampling:
             """The settings, with no more tokens a completion than the longest of the prompts leaves."""
+            if not has_tokenizer:
+                return sampling
             longest = max(len(self.tok_encode(prompt)) for prompt in prompts)
             most = engine.positions - longest
             if sampling.max_tokens <= most:

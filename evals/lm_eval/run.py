@@ -8,8 +8,8 @@ from typing import Any
 
 import filelock
 
-from evals.base.errors import first_line
-from evals.engine import ScoringEngine
+from evals.base.errors import UsageError, first_line
+from evals.engine import ScoringEngine, UnansweredError
 from evals.lm_eval.chat import Chat
 from evals.lm_eval.earlier import claim, notes_on, read_earlier
 from evals.lm_eval.model import engine_lm
@@ -41,7 +41,9 @@ def evaluate(
             work in it.
     """
     if not isinstance(engine, ScoringEngine):
-        raise TaskError(f"{PREFIX}{name}: this engine samples only; use --engine transformers or vllm")
+        raise TaskError(
+            f"{PREFIX}{name}: this engine samples only; use --engine transformers or vllm, or a server"
+        )
     whole, limit = split_part(name)
     manager, task = find(whole)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +75,7 @@ def _run(lm: Any, manager: Any, task: str, name: str, replies: Path, limit: int 
         found: dict[str, Any] | None = lm_eval.simple_evaluate(
             lm, tasks=[task], task_manager=manager, limit=limit, **(lm.chat.settings if lm.chat else {})
         )
-    except TaskError:
+    except (TaskError, UnansweredError, UsageError):
         raise
     except Exception as error:  # data sets and 200 tasks' own code: every class there is
         raise TaskError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from evals.task import Question, Task, TaskError
 from evals.tasks import hub, specs
@@ -33,6 +34,7 @@ class Described:
     source: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     grader: str = ""
+    grader_settings: Mapping[str, Any] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
     samples: int = 1
@@ -64,6 +66,7 @@ def task(name: str, described: Described) -> Task:
         load=load,
         source=", ".join(dict.fromkeys(asked.source for asked in parts.values())),
         samples=described.samples,
+        grader_settings=described.grader_settings,
     )
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from evals.base.text_files import is_text
 from evals.task import Question, TaskError, plain
+from evals.tasks.alike import text_key
 from evals.tasks.choices import MOST, lettered
 from evals.tasks.data import Row
 from evals.tasks.rows import Rows
@@ -40,9 +45,13 @@ class Reading:
         Raises:
             TaskError: the row lacks what a question needs; ``place`` names the row.
         """
-        text = row.get(self.columns["question"])
-        if not isinstance(text, str) or not text.strip():
-            raise TaskError(f"{place}: column {self.columns['question']!r} must hold the question as text")
+        said = cell(row, self.columns["question"])
+        text = _asked(said)
+        if text is None or not text.strip():
+            raise TaskError(
+                f"{place}: column {self.columns['question']!r} must hold the question as text (or as one "
+                f"message of a user), got {_shown(said)}"
+            )
         info: dict[str, Any] = {"row": row}
         if self.grader == "choice" and "options" in self.columns:
             options = self._options(row, place)
@@ -56,7 +65,7 @@ class Reading:
 
     def _gold(self, row: Row, place: str) -> str:
         column = self.columns["answer"]
-        gold = row.get(column)
+        gold = cell(row, column)
         if isinstance(gold, bool) or not isinstance(gold, str | int | float) or plain(gold) in ("", "nan"):
             if self.grader == "code" or ":" in self.grader:  # tests decide, or a function that may need none
                 return ""
@@ -67,7 +76,7 @@ class Reading:
         column = self.columns.get("id")
         if column is None:
             return hashlib.blake2b(f"{text}\0{gold}".encode(), digest_size=8).hexdigest()
-        key = row.get(column)
+        key = cell(row, column)
         if isinstance(key, bool) or not isinstance(key, str | int | float) or not is_text(plain(key)):
             raise TaskError(f"{place}: column {column!r} must hold an id, got {_shown(key)}")
         if not plain(key):
@@ -76,7 +85,7 @@ class Reading:
 
     def _options(self, row: Row, place: str) -> tuple[str, ...]:
         column = self.columns["options"]
-        found = row.get(column)
+        found = cell(row, column)
         if not isinstance(found, list) or not 2 <= len(found) <= MOST or not all(map(_is_word, found)):
             raise TaskError(
                 f"{place}: column {column!r} must hold a list of 2 to {MOST} texts, got {_shown(found)}"
@@ -86,7 +95,7 @@ class Reading:
     def _tests(self, row: Row, place: str) -> dict[str, Any]:
         """What the grader of programs needs (``evals/graders/code.py``)."""
         if "cases" in self.columns:
-            cases = row.get(self.columns["cases"])
+            cases = cell(row, self.columns["cases"])
             good = isinstance(cases, list) and all(
                 isinstance(case, Mapping) and {"input", "output"} <= case.keys() for case in cases
             )
@@ -100,7 +109,7 @@ class Reading:
                 "cases": [{key: str(case[key]) for key in ("input", "output")} for case in cases],
             }
         found = {
-            key: row.get(self.columns[key])
+            key: cell(row, self.columns[key])
             for key in ("tests", "entry_point", "setup")
             if key in self.columns
         }
@@ -126,9 +135,10 @@ def reading(where: str, rows: Rows, named: Mapping[str, str], grader: str) -> Re
     Raises:
         TaskError: no rows, or a column that is needed is not there; the message has those that are.
     """
-    if not len(rows):
+    first = next(iter(rows), None)
+    if first is None:
         raise TaskError(f"{where}: holds no rows")
-    there = list(next(iter(rows)))
+    there = list(_columns(first))
     for thing, column in named.items():
         if thing not in USUAL:
             raise TaskError(f"{where}: columns.{thing} is not a kind of column; accepted: {', '.join(USUAL)}")
@@ -159,8 +169,16 @@ def _usual(thing: str, there: Collection[str]) -> str | None:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """What is kept of every row's question: the key of its text (alike.py), and its bytes in UTF-8."""
+
+    keys: npt.NDArray[np.uint64]
+    bytes: npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
 class Questions(Sequence[Question]):
-    """Questions that are read when they are asked for: only where each is stays in memory.
+    """Questions that are read when they are asked for: only where each is stays in memory, and ``noted``.
 
     ``places`` are their rows' numbers; ``again`` counts, for a row whose text and answer an earlier row has
     too, which repetition it is, where rows have no ids: their ids are all different so.
@@ -169,6 +187,7 @@ class Questions(Sequence[Question]):
     where: str
     rows: Rows
     reading: Reading
+    noted: Noted
     places: range
     again: Mapping[int, int] = field(default_factory=dict)
     checked: bool = True
@@ -183,7 +202,7 @@ class Questions(Sequence[Question]):
     def __getitem__(self, index: slice) -> Questions: ...
     def __getitem__(self, index: int | slice) -> Question | Questions:
         if isinstance(index, slice):
-            return Questions(self.where, self.rows, self.reading, self.places[index], self.again)
+            return replace(self, places=self.places[index])
         place = self.places[index]
         return self._question(place, self.rows[place])
 
@@ -206,9 +225,14 @@ class Questions(Sequence[Question]):
         )
 
     @property
-    def duplicates(self) -> int:
-        """Rows without an id whose text and answer an earlier row has."""
-        return len(self.again)
+    def text_keys(self) -> npt.NDArray[np.uint64]:
+        """The keys of their texts, in their order."""
+        return self.noted.keys[np.asarray(self.places, dtype=np.int64)]
+
+    @property
+    def text_bytes(self) -> npt.NDArray[np.uint32]:
+        """How many bytes their texts take in UTF-8, in their order."""
+        return self.noted.bytes[np.asarray(self.places, dtype=np.int64)]
 
 
 def checked_questions(where: str, rows: Rows, how: Reading) -> Questions:
@@ -217,28 +241,64 @@ def checked_questions(where: str, rows: Rows, how: Reading) -> Questions:
     Raises:
         TaskError: a row is not a question, or has the id of an earlier one; the message names it.
     """
-    seen: dict[int, int] = {}
-    again: dict[int, int] = {}
-    own = "id" in how.columns
+    ids, keys, sizes = array("Q"), array("Q"), array("I")
     for place, row in enumerate(rows):
         question = how.question(row, f"{where}, {rows.where(place)}")
-        key = _key(question.id)
-        if key in seen and own:
-            raise TaskError(
-                f"{where}, {rows.where(place)}: has the id {question.id!r} of {rows.where(seen[key])}; every "
-                "question needs an id of its own"
-            )
-        if key in seen:
-            seen[key] += 1
-            again[place] = seen[key]
-        else:
-            seen[key] = place if own else 1
-    return Questions(where, rows, how, range(len(rows)), again)
+        ids.append(_key(question.id))
+        keys.append(text_key(question.text))
+        sizes.append(len(question.text.encode()))
+    again = _repeated(np.frombuffer(ids, dtype=np.uint64))
+    if again and "id" in how.columns:
+        later = min(again)
+        earlier = ids.index(ids[later])
+        raise TaskError(
+            f"{where}, {rows.where(later)}: has the id {how.question(rows[later], where).id!r} of "
+            f"{rows.where(earlier)}; every question needs an id of its own"
+        )
+    noted = Noted(np.frombuffer(keys, dtype=np.uint64), np.frombuffer(sizes, dtype=np.uint32))
+    return Questions(where, rows, how, noted, range(len(ids)), again)
+
+
+def _repeated(keys: npt.NDArray[np.uint64]) -> dict[int, int]:
+    """By the place of each key that was there before: the how-manieth it is, from 2 on."""
+    order = np.argsort(keys, kind="stable")
+    again: dict[int, int] = {}
+    for at in np.flatnonzero(keys[order[1:]] == keys[order[:-1]]).tolist():
+        earlier, place = int(order[at]), int(order[at + 1])
+        again[place] = again.get(earlier, 1) + 1
+    return again
 
 
 def _key(id: str) -> int:
     """Eight bytes instead of the id: a million of them shall fit into memory."""
     return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest())
+
+
+def cell(row: Row, column: str) -> Any:
+    """What a row holds in a column, None where there is nothing; "reward_model.ground_truth" is a part of
+    what is nested in one."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    for part in column.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _columns(row: Row, before: str = "") -> Iterator[str]:
+    """The columns of a row, and what is nested in them, by the names that ``cell`` takes."""
+    for name, value in row.items():
+        yield before + name
+        if isinstance(value, Mapping):
+            yield from _columns(dict(value), f"{before}{name}.")
+
+
+def _asked(value: object) -> str | None:
+    """A question as text, or as the one message of a user that some data sets make of it."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        message = value[0]
+        value = message.get("content") if message.get("role", "user") == "user" else None
+    return value if isinstance(value, str) else None
 
 
 def _is_word(value: object) -> bool:

@@ -1,7 +1,7 @@
 """The rows of a file that somebody else wrote: JSON lines, CSV, TSV, JSON or Parquet, however many there are.
 
-A file is read once from its beginning to its end, and no row is kept: what stays is where each begins. A row
-is read again when it is asked for. (What gzip packed, and a JSON list, is kept: nothing in it can be found.)
+No row is kept: what stays is where each begins, noted when a file is first gone through. A row is read again
+when it is asked for. (What gzip packed, and a JSON list, is kept: nothing in it can be found.)
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def read_rows(path: Path) -> Rows:
     if kind == ".json":
         return Held(path, _listed(path), "entry")
     lines = CsvRows(path, kind == ".tsv") if kind in (".csv", ".tsv") else JsonRows(path)
-    return Held(path, list(lines), "row") if _packed(path) else lines
+    return Held(path, list(iter(lines)), "row") if _packed(path) else lines
 
 
 class Held:
@@ -82,25 +82,42 @@ class _Lines(ABC):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places, self._lines = array("Q"), array("Q")
+        self._all = False
+        """Whether the places of all rows are known."""
         with open_text(path):
             self._state = _state(path)
-        for place, line, _ in self._scan():
-            self._places.append(place)
-            self._lines.append(line)
 
     @abstractmethod
     def _scan(self) -> Iterator[tuple[int, int, Row]]:
         """(byte, line, row) of every row."""
 
     def __len__(self) -> int:
+        self._find_all()
         return len(self._places)
 
     def __iter__(self) -> Iterator[Row]:
         self._check()
-        return (row for _, _, row in self._scan())
+        for number, (place, line, row) in enumerate(self._scan()):
+            if number == len(self._places):
+                self._places.append(place)
+                self._lines.append(line)
+            yield row
+        self._all = True
 
     def where(self, number: int) -> str:
         return f"line {self._lines[number]}"
+
+    def _place(self, number: int) -> int:
+        """The byte that a row begins at."""
+        self._check()
+        if number >= len(self._places):
+            self._find_all()
+        return self._places[number]
+
+    def _find_all(self) -> None:
+        if not self._all:
+            for _ in self:
+                pass
 
     def _check(self) -> None:
         if _state(self._path) != self._state:
@@ -119,9 +136,9 @@ class JsonRows(_Lines):
                 place += len(line)
 
     def __getitem__(self, number: int, /) -> Row:
-        self._check()
+        place = self._place(number)
         with open_text(self._path) as handle:
-            handle.seek(self._places[number])
+            handle.seek(place)
             return parse_row(handle.readline(), (), f"{self._path}, {self.where(number)}")
 
 
@@ -147,6 +164,9 @@ class CsvRows(_Lines):
 
             reader = csv.reader(lines(), delimiter=self._mark, strict=True)
             self._columns = self._next(reader, 1) or []
+            twice = next((name for name in self._columns if self._columns.count(name) > 1), None)
+            if twice is not None:
+                raise TaskError(f"{self._path}, line 1: names the column {twice!r} twice; rename one")
             while True:
                 begins, line = place[0], place[1] + 1
                 fields = self._next(reader, line)
@@ -159,13 +179,16 @@ class CsvRows(_Lines):
         try:
             return next(reader, None)
         except csv.Error as error:
-            raise TaskError(f"{self._path}, line {line}: not valid CSV: {error}") from None
+            why = "a quotation mark that opens here is not closed" if "end of data" in str(error) else error
+            raise TaskError(f"{self._path}, line {line}: not valid CSV: {why}") from None
 
     def _decoded(self, line: bytes, number: int) -> str:
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            raise TaskError(f"{self._path}, line {number}: is not UTF-8 ({error.reason})") from None
+            raise TaskError(
+                f"{self._path}, line {number}: is not UTF-8 ({error.reason}); save it as UTF-8"
+            ) from None
 
     def _row(self, fields: Sequence[str], line: int) -> Row:
         if len(fields) != len(self._columns):
@@ -176,9 +199,9 @@ class CsvRows(_Lines):
         return dict(zip(self._columns, fields, strict=True))
 
     def __getitem__(self, number: int, /) -> Row:
-        self._check()
+        place = self._place(number)
         with open_text(self._path) as handle:
-            handle.seek(self._places[number])
+            handle.seek(place)
             line = self._lines[number]
             reader = csv.reader(
                 (self._decoded(each, line) for each in handle), delimiter=self._mark, strict=True

@@ -125,7 +125,9 @@ class Experiment(config.Experiment):
             ('tags', ['tiny-math:train[:100]'])
         """
         if bool(model) == (policy is not None):
-            raise UsageError('Experiment: give either model (for example model="tiny") or the whole policy={...}')
+            raise UsageError(
+                'Experiment: give either model (for example model="tiny") or the whole policy={...}'
+            )
         several = [stages] if isinstance(stages, BaseModel) else list(stages)
         tables = {"eval": eval, "sweep": sweep, "compare": compare, "budget": budget, "tracking": tracking}
         raw: dict[str, Any] = {

@@ -16,7 +16,20 @@ from evals.base.text import printable
 from evals.task import TaskError
 
 # Importing these modules registers their commands.
-from harness.cli import diff, evals, files, forecast, papers, prompts, results, status, tools, train, view  # noqa: F401
+from harness.cli import (  # noqa: F401
+    diff,
+    evals,
+    files,
+    forecast,
+    papers,
+    probe,
+    prompts,
+    results,
+    status,
+    tools,
+    train,
+    view,
+)
 from harness.cli.app import app
 
 WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it

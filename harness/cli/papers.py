@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from evals.base.errors import UsageError
 from evals.base.text import printable
+from harness.cli import served
 from harness.cli.app import MEASURE, EngineKind, Json, Quiet, app, print_json
 
 
@@ -53,6 +55,12 @@ def reproduce(
         typer.Option(help="Prompt template. With one other than chat-boxed, no verdicts are given."),
     ] = None,
     engine: EngineKind = "transformers",
+    server: served.Addresses = None,
+    api: served.Api = None,
+    key_env: served.KeyEnv = None,
+    served_model: served.ServedModel = None,
+    concurrency: served.Concurrency = None,
+    price: served.Price = None,
     out: Annotated[Path | None, typer.Option(help="Output folder. By default runs/reproduce-TABLE.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -65,6 +73,8 @@ def reproduce(
     Example: harness reproduce table5 --models DeepSeek-R1-Distill-Qwen-1.5B --engine vllm
 
     Example: harness reproduce table5 --from runs/recorded
+
+    Example: harness reproduce table5 --server http://localhost:8000/v1
     """
     from evals import templates
     from evals.base.progress import Progress
@@ -72,13 +82,16 @@ def reproduce(
     from harness.jobs import reproduce as job
 
     folder, progress = out or Path("runs") / f"reproduce-{table}", Progress(quiet)
+    asked = served.server_of(server, api, key_env, served_model, concurrency, price)
+    if asked is not None and (recorded or engine != "transformers"):
+        raise UsageError(f"--{'from' if recorded else 'engine'} has no effect with --server: leave one out")
     if recorded:
         done = job.from_recordings(table, recorded, folder, progress, papers or ())
     else:
         names = tuple(name.strip() for name in models.split(",")) if models else ()
         if template is not None:
             templates.check(template)
-        settings = job.Settings(engine, names, samples, hours, max_tokens, template)
+        settings = job.Settings(engine, names, samples, hours, max_tokens, template, asked)
         done = job.run_plan(table, folder, progress, settings, papers or ())
     if as_json:
         print_json([cell.to_json() for cell in done.cells])

@@ -9,7 +9,7 @@ from typing import Any
 
 from evals import templates
 from evals.graders.base import Response
-from evals.graders.registry import make_grader
+from evals.graders.registry import grader_of
 from evals.task import JUDGED, Question, Task
 from evals.tasks import data, registry
 from evals.tasks.registry import TASKS, Tasks
@@ -63,19 +63,20 @@ def check_questions(
     if tokenizer is not None:
         prompts = [templates.render(each, task, template, tokenizer) for each in some]
     lengths = [] if tokenizer is None else templates.token_counts(prompts, tokenizer)
-    mine = Named("training", spec, Texts(asked))
+    texts = Texts(asked)
+    mine = Named("training", spec, texts)
     others = [Named("benchmark", other, Texts(sets.of([other]))) for other in (*against, *_here(task))]
     return QuestionCheck(
         name=task.name,
         source=task.source,
-        grader=task.grader,
+        grader=task.graded_by,
         questions=len(questions),
         columns=dict(getattr(getattr(questions, "reading", None), "columns", {})),
         shown=[
             {"id": each.id, "prompt": prompt, "gold": each.gold}
             for each, prompt in list(zip(some, prompts, strict=True))[:SHOWN]
         ],
-        duplicates=repetitions(mine.texts),
+        duplicates=repetitions(texts),
         overlaps=list(overlaps([mine, *others])),
         tokens=(min(lengths), sum(lengths) / len(lengths), max(lengths)) if lengths else None,
         unreadable=list(_unreadable(task, some)),
@@ -103,7 +104,7 @@ def _unreadable(task: Task, questions: Sequence[Question]) -> Iterator[str]:
     """The questions whose gold answer, given as a response, is not graded as correct."""
     if task.grader in ("code", *JUDGED) or ":" in task.grader:
         return
-    with make_grader(task.grader) as grader:
+    with grader_of(task) as grader:
         items = [(each, Response(f"<answer>{each.gold}</answer>")) for each in questions]
         for each, verdict in zip(questions, grader.grade(items), strict=True):
             if not verdict.correct:

@@ -66,3 +66,5 @@ def _table(found: Sequence[tuple[Place, Standing]]) -> None:
     for place, one in found:
         if one.reason:
             terminal.print(f"{place.folder}: {one.reason}", markup=False, soft_wrap=True)
+        for advice in one.advice:
+            terminal.print(f"{place.folder}: {advice}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, WithJsonSchema, model_serializer, model_validator
 
 from evals.base.registry import Registry, absolute
+from evals.graders.registry import GRADERS
 from harness.config import kinds
 from harness.config.table import Table
 
@@ -64,4 +65,5 @@ EngineChoice = Annotated[Choice, AfterValidator(_known(kinds.ENGINES)), _schema(
 ExecutorChoice = Annotated[Choice, AfterValidator(_known(kinds.EXECUTORS)), _schema(kinds.EXECUTORS)]
 LossChoice = Annotated[Choice, AfterValidator(_known(kinds.LOSSES)), _schema(kinds.LOSSES)]
 AdvantageChoice = Annotated[Choice, AfterValidator(_known(kinds.ADVANTAGES)), _schema(kinds.ADVANTAGES)]
+GraderChoice = Annotated[Choice, AfterValidator(_known(GRADERS)), _schema(GRADERS)]
 TrackerChoice = Annotated[Choice, AfterValidator(_known(kinds.TRACKERS)), _schema(kinds.TRACKERS)]

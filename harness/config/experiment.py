@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from evals import protocols
+from evals.templates import Template
 from harness.config.choice import Choice, EngineChoice, TrackerChoice
 from harness.config.controls import Controls, with_controls
+from harness.config.curriculum import Curriculum
+from harness.config.distil import OnPolicyDistill
 from harness.config.effects import check_effects
 from harness.config.model import Policy
 from harness.config.names import check_stage_names
@@ -16,7 +20,7 @@ from harness.config.sampling import Drawing
 from harness.config.stages import GRPO, Stage, parts
 from harness.config.sweep import Sweep
 from harness.config.table import Table
-from harness.config.tasks import OwnTask, check_names
+from harness.config.tasks import OwnTask, check_names, tasks_of
 
 
 class Data(Table):
@@ -28,6 +32,8 @@ class Data(Table):
     """Questions for pruning and selection: never the benchmarks."""
     dev_samples: int = Field(4, ge=1)
     """Samples per dev question."""
+    curriculum: Curriculum | None = None
+    """Which of the training questions are drawn, and when: by difficulty and source."""
     overlap: Literal["refuse", "allow"] = "refuse"
     """Whether questions, compared by their text, may be in two of training, dev set and benchmarks."""
 
@@ -35,6 +41,15 @@ class Data(Table):
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _weighs_what_is_there(self) -> Data:
+        for spec in self.curriculum.weights if self.curriculum else ():
+            if spec not in self.train:
+                raise ValueError(
+                    f"curriculum.weights: {spec!r} is not in train; accepted: {', '.join(self.train)}"
+                )
+        return self
 
 
 class Arm(Table):
@@ -209,8 +224,27 @@ class Experiment(Table):
         return with_controls(raw) if isinstance(raw, dict) and raw.get("controls") is not None else raw
 
     @model_validator(mode="after")
+    def _curriculum_has_effect(self) -> Experiment:
+        if self.data.curriculum is None:
+            return self
+        arms = self.compare.arms.values() if self.compare else ()
+        stages = [stage for one in (self, *arms) for stage in parts(one.stages)]
+        drawing = [stage for stage in stages if isinstance(stage, GRPO | OnPolicyDistill)]
+        if stages and not drawing:
+            raise ValueError("data.curriculum: no stage draws prompts: it is for grpo and on_policy_distill")
+        for stage in drawing:
+            if isinstance(stage, GRPO) and stage.rollout_ahead and self.data.curriculum.park_steps:
+                raise ValueError(
+                    f"data.curriculum.park_steps: with {stage.name}.rollout_ahead prompts are drawn before "
+                    "it is known which of them to park; leave one of them out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _own_tasks(self) -> Experiment:
         check_names(self.tasks)
+        for template in _templates(self) if self.tasks else ():
+            template.draw_from(tasks_of(self.tasks))
         return self
 
     @model_validator(mode="after")
@@ -233,3 +267,14 @@ class Experiment(Table):
         if self.compare is not None and (self.stages or self.sweep is not None):
             raise ValueError("compare: the arms define the stages, so leave out [[stages]] and [sweep]")
         return self
+
+
+def _templates(value: object) -> Iterator[Template]:
+    """The prompt templates in ``value``, whatever they belong to: the policy, a teacher, an arm's policy."""
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from _templates(vars(value))
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _templates(inner)

@@ -16,7 +16,7 @@ from harness.config.experiment import Experiment
 from harness.config.keys import split_assignment, split_key
 from harness.config.mistakes import NOWHERE, Sources, explain, name_of
 
-CHOICES = ("loss", "advantage", "engine", "executor")
+CHOICES = ("loss", "advantage", "engine", "executor", "grader")
 """Keys that hold a name, or a table of ``kind`` and settings (harness/config/choice.py)."""
 
 

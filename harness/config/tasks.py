@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from evals.base.errors import TaskError
-from evals.base.registry import absolute, accepted
-from evals.graders.registry import GRADERS
 from evals.tasks import own, registry
 from evals.tasks.reading import USUAL
 from evals.tasks.registry import Tasks
+from harness.config.choice import Choice, GraderChoice
 from harness.config.table import Table
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -27,8 +26,9 @@ class OwnTask(Table):
     columns: dict[str, str] = {}
     """What is in which column: question, answer, id, options, tests, cases, entry_point, setup. By default
     they are found by their usual names."""
-    grader: str = own.USUAL_GRADER
-    """"math", "integer", "exact", "choice", "code", "judge", or a function of yours: "file.py:function"."""
+    grader: GraderChoice = Choice(kind=own.USUAL_GRADER)
+    """"math", "integer", "exact", "choice", "code", "judge", or a function of yours: "file.py:function". A
+    name, or a table of ``kind`` and the grader's own settings: { kind = "exact", ignore_case = true }."""
     splits: dict[str, str] = {}
     """Split -> its part of the source ("[:800]"), or a source of its own; by default there is one, "all"."""
     title: str = ""
@@ -44,18 +44,17 @@ class OwnTask(Table):
                 raise ValueError(f"{thing} is not a kind of column; accepted: {', '.join(USUAL)}")
         return value
 
-    @field_validator("grader")
-    @classmethod
-    def _known_grader(cls, value: str) -> str:
-        if not GRADERS.knows(value):
-            raise ValueError(
-                f'unknown grader {value!r}; {accepted(value, GRADERS.names())}, or "file.py:function"'
-            )
-        return absolute(value)
-
     def described(self) -> own.Described:
         """The table as the tasks' own room takes it."""
-        return own.Described(self.source, self.columns, self.grader, self.splits, self.title, self.samples)
+        return own.Described(
+            source=self.source,
+            columns=self.columns,
+            grader=self.grader.kind,
+            grader_settings=self.grader.settings,
+            splits=self.splits,
+            title=self.title,
+            samples=self.samples,
+        )
 
 
 def check_names(tables: Mapping[str, OwnTask]) -> None:

@@ -12,8 +12,9 @@ import contextlib
 import copy
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,10 +22,12 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from evals.base.errors import JobError, UsageError, first_line
-from evals.engine import Group, Request, Sampling, TokenPair
+from evals.engine import Group, Request, Sampling, TokenPair, Underway
 from harness.engines import hf_attention, hf_scoring
 from harness.engines import tokens as text
+from harness.engines.hf_batches import Part, plan
 from harness.engines.hf_sampling import Draws
+from harness.engines.watch import Watch
 from harness.models import lora, trial
 from harness.models import policy as policies
 from harness.models.policy import Policy
@@ -68,6 +71,7 @@ class TransformersEngine:
         self._max_batch_tokens = max_batch_tokens or room
         self._max_rows = max_rows or sys.maxsize
         self._hash: str | None = None
+        self._watch = Watch()
 
     @property
     def tokenizer(self) -> Any:
@@ -102,6 +106,10 @@ class TransformersEngine:
     def resume(self) -> None:
         """Nothing to take."""
 
+    def watch(self, tell: Callable[[Underway], None]) -> AbstractContextManager[None]:
+        """``tell`` is called after every token of all completions that are drawn together."""
+        return self._watch.telling(tell)
+
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """Samples every request, in order.
 
@@ -116,10 +124,11 @@ class TransformersEngine:
         token_ids: list[list[int]] = []
         logprobs: list[list[float]] = []
         places: list[tuple[int, int]] = []
+        self._watch.begin()
         with _as_sampler(self._policy):
             row_tokens = self._row_tokens(sampling)
             for batch in plan(prompts, requests, row_tokens, self._max_batch_tokens, self._max_rows):
-                decoding = _Decoding(self._policy, batch, sampling, ends)
+                decoding = _Decoding(self._policy, batch, sampling, ends, self._watch)
                 ids, scores = decoding.run()
                 token_ids += ids
                 logprobs += scores
@@ -146,57 +155,12 @@ class TransformersEngine:
         return int(sampling.max_tokens + logits // self._token_bytes)
 
 
-@dataclass(frozen=True)
-class Part:
-    """Completions ``first`` … ``first + count - 1`` of a request, decoded in one batch."""
-
-    request: int
-    prompt: tuple[int, ...]
-    seed: int
-    first: int
-    count: int
-
-
-def plan(
-    prompts: Sequence[Sequence[int]],
-    requests: Sequence[Request],
-    row_tokens: int,
-    max_batch_tokens: int,
-    max_rows: int = sys.maxsize,
-) -> list[list[Part]]:
-    """Splits the requests into batches, from the requests alone: the same call gives the same batches.
-
-    A batch's prompts, padded to the longest, and ``row_tokens`` for each of its completions stay within
-    ``max_batch_tokens`` (a single completion runs whatever it takes), and no batch has more than ``max_rows``
-    completions. Requests of like ``n`` and like
-    prompt length go together: unlike ones would be padded.
-    """
-    order = sorted(range(len(requests)), key=lambda i: (-requests[i].n, len(prompts[i]), i))
-    batches: list[list[Part]] = []
-    batch: list[Part] = []
-    width = rows = 0
-    for i in order:
-        first = 0
-        while first < requests[i].n:
-            wider = max(width, len(prompts[i]))
-            room = min((max_batch_tokens - wider * (len(batch) + 1)) // row_tokens, max_rows) - rows
-            wanted = requests[i].n - first
-            count = max(1, min(wanted, room))
-            most = max([count, *(part.count for part in batch)])
-            uneven = batch and most * (len(batch) + 1) > 2 * (rows + count)
-            if batch and (uneven or room < min(wanted, batch[0].count)):
-                batches.append(batch)
-                batch, width, rows = [], 0, 0
-                continue
-            batch.append(Part(i, tuple(prompts[i]), requests[i].seed, first, count))
-            width, rows, first = wider, rows + count, first + count
-    return [*batches, batch] if batch else batches
-
-
 class _Decoding:
     """One batch from prefill to the last token. Rows are completions; those that ended leave in bulk."""
 
-    def __init__(self, policy: Policy, batch: list[Part], sampling: Sampling, ends: frozenset[int]) -> None:
+    def __init__(
+        self, policy: Policy, batch: list[Part], sampling: Sampling, ends: frozenset[int], watch: Watch
+    ) -> None:
         self._policy = policy
         self._batch = batch
         self._sampling = sampling
@@ -205,6 +169,7 @@ class _Decoding:
         self._stops = text.StopStrings(policy.tokenizer, sampling.stop) if sampling.stop else None
         seeds = [part.seed + part.first + i for part in batch for i in range(part.count)]
         self._total = len(seeds)
+        self._watch = watch
         prompts = [part.prompt for part in batch for _ in range(part.count)]
         self._draws = Draws(policy.tokenizer, prompts, seeds, sampling, self._device)
         self.token_bytes = 0
@@ -228,6 +193,7 @@ class _Decoding:
         history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         so_far: list[list[int]] = [[] for _ in range(self._total)]
         lengths = [self._sampling.max_tokens] * self._total
+        left = self._total
         for step in range(1, self._sampling.max_tokens + 1):
             tokens, logprobs = self._draws.next(logits)
             history.append((rows, tokens, logprobs))
@@ -238,6 +204,7 @@ class _Decoding:
                     lengths[row] = step
                 alive &= ~ended
                 left = int(alive.sum())
+                self._watch.end(step * len(places), len(places))
                 if left == 0:
                     break
                 if len(rows) - left >= IDLE_ROWS * len(rows):
@@ -246,9 +213,12 @@ class _Decoding:
                     cache.keep(stay)
                     prompts.keep(stay)
                     self._draws.keep(stay.tolist())
+            self._watch.tell(step * left)
             if step < self._sampling.max_tokens:
                 logits = self._step(tokens, position, cache, prompts)
                 position = position + 1
+        self._watch.end(len(history) * left, left)
+        self._watch.tell()
         return self._collect(history, lengths)
 
     def _prefill(self) -> tuple[torch.Tensor, hf_attention.Prompts]:
@@ -386,7 +356,7 @@ def _trial(policy: Policy) -> tuple[float, int]:
     ids = trial.tokens(policy, TRIAL_TOKENS)
     parts = [Part(0, ids, 0, 0, 2), Part(1, ids[: max(1, len(ids) // 3)], 2, 0, 1)]
     steps = min(TRIAL_STEPS, policy.positions - len(ids))
-    decoding = _Decoding(policy, parts, Sampling(max_tokens=max(1, steps)), frozenset())
+    decoding = _Decoding(policy, parts, Sampling(max_tokens=max(1, steps)), frozenset(), Watch())
     token_ids, logprobs = decoding.run()
     prompts = [part.prompt for part in parts for _ in range(part.count)]
     plain = [

@@ -64,12 +64,12 @@ class ServedEngine:
         if settings.server is None:
             raise UsageError(f"{where}.server: has no address")
         self._server = settings.server
-        self._chat = (settings.server.api or ("completions" if teacher else "chat")) == "chat"
+        self.is_chat = (settings.server.api or ("completions" if teacher else "chat")) == "chat"
         self._key = _key(settings, where, teacher)
         self._pauses = pauses
-        self.tokenizer: Any = ServerTemplate() if self._chat else _tokenizer(settings, where, teacher)
-        self._model = settings.server.model or settings.model
-        named = f"server/{self._model}@{settings.revision}"
+        self.tokenizer: Any = ServerTemplate() if self.is_chat else _tokenizer(settings, where, teacher)
+        self.model = settings.server.model or settings.model
+        named = f"server/{self.model}@{settings.revision}"
         self.model_hash = hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
 
     @property
@@ -94,7 +94,7 @@ class ServedEngine:
         for arrived in self.stream(alone, sampling):
             found.update(arrived)
         answers = iter(found[place] for place in range(len(alone)))
-        prompts = [()] * len(requests) if self._chat else self._encoded(requests)
+        prompts = [()] * len(requests) if self.is_chat else self._encoded(requests)
         return [
             Group(tuple(ids), tuple(next(answers) for _ in range(request.n)))
             for ids, request in zip(prompts, requests, strict=True)
@@ -112,7 +112,7 @@ class ServedEngine:
         """
         self._check(requests, sampling)
         bodies = [self._body(request, sampling) for request in requests]
-        yield from self._asked("/chat/completions" if self._chat else "/completions", bodies, self._read)
+        yield from self.asked("/chat/completions" if self.is_chat else "/completions", bodies, self._read)
 
     def prompt_logprobs(self, prompts: Sequence[Sequence[int]], top: int = 0) -> list[list[dict[int, float]]]:
         """For each prompt of token ids and each of its tokens the log-probabilities there, by token id.
@@ -124,7 +124,7 @@ class ServedEngine:
             ServerUnansweredError: some got no answer, or one without log-probabilities.
         """
         bodies = [
-            {"model": self._model, "prompt": list(ids), "max_tokens": 1, "prompt_logprobs": top}
+            {"model": self.model, "prompt": list(ids), "max_tokens": 1, "prompt_logprobs": top}
             for ids in prompts
         ]
 
@@ -133,7 +133,7 @@ class ServedEngine:
             return [{int(id): float(one["logprob"]) for id, one in (place or {}).items()} for place in told]
 
         found: dict[int, list[dict[int, float]]] = {}
-        for arrived in self._asked("/completions", bodies, read):
+        for arrived in self.asked("/completions", bodies, read):
             found.update(arrived)
         for place, ids in enumerate(prompts):
             if len(found[place]) != len(ids):
@@ -143,7 +143,29 @@ class ServedEngine:
                 )
         return [found[place] for place in range(len(prompts))]
 
-    def _asked(
+    def models(self) -> list[dict[str, Any]]:
+        """What the first address says of each model that it serves; "id" is its name.
+
+        Raises:
+            ServerUnansweredError: it does not say.
+        """
+        with closing(self.client(self._server.addresses[0])) as client:
+            try:
+                return client.get("/models", lambda answer: [dict(each) for each in answer["data"]])
+            except ServerError as error:
+                raise ServerUnansweredError(f"{client.address}: {error}") from None
+
+    def client(self, address: str) -> Client:
+        """What asks the server at ``address``; to be closed."""
+        return Client(
+            address,
+            self._key,
+            seconds=self._server.timeout,
+            pauses=self._pauses,
+            most=self._server.concurrency,
+        )
+
+    def asked(
         self, path: str, bodies: Sequence[object], read: Callable[[Any, Client], T]
     ) -> Iterator[list[tuple[int, T]]]:
         """What ``read`` makes of each answer, as it comes, with the place of its body.
@@ -151,16 +173,7 @@ class ServedEngine:
         Raises:
             ServerUnansweredError: some got no answer; those of all others were yielded before.
         """
-        clients = [
-            Client(
-                address,
-                self._key,
-                seconds=self._server.timeout,
-                pauses=self._pauses,
-                most=self._server.concurrency,
-            )
-            for address in self._server.addresses
-        ]
+        clients = [self.client(address) for address in self._server.addresses]
         failed: Counter[str] = Counter()
         with closing(Fleet(clients)) as fleet:
             for arrived in fleet.stream(path, bodies, lambda answer: read(answer, clients[0])):
@@ -182,7 +195,7 @@ class ServedEngine:
             )
         if sampling.max_tokens < 1:
             raise UsageError(f"max_tokens is {sampling.max_tokens}; at least 1 is needed")
-        if not self._chat:
+        if not self.is_chat:
             self._encoded(requests)
 
     def _encoded(self, requests: Sequence[Request]) -> list[list[int]]:
@@ -194,9 +207,9 @@ class ServedEngine:
         return [[] for _ in requests]
 
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
-        asked = chat_of(request.prompt) if self._chat else {"prompt": request.prompt}
+        asked = chat_of(request.prompt) if self.is_chat else {"prompt": request.prompt}
         body: dict[str, Any] = {
-            "model": self._model,
+            "model": self.model,
             **asked,
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
@@ -205,7 +218,7 @@ class ServedEngine:
             "n": 1,
         }
         # Of vLLM and other servers, beyond OpenAI's own; said only where they are asked for.
-        if not self._chat:
+        if not self.is_chat:
             body["skip_special_tokens"] = False  # tags such as <think> may be special tokens
         if sampling.top_k > 0:
             body["top_k"] = sampling.top_k
@@ -224,7 +237,7 @@ class ServedEngine:
             raise ValueError("half an answer")
         finished: FinishReason = "length" if text_of(choice["finish_reason"]) == "length" else "stop"
         usage = _usage(answer.get("usage"))
-        if self._chat:
+        if self.is_chat:
             return Completion(client.clean(_said(choice["message"], finished)), (), (), finished, usage)
         return self._continued(client.clean(text_of(choice["text"])), finished, usage)
 

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from evals.base.errors import JobError, UsageError, first_line
-from evals.engine import Group, Request, Sampling, TokenPair
+from evals.engine import Group, Request, Sampling, TokenPair, Underway
 from harness.engines import arrived, vllm_start
 from harness.engines import tokens as text
 from harness.engines.vllm_settings import VllmSettings
 from harness.engines.vllm_start import BESIDE_TRAINING, Subject
 from harness.engines.vllm_thinking import Drawn, Piece, within_budget
+from harness.engines.watch import Watch
 from harness.models import policy as policies
 from harness.models.pieces import pieces
 from harness.models.policy import Policy
@@ -61,6 +63,7 @@ class VllmSampler:
         self._positions = min(subject.positions, int(self._llm.llm_engine.model_config.max_model_len))
         self._has_weights = subject.folder is not None
         self._weights_hash = weights_hash
+        self._watch = Watch()
 
     @property
     def tokenizer(self) -> Any:
@@ -69,6 +72,10 @@ class VllmSampler:
     @property
     def model_hash(self) -> str:
         return policies.joint_hash(self._weights_hash, self._tokenizer)
+
+    def watch(self, tell: Callable[[Underway], None]) -> AbstractContextManager[None]:
+        """``tell`` is called whenever all completions of a request have ended; tokens are not counted."""
+        return self._watch.telling(tell)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """Samples every request, in order.
@@ -81,6 +88,7 @@ class VllmSampler:
             raise JobError("vLLM's weights were released: sync the policy before sampling it")
         prompts = text.encode_prompts(self._tokenizer, requests)
         text.check_lengths(prompts, sampling, self._positions)
+        self._watch.begin()
 
         def draw(pieces: Sequence[Piece]) -> list[list[Drawn]]:
             return self._draw(pieces, sampling)
@@ -112,10 +120,11 @@ class VllmSampler:
         return groups
 
     def _draw(self, pieces: Sequence[Piece], sampling: Sampling) -> list[list[Drawn]]:
+        whole = sampling.thinking_budget is None  # no pieces of completions
         outputs = self._llm.generate(
             [{"prompt_token_ids": list(piece.prompt)} for piece in pieces],
             [self._parameters(piece, sampling) for piece in pieces],
-            use_tqdm=False,
+            use_tqdm=self._watch.bar if self._watch.told and whole else False,
         )
         found = []
         for output in outputs:

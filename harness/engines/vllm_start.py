@@ -153,6 +153,7 @@ def start(subject: Subject, device: torch.device, settings: VllmSettings, share:
                 logprobs_mode="processed_logprobs",
                 generation_config="vllm",
                 disable_log_stats=True,
+                **_launched_here(),
                 **arguments(subject, device, settings, share),
             )
         except Exception as error:  # vLLM's own, pydantic's and those of the architecture's code
@@ -172,6 +173,11 @@ def _said(error: Exception) -> str:
     return first_line(error)
 
 
+def _launched_here() -> dict[str, Any]:
+    """EngineArgs for a run's own processes: groups of tensor_parallel of them have a copy together."""
+    return {"distributed_executor_backend": "external_launcher"} if dist.world() > 1 else {}
+
+
 def arguments(subject: Subject, device: torch.device, settings: VllmSettings, share: float) -> dict[str, Any]:
     """EngineArgs for the memory that there is, with what ``settings`` ask for."""
     longest = settings.max_model_len
@@ -179,8 +185,6 @@ def arguments(subject: Subject, device: torch.device, settings: VllmSettings, sh
         "max_model_len": TO_FIT if longest is None else min(longest, subject.positions),
         "tensor_parallel_size": settings.tensor_parallel,
     }
-    if dist.world() > 1:  # the run's processes: groups of tensor_parallel of them have a copy together
-        found["distributed_executor_backend"] = "external_launcher"
     if device.type == "cuda":
         # Sleeping gives the weights' memory back too, and only what is synced has them again afterwards.
         found |= {"gpu_memory_utilization": share, "enable_sleep_mode": subject.folder is None}

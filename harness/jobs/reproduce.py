@@ -17,6 +17,7 @@ from evals.task import TaskError
 from evals.tasks import registry
 from harness import config
 from harness.engines.registry import EngineKind
+from harness.engines.served import ServedEngine
 from harness.train.benchmarks import evaluate
 from reports import export
 from reports.collect import collect
@@ -29,7 +30,9 @@ from reports.sheet import Chapter, render_sheet
 @dataclass(frozen=True)
 class Settings:
     """What to run of a plan: ``models`` by their published names (all where empty), ``samples`` a question
-    (the plan's where None), nothing that would take longer than ``hours``. Where
+    (the plan's where None), nothing that would take longer than ``hours``. A ``server`` answers for the
+    models that it serves under their hub ids, or for the one model under the name that it is given there,
+    and nothing is measured here besides. Where
     ``max_tokens`` or ``template`` are other than the protocol's, the figures are shown and not judged.
     """
 
@@ -39,6 +42,7 @@ class Settings:
     hours: float = feasibility.HOURS
     max_tokens: int | None = None
     template: str | None = None
+    server: config.Server | None = None
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,20 @@ def run_plan(
     sampled leaves its cells "not run" with the reason, and the others go on.
 
     Raises:
-        UsageError: an unknown table or model, or a paper's file that cannot be used.
+        UsageError: an unknown table or model, a paper's file that cannot be used, or a name at the server
+            for other than one model.
+        JobError: the server does not say what it serves.
     """
     cells = verdicts.cells_of(table, papers)
     for name in settings.models:
         if name not in {cell.model for cell in cells}:
             known = ", ".join(dict.fromkeys(cell.model for cell in cells))
             raise UsageError(f"{table} has no model {name!r}; accepted: {known}")
+    served = _served(settings) if settings.server is not None else ()
     why_not = {}
     for cell in _measurable(cells):
         folder = out / "evals" / cell.model
-        reason = _measure(cell, folder, progress, settings)
+        reason = _measure(cell, folder, progress, settings, served)
         if reason:
             why_not[cell.model, cell.task] = reason
     study = collect([path for path in sorted((out / "evals").glob("*")) if path.is_dir()])
@@ -124,18 +131,42 @@ def _measurable(cells: Sequence[Published]) -> list[Published]:
     return list(found.values())
 
 
-def _measure(cell: Published, folder: Path, progress: Progress, settings: Settings) -> str:
-    """Evaluates one model on one task; why it could not, in a clause, or ""."""
+def _served(settings: Settings) -> Sequence[str]:
+    """The names that the server has for models.
+
+    Raises:
+        UsageError, JobError: as ``run_plan``.
+    """
+    assert settings.server is not None
+    if settings.server.model:
+        if len(settings.models) != 1:
+            raise UsageError("--served-model names one model at the server: name its row with --models")
+        return [settings.server.model]
+    told = ServedEngine(config.Policy(model="", server=settings.server)).models()
+    return [str(each.get("id")) for each in told]
+
+
+def _measure(
+    cell: Published, folder: Path, progress: Progress, settings: Settings, served: Sequence[str]
+) -> str:
+    """Evaluates one model on one task; why it could not, in a clause, or "".
+
+    ``served``: the names of models at the server, where one is asked.
+    """
     if settings.models and cell.model not in settings.models:
         return "not selected by --models"
+    server = settings.server
+    if server is not None and not server.model and cell.hub not in served:
+        return f"{cell.hub} is not served at {server.addresses[0]}"
     task = registry.get(cell.task)
     samples = settings.samples or cell.samples
-    if refused := verdicts.refusal(cell, samples, settings.hours, settings.max_tokens):
+    at_server = server is not None
+    if refused := verdicts.refusal(cell, samples, settings.hours, settings.max_tokens, at_server):
         return refused
     changes = {"max_tokens": settings.max_tokens, "template": settings.template}
     given = {key: value for key, value in changes.items() if value is not None}
     protocol = protocols.get(PROTOCOL).changed(samples=samples, **given)
-    policy = config.Policy(model=cell.hub, dtype="bfloat16")
+    policy = config.Policy(model=cell.hub, **({"server": server} if server else {"dtype": "bfloat16"}))
     try:
         evaluate(policy, [(task, protocol)], folder, progress, settings.engine)
     except (UsageError, TaskError, JobError, OSError) as error:

@@ -92,7 +92,7 @@ def convert(file: Path, folder: Path) -> None:
         ).save_pretrained(folder)
     except Exception as error:  # transformers and gguf let many classes through
         raise UsageError(
-            f"{file}: cannot be loaded as a causal language model: {first_line(error)}"
+            f"{file}: cannot be read as a causal model ({first_line(error)}); if it was cut, download it anew"
         ) from error
 
 

@@ -6,6 +6,7 @@ measured), and how many tokens a prompt has (a quarter of its characters, unless
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -29,8 +30,12 @@ from harness.config import (
     parts,
     tasks_of,
 )
+from harness.config.server import Server
+from harness.config.terms import RewardTerm
 from harness.models.architecture import architecture
 from harness.models.flops import BACKWARD, FROZEN_BACKWARD, Shape
+from harness.rewards.judge_cache import named_judge
+from harness.rewards.registry import JUDGE
 from harness.train.budget import spent
 from harness.train.ledger import Cost
 
@@ -38,6 +43,8 @@ CHARACTERS = 4
 """Characters a token, where no tokenizer says."""
 LENGTH = 0.5
 """The assumed length of a response, as a part of what is allowed."""
+RUBRIC, REPLY = 150, 60
+"""The assumed tokens of what a judge is told besides, and of its reply: a sentence and a score."""
 TRACE = 200
 """The assumed length, in tokens, of a response in a file that is not read."""
 
@@ -65,6 +72,8 @@ class Work:
     note: str = ""
     beside: bool = False
     """Whether it is done in the steps of the part before it."""
+    reads: bool = False
+    """Whether the model reads what another one has sampled, and writes nothing."""
 
     @property
     def flops(self) -> float:
@@ -76,8 +85,12 @@ class Work:
         server = self.policy.server
         if server is None or server.price_in is None or server.price_out is None:
             return None
+        price = Price(server.price_in, server.price_out)
+        if self.reads:  # whole responses as prompts, each answered by a token
+            read = self.learned / self.length if self.length else 0.0
+            return price.of(read * self.prompt + self.learned, read)
         asked = self.sampled / self.length if self.length else 0.0
-        return Price(server.price_in, server.price_out).of(asked * self.prompt, self.sampled)
+        return price.of(asked * self.prompt, self.sampled)
 
 
 Lengths = Callable[[str, int], float]
@@ -112,9 +125,13 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
     for stage in parts(experiment.stages):
         match stage:
             case GRPO():
-                yield grpo_work(stage, policy, train, length(stage.name, stage.max_tokens))
+                tokens = length(stage.name, stage.max_tokens)
+                yield grpo_work(stage, policy, train, tokens)
+                yield from _judged(stage, stage.completions_per_step, train, tokens)
             case OnPolicyDistill():
-                yield from _on_policy(stage, policy, train, length(stage.name, stage.max_tokens))
+                tokens = length(stage.name, stage.max_tokens)
+                yield from _on_policy(stage, policy, train, tokens)
+                yield from _judged(stage, stage.sampled, train, tokens)
             case SFT():
                 tokens, prompt = length(stage.name, 2 * TRACE), train
                 if isinstance(stage, Pretrain):
@@ -182,7 +199,25 @@ def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: fl
     read = flops(teacher, stage.sampled, stage.group_size) + flops(teacher, stage.recorded, 1)
     yield Work(
         f"{stage.name}-teacher", "train", teacher, steps, 0, steps * count * tokens, 0, read, count, prompt,
-        tokens, "by a teacher", beside=True,
+        tokens, "by a teacher", beside=True, reads=True,
+    )  # fmt: skip
+
+
+def _judged(stage: GRPO | OnPolicyDistill, sampled: float, prompt: float, tokens: float) -> Iterator[Work]:
+    """What a judge whose price is known is asked: each response, or two of them, under its rubric."""
+    terms = [RewardTerm.of(each) for name, each in stage.rewards.items() if name == JUDGE]
+    if not terms or not os.environ.get("HARNESS_JUDGE_URL"):
+        return
+    judge = named_judge()
+    if judge.price is None:
+        return
+    server = Server(addresses=[judge.url], price_in=judge.price[0], price_out=judge.price[1])
+    requests = stage.steps * sampled * (2 if terms[0].pairwise else 1)
+    requests = min(requests, terms[0].requests or requests)
+    shown = prompt + RUBRIC + tokens * (2 if terms[0].pairwise else 1)
+    yield Work(
+        f"{stage.name}-judge", "train", Policy(model=judge.model, server=server), stage.steps,
+        requests * REPLY, 0, 0, 0, int(sampled), shown, REPLY, "by a judge", beside=True,
     )  # fmt: skip
 
 
@@ -200,7 +235,7 @@ def _within_budget(experiment: Experiment, found: Sequence[Work]) -> Iterator[Wo
         if part.role != "train" or part.beside:  # dev evaluations of the stage before it, or its teacher
             yield _scaled(part, share)
             continue
-        beside = [other for other in found[place + 1 : place + 2] if other.beside]
+        beside = [other for other in found[place + 1 : place + 2] if other.reads]
         takes = sum(_takes(each, budget) for each in (part, *beside))
         share = 1.0 if takes == 0 else min(1.0, left / takes)
         left -= share * takes

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -20,7 +22,8 @@ from evals.base.errors import UsageError
 from evals.base.http import PAUSES
 from evals.graders.base import Response
 from evals.graders.judge.base import spoken
-from evals.graders.judge.client import Judge, JudgeClient, JudgeError
+from evals.graders.judge.client import Judge, JudgeClient, JudgeError, Reply
+from evals.price import Price
 from evals.records import numbered_lines, parse_line
 from evals.task import TaskError
 from harness.models.cache import cache_folder
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Requests at a time."""
+COUNTED = ("requests", "prompt_tokens", "reply_tokens", "price")
+"""What ``Allowance`` counts in its file."""
 READING = 2
 """Raised where replies come to be read differently, so that what was read before is not taken for it."""
 
@@ -48,36 +53,60 @@ def named_judge() -> Judge:
 class Allowance:
     """How often a judge may still be asked: ``most`` times in all, 0 for as often as needed.
 
-    ``path`` holds what was used; processes and launches that share it share the limit.
+    ``path`` holds what was used, and what the replies cost; processes and launches that share it share the
+    limit. {"requests", "prompt_tokens", "reply_tokens", "price"}, the last three where a price is known.
     """
 
     def __init__(self, most: int = 0, path: Path | None = None) -> None:
         self._most, self._path = most, path
-        self._used = 0
+        self._used: dict[str, float] = {}
 
     def take(self, wanted: int) -> int:
         """How many of ``wanted`` requests may be made; they count as made."""
         if not self._most:
             return wanted
-        if self._path is None:
-            return self._granted(wanted)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{self._path}.lock"):
-            try:
-                self._used = int(io.read_json(self._path)["requests"]) if self._path.exists() else 0
-            except (ValueError, KeyError, TypeError, OverflowError):
-                raise UsageError(
-                    f'{self._path}: cannot be read; write {{"requests": N}} there, with N the number of '
-                    "requests made so far, or delete it to start at 0"
-                ) from None
-            granted = self._granted(wanted)
-            io.write_json(self._path, {"requests": self._used})
+        with self._told() as used:
+            granted = max(0, min(wanted, self._most - int(used.get("requests", 0))))
+            used["requests"] = used.get("requests", 0) + granted
             return granted
 
-    def _granted(self, wanted: int) -> int:
-        granted = max(0, min(wanted, self._most - self._used))
-        self._used += granted
-        return granted
+    def paid(self, prompt_tokens: int, reply_tokens: int, price: tuple[float, float]) -> None:
+        """Counts what replies took; ``price``: of a million tokens of each."""
+        cost = Price(*price).of(prompt_tokens, reply_tokens)
+        new = {"prompt_tokens": prompt_tokens, "reply_tokens": reply_tokens, "price": cost}
+        with self._told() as used:
+            used.update({name: used.get(name, 0) + value for name, value in new.items()})
+
+    @contextmanager
+    def _told(self) -> Iterator[dict[str, float]]:
+        """What was used, to be changed in the block."""
+        if self._path is None:
+            yield self._used
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{self._path}.lock"):
+            used = self._read(self._path) if self._path.exists() else {}
+            yield used
+            io.write_json(self._path, used)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, float]:
+        told = _object(path)
+        numbers = {name: io.number(told.get(name, 0)) for name in COUNTED}
+        if not told or None in numbers.values():
+            raise UsageError(
+                f'{path}: is not readable; write {{"requests": N}} there, N being how often the '
+                "judge has been asked, or delete it to begin at 0"
+            )
+        return {name: value for name, value in numbers.items() if value is not None and name in told}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        told = io.read_json(path)
+    except ValueError:
+        told = None
+    return told if isinstance(told, dict) else {}
 
 
 class Asked:
@@ -97,6 +126,7 @@ class Asked:
         """
         judge = named_judge()
         self._client = JudgeClient(judge, pauses)
+        self._price = judge.price
         self._value = value
         self._allowance = allowance
         key = hashlib.blake2b(f"{READING}/{judge.model}/{template}".encode(), digest_size=12).hexdigest()
@@ -112,9 +142,10 @@ class Asked:
         self._client.forgive()  # a judge that was away may be back
         with ThreadPoolExecutor(AT_ONCE) as pool:
             replies = list(pool.map(self._reply, new))
+        self._pay([reply for reply in replies if reply is not None])
         for prompt, reply in zip(new, replies, strict=True):
             if reply is not None:
-                self._keep(prompt, reply)
+                self._keep(prompt, reply.text)
         return [self._known.get(_digest(prompt)) for prompt in prompts]
 
     def _affordable(self, new: list[str]) -> list[str]:
@@ -126,9 +157,14 @@ class Asked:
             )
         return new[:granted]
 
-    def _reply(self, prompt: str) -> str | None:
+    def _pay(self, replies: Sequence[Reply]) -> None:
+        if self._price is not None and replies:
+            asked, replied = (sum(reply.usage[side] for reply in replies) for side in (0, 1))
+            self._allowance.paid(asked, replied, self._price)
+
+    def _reply(self, prompt: str) -> Reply | None:
         try:
-            return self._client.ask([{"role": "user", "content": prompt}]).text
+            return self._client.ask([{"role": "user", "content": prompt}])
         except JudgeError as error:
             log.warning("rewards.judge: %s; the response is left without its score", error)
             return None

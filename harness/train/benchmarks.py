@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from evals import lm_eval, protocols
 from evals.base.errors import UsageError, first_line
 from evals.base.progress import Progress, Update
 from evals.engine import Request
-from evals.graders.registry import make_grader
+from evals.graders.registry import check_grader, grader_of
 from evals.lm_eval import LmEvalResult
+from evals.pace import Advance, Pace
 from evals.protocols import Protocol
 from evals.runner import sample_benchmark
 from evals.scores import Scores
@@ -35,7 +35,7 @@ class Measured:
     scores: list[Scores]
     suites: list[LmEvalResult]
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[Mapping[str, Any]]:
         """What ``harness eval --json`` prints: an entry for each benchmark."""
         return [each.to_json() for each in self.scores] + [each.to_json() for each in self.suites]
 
@@ -101,12 +101,18 @@ def evaluate(
     """
     from harness.config.choice import Choice
     from harness.engines.registry import block_size, evaluation_engine
+    from harness.engines.served import ServedEngine
+    from harness.engines.served_scoring import ServedScoring
 
     for name in suites:
         lm_eval.check(name)
-    _check_served(policy, [protocol for _, protocol in asked])
+    _check_served(
+        policy, [*(protocol.template for _, protocol in asked), *([policy.template] if suites else [])]
+    )
     sets = sets or QuestionSets()
     questions = {task.name: sets.benchmark(task) for task, _ in asked}  # before the model is loaded
+    for task, _ in asked:
+        check_grader(task)
     plans = Choice.model_validate(engine).kind != "transformers" and policy.server is None
     room = _room(policy, asked, questions) if plans and not suites else None
     loaded = evaluation_engine(engine, policy, room, batch_size)
@@ -115,7 +121,7 @@ def evaluate(
         wanted = questions[task.name]
         total = len(wanted) * protocol.samples_of(task)
         with (
-            make_grader(task.grader) as grader,
+            grader_of(task) as grader,
             progress.step(f"{folder.name}: {task.name}", total) as update,
         ):
             scores.append(
@@ -126,7 +132,7 @@ def evaluate(
                     protocol,
                     folder / folder_of(task.name),
                     grader,
-                    progress=_with_speed(update),
+                    progress=_told(update),
                     block=batch_size or block_size(loaded, protocol.sampling.max_tokens),
                 )
             )
@@ -134,12 +140,13 @@ def evaluate(
     for name in suites:
         with progress.step(f"{folder.name}: {lm_eval.PREFIX}{name}", 1) as update:
             target = folder / lm_eval.folder_name(name)
-            results.append(lm_eval.evaluate(loaded, name, target, seed, policy.template))
+            asked_of = ServedScoring(loaded, policy) if isinstance(loaded, ServedEngine) else loaded
+            results.append(lm_eval.evaluate(asked_of, name, target, seed, policy.template))
             update(1)
     return Measured(scores, results)
 
 
-def _check_served(policy: config.Policy, wanted: Sequence[Protocol]) -> None:
+def _check_served(policy: config.Policy, templates: Sequence[str | Template]) -> None:
     """A chat server makes the prompt: a template of text would do nothing there.
 
     Raises:
@@ -147,11 +154,11 @@ def _check_served(policy: config.Policy, wanted: Sequence[Protocol]) -> None:
     """
     if policy.server is None or policy.server.api == "completions":
         return
-    for protocol in wanted:
-        found = None if protocol.template == AUTO else find(protocol.template)
+    for template in templates:
+        found = None if template == AUTO else find(template)
         if found is not None and not (isinstance(found, Template) and found.kind == "chat"):
             raise UsageError(
-                f"template {label(protocol.template)!r} makes a text to be continued, and a chat is asked by "
+                f"template {label(template)!r} makes a text to be continued, and a chat is asked by "
                 'messages; take chat-boxed or another of kind "chat", or --api completions '
                 '(policy.server.api = "completions")'
             )
@@ -176,14 +183,13 @@ def _room(
     return max(found, default=None)
 
 
-def _with_speed(update: Update) -> Callable[[int, int, int], None]:
-    """Reports samples done, with the tokens generated since and how many there were a second."""
-    began = time.monotonic()
+def _told(update: Update) -> Callable[[Advance], None]:
+    """Reports how far sampling has come, with the tokens so far and how many there were a second."""
+    pace = Pace()
 
-    def report(done: int, _total: int, tokens: int) -> None:
-        seconds = time.monotonic() - began
-        speed = f", {tokens / seconds:,.0f} a second" if tokens else ""
-        update(done, f"{tokens:,} tokens{speed}")
+    def report(now: Advance) -> None:
+        words, left = pace(now)
+        update(now.worth, words, left)
 
     return report
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from evals import templates
 from evals.base.errors import UsageError
 from evals.base.progress import Progress
-from evals.graders.registry import GRADERS
+from evals.graders.registry import check_grader
 from evals.task import TaskError
 from evals.templates import Template
 from harness import config
@@ -82,8 +82,15 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
     if experiment.policy.server:
         raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
     _check_graders(sets.of((*experiment.data.train, *experiment.data.dev)))
+    if experiment.data.curriculum is not None:
+        from harness.train.curriculum import sources_of
+
+        sources_of(experiment.data, sets.of(experiment.data.train))
     _check_benchmarks(experiment, sets)
     _check_overlap(experiment, sets, benchmarks=runs_here)
+    for name in _measured(experiment) if runs_here else ():
+        task, questions = sets.of([name]).sets[0]
+        templates.check_examples(task, questions, experiment.policy.template)
     return sets
 
 
@@ -273,9 +280,9 @@ def _check_trackers(tracking: config.Tracking) -> None:
 
 
 def _check_graders(asked: Asked) -> None:
-    """One's own graders can be loaded."""
-    for kind in {task.grader for task, _ in asked.sets} - set(GRADERS.built_in):
-        GRADERS.get(kind)
+    """One's own graders can be loaded, and settings are what a grader takes."""
+    for task, _ in asked.sets:
+        check_grader(task)
 
 
 def _check_rule(stage: str, name: str) -> None:

@@ -67,6 +67,6 @@ def _stats(group: RolloutGroup, graders: Graders) -> QuestionStats:
     tally = Tally(group.prompt.question, votable(group.prompt.task))
     for rollout in group.rollouts:
         tally.add(Sample.of(rollout))
-    stats = tally.stats(graders.of(group.prompt.task.grader))
+    stats = tally.stats(graders.of(group.prompt.task))
     assert stats is not None  # every question has samples
     return stats

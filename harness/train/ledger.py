@@ -4,7 +4,7 @@ A run's figures are read from what it has written anyway, which a resumed run cu
 so nothing is counted twice. Only the launches, which count lost work too, are a record of their own.
 
 RUN/ledger.json
-{"stages": [{"stage", "kind", "teacher", "steps", "tokens", "flops", "device_seconds"}],
+{"stages": [{"stage", "kind", "teacher", "steps", "tokens", "flops", "device_seconds", "price"}],
  "launches": [{"started", "ended"}], "paid_device_seconds"}
 """
 
@@ -31,6 +31,8 @@ LEDGER = "ledger.json"
 FLOPS = ("flops/rollout", "flops/update")
 SECONDS = ("seconds/rollout", "seconds/reward", "seconds/update")
 """What of a step is training: dev evaluations measure it."""
+TEACHER_PRICE = "teacher/price"
+"""The metric that says what a server took for reading along."""
 DEVICES = "devices"
 """The metric that says how many devices a step took, where it was more than one."""
 
@@ -42,6 +44,7 @@ class Sampled:
     tokens: int
     flops: float | None
     device_seconds: float
+    price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Cost:
     ``tokens`` were sampled by "grpo" and "reject" stages and learned from by "sft" stages. ``flops`` are
     model FLOPs (harness/models/flops.py); NaN where the model that answered is not known. An
     "on_policy_distill" stage has two: the policy's, and its teacher's, whose tokens are those that it read.
+    ``price`` is what servers took for answers, the teacher's or a judge's, by their own count of tokens; None
+    where none was asked whose price is known.
     """
 
     stage: str
@@ -75,6 +80,7 @@ class Cost:
     tokens: int = 0
     flops: MaybeNumber = 0.0
     device_seconds: float = 0.0
+    price: float | None = None
 
     def plus(self, row: Mapping[str, Any]) -> Cost:
         """With one row of metrics.jsonl on top: the teacher's part of it where ``teacher``, else the rest."""
@@ -86,6 +92,7 @@ class Cost:
                 tokens=self.tokens + read,
                 flops=self.flops + (math.nan if unknown else _sum(row, "flops/teacher")),
                 device_seconds=self.device_seconds + (_sum(row, DEVICES) or 1) * _sum(row, "seconds/teacher"),
+                price=_added(self.price, io.number(row.get(TEACHER_PRICE))),
             )
         return replace(
             self,
@@ -94,6 +101,10 @@ class Cost:
             flops=self.flops + _sum(row, *FLOPS),
             device_seconds=self.device_seconds + (_sum(row, DEVICES) or 1) * _sum(row, *SECONDS),
         )
+
+
+def _added(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one + (other or 0.0)
 
 
 def _sum(row: Mapping[str, Any], *names: str) -> float:
@@ -131,9 +142,29 @@ def stage_costs(folder: Path, stages: Sequence[Stage]) -> list[Cost]:
             # None of a teacher whose shape is not known: nan, which JSON does not have.
             flops = math.nan if sampled.flops is None else sampled.flops
             found[name] = replace(
-                cost, tokens=sampled.tokens, flops=flops, device_seconds=sampled.device_seconds
+                cost,
+                tokens=sampled.tokens,
+                flops=flops,
+                device_seconds=sampled.device_seconds,
+                price=sampled.price,
             )
+        judged = io.number(_judged(folder, name).get("price"))
+        found[name] = replace(found[name], price=_added(found[name].price, judged))
     return [cost for name in found for cost in (found[name], teachers.get(name)) if cost is not None]
+
+
+def judge_file(folder: Path, stage: str) -> Path:
+    """Where a stage keeps how often it has asked a judge, and what that took."""
+    return folder / f"judge-requests-{stage}.json"
+
+
+def _judged(folder: Path, stage: str) -> Mapping[str, Any]:
+    path = judge_file(folder, stage)
+    try:
+        told = io.read_json(path) if path.exists() else {}
+    except ValueError:  # the stage itself refuses it
+        told = {}
+    return told if isinstance(told, dict) else {}
 
 
 class Launch(Part):

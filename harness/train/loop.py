@@ -5,6 +5,7 @@ What a step does, and what has to be remembered between two of them, is the stag
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ import torch
 from rich.text import Text
 
 from evals import templates
+from evals.base import io
 from evals.base.errors import JobError
 from evals.task import Question, Task
 from harness.config import Training
@@ -24,6 +26,7 @@ from harness.models import dist, sharding
 from harness.models.devices import memory_gib
 from harness.models.policy import Policy
 from harness.train import checkpoint, dev_eval
+from harness.train.advice import Watch
 from harness.train.budget import Meter
 from harness.train.forward import Scorer
 from harness.train.grpo.reference import Reference
@@ -35,6 +38,7 @@ from harness.train.rollouts import Graders
 from harness.train.run_dir import Run
 from harness.train.stream import Prompt, Prompts, Stream
 
+log = logging.getLogger(__name__)
 Questions = Sequence[tuple[Task, Question]]
 
 
@@ -167,6 +171,7 @@ def run_stage(stage: Training, given: StageRun, make: Callable[[StageRun, Grader
             else:
                 loop.begin()
             run.rewind(step if step else -1)
+            loop.look_back()
             meter = Meter(run.folder, run.experiment)
             if step == 0 and stage.eval_every:
                 loop.log_start()
@@ -203,6 +208,7 @@ class _Loop:
         self._learner = learner
         self._dev = dev
         self._keeper = checkpoint.Keeper(given.run.checkpoints, stage, learner.reference)
+        self._watch = Watch(stale=learner.overlaps)
         self._probe = None
         if given.engine is not None and not learner.syncs:
             scorer = Scorer(given.policy.model, given.policy, stage.temperature)
@@ -230,11 +236,17 @@ class _Loop:
         learner.restore(state)
         self._sync()
 
+    def look_back(self) -> None:
+        """Takes in what earlier launches logged of this stage, of which they have warned."""
+        for row in io.read_lines(self._run.metrics_path):
+            if row["stage"] == self._stage.name:
+                self._watch.see(row)
+
     def log_start(self) -> None:
         """Step 0: the dev figures of the policy that training starts from."""
         found = self._evaluate()
         if found:
-            self._run.log(0, self._stage.name, found)
+            self._log(0, found)
 
     def step(self, step: int, of_stage: int, meter: Meter) -> dict[str, Any]:
         """Step ``step`` of the experiment, ``of_stage`` of its stage; returns its row of metrics."""
@@ -250,7 +262,7 @@ class _Loop:
         if last or (stage.eval_every and of_stage % stage.eval_every == 0):
             metrics |= self._evaluate()
             self._run.log_samples(done.samples())
-        row = self._run.log(step, stage.name, metrics)
+        row = self._log(step, metrics)
         due = last or of_stage % stage.checkpoint_every == 0
         self._keeper.after(step, metrics, self._policy, self._state, due)
         return row
@@ -259,6 +271,13 @@ class _Loop:
         """After the last step: what comes next may sample."""
         if not self._learner.syncs:
             self._sync()
+
+    def _log(self, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
+        row = self._run.log(step, self._stage.name, metrics)
+        for advice in self._watch.see(row):
+            if dist.is_main():
+                log.warning("%s", advice)
+        return row
 
     def _evaluate(self) -> dict[str, float]:
         if not self._dev.prompts or self._engine is None:

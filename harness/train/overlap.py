@@ -1,13 +1,10 @@
 """Questions that are in two of training, dev set and benchmarks: who learned them knows the answers.
 
-They are found by their text, for splits and data sets number their questions as they like. Spaces, capitals,
-Unicode variants and punctuation at the ends of words do not make it a different question.
+They are found by their text (evals/tasks/alike.py).
 """
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,10 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from evals.task import Question, Task
-
-ENDS, BEGINS = ".,;:!?\"'“”‘’", "\"'“‘"
-"""Punctuation that does not count at a word's end, and at its beginning."""
+from evals.tasks.alike import text_key
+from evals.tasks.reading import Questions
+from harness.train.questions import Asked
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ def overlaps(sets: Sequence[Named]) -> Iterator[str]:
             continue
         common = set(np.intersect1d(first, second, assume_unique=True).tolist())
         if common:
-            example = next(text for text in other.texts if _key(text) in common)
+            example = next(text for text in other.texts if text_key(text) in common)
             yield (
                 f"{other.key}: {len(common)} of its {len(second)} questions are in {one.key} too, "
                 f"{_short(example)!r} for one"
@@ -51,34 +47,34 @@ def overlaps(sets: Sequence[Named]) -> Iterator[str]:
 class Texts:
     """The texts of questions, read as often as they are gone through."""
 
-    questions: Iterable[tuple[Task, Question]]
+    asked: Asked
 
     def __iter__(self) -> Iterator[str]:
-        return (question.text for _, question in self.questions)
+        return (question.text for _, question in self.asked)
+
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """A key a text; a file's were noted when it was read."""
+        sets = [questions for _, questions in self.asked.sets]
+        found = [
+            each.text_keys if isinstance(each, Questions) else _fresh(one.text for one in each)
+            for each in sets
+        ]
+        return np.concatenate(found) if found else _fresh(())
 
 
-def normalised(text: str) -> str:
-    """The text as it is compared."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    words = (word.rstrip(ENDS).lstrip(BEGINS) for word in plain.split())
-    return " ".join(word for word in words if word)
-
-
-def repetitions(texts: Iterable[str]) -> int:
+def repetitions(texts: Texts) -> int:
     """How many of the texts are the same as an earlier one."""
-    counted = np.fromiter(map(_key, texts), dtype=np.uint64)
+    counted = texts.keys()
     return len(counted) - len(np.unique(counted))
 
 
 def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
     """The keys of the texts, each once."""
-    return np.unique(np.fromiter(map(_key, texts), dtype=np.uint64))
+    return np.unique(texts.keys() if isinstance(texts, Texts) else _fresh(texts))
 
 
-def _key(text: str) -> int:
-    """Eight bytes for the text: those of a million questions fit into memory."""
-    plain = normalised(text).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest())
+def _fresh(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    return np.fromiter(map(text_key, texts), dtype=np.uint64)
 
 
 def _short(text: str, width: int = 60) -> str:

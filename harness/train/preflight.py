@@ -2,7 +2,7 @@
 
 The longest prompt counts, and there may be a million. A token stands for a byte at least: by the bytes of a
 question and of what the template writes around it most prompts fit for sure, and only the others are rendered
-and encoded.
+and encoded. Where the longest question of a file fits for sure, the others are not looked at.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from evals import protocols
 from evals.base.errors import UsageError, first_line
 from evals.engine import Request
-from evals.task import Question, Task
+from evals.task import Question
+from evals.tasks.reading import Questions
 from evals.templates import Template, find, render, resolved
 from harness import config
 from harness.config import GRPO, SFT, Experiment, OnPolicyDistill, Reject, parts
@@ -27,8 +28,8 @@ from harness.models import lora
 from harness.models.damage import check_code
 from harness.models.policy import load_tokenizer, positions
 from harness.models.sources import config_folder
+from harness.train.questions import Asked
 
-Asked = Iterable[tuple[Task, Question]]
 TRIED = 64
 """Questions of a task that are rendered in any case, to see what the template writes around them."""
 AT_ONCE = 1024
@@ -116,7 +117,7 @@ class _Policy:
         """Refuses completions that leave no room for the longest prompt."""
         if self.positions is None:
             return
-        longest = self._longest(chain(*asked), self.positions - max_tokens)
+        longest = self._longest(asked, self.positions - max_tokens)
         if longest is None or longest + max_tokens <= self.positions:
             return
         raise UsageError(
@@ -126,7 +127,7 @@ class _Policy:
 
     def room(self, max_tokens: int, *asked: Asked) -> int:
         """Positions that the longest prompt and a completion fit into; 0 where nothing is asked."""
-        longest = self._longest(chain(*asked), inf if self.positions is None else self.positions - max_tokens)
+        longest = self._longest(asked, inf if self.positions is None else self.positions - max_tokens)
         return 0 if longest is None else longest + max_tokens
 
     def check_lora(self, settings: config.LoRA) -> None:
@@ -139,7 +140,7 @@ class _Policy:
             raise UsageError(f"policy.model: {self.name} cannot be built: {first_line(error)}") from error
         lora.check(settings, model, self.name)
 
-    def _longest(self, asked: Asked, enough: float) -> int | None:
+    def _longest(self, asked: Iterable[Asked], enough: float) -> int | None:
         """Tokens of the longest prompt where they are more than ``enough``, else a number up to ``enough``
         that none exceeds; None where nothing is asked.
 
@@ -149,17 +150,22 @@ class _Policy:
         longest: int | None = None
         unsure: list[str] = []
         around: dict[str, _Around] = {}
-        for task, question in asked:
+        for task, questions in chain.from_iterable(each.sets for each in asked):
             written = around.setdefault(task.name, _Around(self._by_data))
-            most = written.most(question)
-            if most <= enough:
-                longest = max(longest or 0, int(most))
-                continue
-            prompt = render(question, task, self._template, self._tokenizer)
-            written.see(question, prompt)
-            unsure.append(prompt)
-            if len(unsure) == AT_ONCE:
-                longest, unsure = max(longest or 0, self._tokens(unsure)), []
+            largest = int(questions.text_bytes.max()) if isinstance(questions, Questions) else None
+            for question in questions:
+                if largest is not None and written.most(largest) <= enough:
+                    longest = max(longest or 0, int(written.most(largest)))
+                    break
+                most = written.most(_bytes(question.text))
+                if most <= enough:
+                    longest = max(longest or 0, int(most))
+                    continue
+                prompt = render(question, task, self._template, self._tokenizer)
+                written.see(question, prompt)
+                unsure.append(prompt)
+                if len(unsure) == AT_ONCE:
+                    longest, unsure = max(longest or 0, self._tokens(unsure)), []
         return max(longest or 0, self._tokens(unsure)) if unsure else longest
 
     @property
@@ -188,11 +194,11 @@ class _Around:
         self._same = self._same and question.text.strip() in prompt
         self._bytes = max(self._bytes, _bytes(prompt) - _bytes(question.text))
 
-    def most(self, question: Question) -> float:
-        """Tokens that the question's prompt has at most: a byte each."""
+    def most(self, size: int) -> float:
+        """Tokens that the prompt of a question of ``size`` bytes has at most: a byte each."""
         if self._seen < TRIED or not self._same:
             return inf
-        return _bytes(question.text) + self._bytes + MARGIN
+        return size + self._bytes + MARGIN
 
 
 def _bytes(text: str) -> int:

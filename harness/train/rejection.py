@@ -18,8 +18,9 @@ from evals.base import io
 from evals.base.errors import JobError
 from evals.base.progress import Progress
 from evals.chat import ServerTemplate
-from evals.engine import Engine, Request, Sampling
-from evals.graders.registry import make_grader
+from evals.engine import Engine, Request, Sampling, StreamingEngine
+from evals.graders.registry import grader_of
+from evals.price import Price, bill
 from evals.protocols import Protocol
 from evals.records import Sample, decode_ids, read_samples
 from evals.rollout import Rollout
@@ -64,7 +65,7 @@ def sample_and_keep(
         by_task[task.name].append((task, question))
     kept: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
-    cost = {"tokens": 0.0, "flops": 0.0, "device_seconds": 0.0}
+    cost: dict[str, float] = {}
     for task_name, pairs in by_task.items():
         task, asked = pairs[0][0], list({question.id: question for _, question in pairs}.values())
         folder = run.folder / "data" / stage.name / folder_of(task_name)
@@ -72,7 +73,7 @@ def sample_and_keep(
             _sample(run, stage, engine, template, task, asked, folder, progress)
         kept += _keep(stage, engine, template, task, asked, folder, counts)
         for name, value in _cost(engine, template, task, asked, folder, shape).items():
-            cost[name] += value
+            cost[name] = cost.get(name, 0.0) + value
     io.write_json(run.data_file(stage.name), {"rules": dict(counts), "cost": cost})
     if sampled:
         return kept_path
@@ -102,7 +103,7 @@ def _sample(
     sampling = Sampling(stage.temperature, stage.top_p, max_tokens=stage.max_tokens, **stage.drawing())
     protocol = Protocol(stage.name, sampling, template, stage.samples, SEED + run.experiment.seed)
     total = len(questions) * stage.samples
-    with make_grader(task.grader) as grader, progress.step(f"{stage.name}: {task.name}", total) as update:
+    with grader_of(task) as grader, progress.step(f"{stage.name}: {task.name}", total) as update:
         sample_benchmark(
             engine,
             task,
@@ -110,7 +111,7 @@ def _sample(
             protocol,
             folder,
             grader,
-            progress=lambda done, _total, tokens: update(done, f"{tokens:,} tokens"),
+            progress=lambda now: update(now.worth, f"{now.tokens + now.at_work:,} tokens"),
             block=block_size(engine, stage.max_tokens),
         )
 
@@ -168,7 +169,8 @@ def _cost(
     """What sampling one task took, by the names of ``ledger.Cost``."""
     lengths: dict[str, list[int]] = defaultdict(list)
     seconds = 0.0
-    for sample in read_samples(folder / "samples.jsonl"):
+    samples = list(read_samples(folder / "samples.jsonl"))
+    for sample in samples:
         lengths[sample.id].append(sample.tokens or 0)
         seconds += sample.seconds
     flops = math.nan
@@ -179,7 +181,10 @@ def _cost(
             shape.forward(len(prompt), lengths[q.id]) for q, prompt in zip(questions, prompts, strict=True)
         )
     tokens = sum(sum(each) for each in lengths.values())
-    return {"tokens": tokens, "flops": flops, "device_seconds": devices() * seconds}
+    found: dict[str, float] = {"tokens": tokens, "flops": flops, "device_seconds": devices() * seconds}
+    if isinstance(engine, StreamingEngine) and engine.price is not None:
+        found["price"] = float(bill(samples, Price(*engine.price))["total"])
+    return found
 
 
 def broken_rules(stage: Reject, rollouts: Sequence[Rollout]) -> list[str | None]:

@@ -12,8 +12,9 @@ from typing import Self
 from evals.engine import Completion, Engine, Request, Sampling
 from evals.graders import safe
 from evals.graders.base import Grader, Verdict
-from evals.graders.registry import make_grader
+from evals.graders.registry import grader_of
 from evals.rollout import Rollout, Score
+from evals.task import Task
 from harness.config import Training
 from harness.models import dist
 from harness.train.stream import Prompt
@@ -104,30 +105,30 @@ class Graders:
     ) -> None:
         self._open.close()
 
-    def of(self, kind: str) -> Grader:
-        """The grader of that kind."""
+    def of(self, task: Task) -> Grader:
+        """The grader of the task's answers; tasks that are graded alike share one."""
         with self._lock:
-            if kind not in self._graders:
-                self._graders[kind] = self._open.enter_context(make_grader(kind))
-            return self._graders[kind]
+            if task.graded_by not in self._graders:
+                self._graders[task.graded_by] = self._open.enter_context(grader_of(task))
+            return self._graders[task.graded_by]
 
     def grade(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
         """The groups with their verdicts; each kind's go to its grader in one call.
 
         Several processes share the work, and so agree even where a verdict depends on the time it took.
         """
-        items = [(group.prompt.task.grader, rollout) for group in groups for rollout in group.rollouts]
+        items = [(group.prompt.task, rollout) for group in groups for rollout in group.rollouts]
         verdicts = iter(dist.spread(self._verdicts, items))  # alone: a rollout need not travel back
         return [
             replace(group, rollouts=tuple(replace(one, verdict=next(verdicts)) for one in group.rollouts))
             for group in groups
         ]
 
-    def _verdicts(self, items: Sequence[tuple[str, Rollout]]) -> list[Verdict]:
+    def _verdicts(self, items: Sequence[tuple[Task, Rollout]]) -> list[Verdict]:
         verdicts: dict[int, Verdict] = {}
-        for kind in dict.fromkeys(kind for kind, _ in items):
-            mine = [place for place, (each, _) in enumerate(items) if each == kind]
+        for alike, task in {task.graded_by: task for task, _ in items}.items():
+            mine = [place for place, (each, _) in enumerate(items) if each.graded_by == alike]
             responses = [items[place][1].item() for place in mine]
             with self._lock:
-                verdicts.update(zip(mine, safe.grade(self.of(kind), responses), strict=True))
+                verdicts.update(zip(mine, safe.grade(self.of(task), responses), strict=True))
         return [verdicts[place] for place in range(len(items))]

@@ -315,12 +315,20 @@ function differing(a, b) {
 
 const dialog = document.getElementById("pair");
 function showPair(samples) {
-  const words = samples.map((sample) => written(sample).match(/\s+|[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? []);
+  showTexts(samples.map((sample) => {
+    const named = every("summary .tag, summary .n", sample).map((part) => part.textContent);
+    return { title: [sample.closest(".model").dataset.model, ...named].join(" · "), text: written(sample) };
+  }));
+}
+
+// Two texts side by side, each below its title, with the words marked that only one of them has.
+function showTexts(texts) {
+  const words = texts.map(({ text }) => text.match(/\s+|[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? []);
   const marks = differing(...words);
-  const columns = samples.map((sample, side) => {
+  const columns = texts.map((each, side) => {
     const column = document.createElement("section");
     const title = document.createElement("h4");
-    title.textContent = `${sample.closest(".model").dataset.model} · ${every("summary .tag, summary .n", sample).map((part) => part.textContent).join(" · ")}`;
+    title.textContent = each.title;
     const text = document.createElement("pre");
     text.dir = "ltr";
     words[side].forEach((word, place) => {

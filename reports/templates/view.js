@@ -20,6 +20,7 @@ if (seconds) {
     fresh.dataset.was = was;
     activate(fresh);
     activateFigures(fresh);
+    makeComparable(fresh);
   };
   const again = async () => {
     if (!busy()) {
@@ -35,6 +36,7 @@ if (seconds) {
           document.querySelector("main").replaceWith(main);
           activate(main);
           activateFigures(main);
+          makeComparable(main);
         }
         lamp.className = "live";
         lamp.textContent = "live";
@@ -67,3 +69,34 @@ addEventListener("keydown", (event) => {
     document.querySelector(`a[rel="${turn ?? (step > 0 ? "next" : "prev")}"]`)?.click();
   }
 });
+
+// Two ticked samples side by side: what a row leads to is asked for, or opens below it in a copy.
+async function sampleOf(item) {
+  const row = item.querySelector(".row");
+  const name = every(".who > *, .tag", row).map((part) => part.textContent).join(" · ");
+  let body = item.querySelector(".sample-body");
+  if (!body) {
+    const page = new DOMParser().parseFromString(await (await fetch(row.href)).text(), "text/html");
+    body = page.querySelector(".sample-body");
+  }
+  const response = document.createElement("div"); // what follows the last heading
+  for (let part = every("h2", body).at(-1).nextElementSibling; part; part = part.nextElementSibling) response.append(part.cloneNode(true));
+  return { title: name, text: written(response) };
+}
+
+function makeComparable(part) {
+  for (const item of dialog ? every("ol.samples > li:not(.none)", part) : []) {
+    const label = document.createElement("label");
+    label.className = "mark-pair";
+    const box = Object.assign(document.createElement("input"), { type: "checkbox" });
+    label.append(box, " compare");
+    item.prepend(label);
+    box.addEventListener("change", async () => {
+      const ticked = every("ol.samples .mark-pair input:checked");
+      if (ticked.length < 2) return;
+      ticked.forEach((one) => (one.checked = false));
+      showTexts(await Promise.all(ticked.map((one) => sampleOf(one.closest("li")))));
+    });
+  }
+}
+makeComparable(document);

@@ -80,6 +80,7 @@ def _sweep(view: View, place: Place) -> tuple[Standing, list[Section]]:
     best = None if leader is None else leader.number
     figures = [
         draw(place.key, training.learning(sweep, best), (stamp, best), PANELS),
+        draw(place.key, training.resources(sweep, best), (stamp, best)),
         draw(place.key, sweep_figures.timeline(sweep), (stamp, [t.state for t in summary.trials])),
     ]
     addresses = {
@@ -137,6 +138,7 @@ def _run(view: View, place: Place) -> tuple[Standing, list[Section]]:
     figures = [
         view.pictures.draw(place.key, training.runs(study), stamp, PANELS),
         view.pictures.draw(place.key, training.rewards(run), stamp),
+        view.pictures.draw(place.key, training.run_resources(study), stamp),
     ]
     kept = samples.sources(view.root, place.folder, training=True)
     links: tuple[Link, ...] = ()
@@ -152,6 +154,7 @@ def _run(view: View, place: Place) -> tuple[Standing, list[Section]]:
         rows = tuple(listed(found, view.links, {}) for found in page.rows) if view.links.served else ()
     log = _log(place.folder)
     return stands, [
+        Section("advice", "Warnings", sentences=tuple(map(printable, stands.advice))),
         Section("curves", "Training", _there(figures)),
         Section("completions", "What it wrote in training", links=links, rows=rows),
         Section("log", "Log", text=log, folded=stands.state != "failed"),

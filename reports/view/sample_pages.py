@@ -27,6 +27,7 @@ class Listed:
     """A sample in a list."""
 
     id: str
+    model: str
     status: str
     truncated: bool
     number: str
@@ -45,6 +46,7 @@ def listed(found: Found, links: Links, back: Mapping[str, str]) -> Listed:
     answer = row.get("answer")
     return Listed(
         id=printable(str(row["id"])),
+        model=printable(source.model),
         status=status_of(row),
         truncated=row.get("finish_reason") == "length",
         number=_number(row),

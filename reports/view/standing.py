@@ -14,10 +14,13 @@ from evals.base import io
 from evals.base.errors import UsageError
 from evals.base.text import duration
 from evals.task import TaskError
+from harness.config import read_experiment
 from harness.sweep import attempts
 from harness.sweep.attempts import Attempt
-from harness.sweep.status import SweepStatus, TrialStatus, read_summary
+from harness.sweep.status import SweepStatus, TrialStatus, fresh_runs, read_summary
 from harness.sweep.summary import Chosen
+from harness.sweep.timeleft import left_by_files
+from harness.train.advice import advice_on
 from harness.train.ledger import LEDGER
 from harness.train.status import STATUS, read_status
 from reports.cells import plain, signed
@@ -48,6 +51,8 @@ class Standing:
     cost: str = ""
     seen: float | None = None
     left: float | None = None
+    advice: tuple[str, ...] = ()
+    """What training was warned of."""
 
     @property
     def live(self) -> bool:
@@ -74,7 +79,7 @@ def sweep_standing(folder: Path, summary: SweepStatus) -> Standing:
     """Of a sweep whose ``summary`` is at hand."""
     ended = [trial for trial in summary.trials if trial.state != "running"]
     state, reason = _state(folder, seen := _newest(folder))
-    left = None if state in ("done", "failed") else sweep_left(folder, summary)
+    left = None if state in ("done", "failed") else _sweep_left(folder, summary)
     cost = duration(summary.cost.device_seconds)
     if summary.cost.cost is not None:
         cost += f" · {summary.cost.cost:,.2f}"
@@ -110,29 +115,11 @@ def _confirmed(winner: Chosen) -> float | None:
     return sum(values) / len(values) if values else winner.selection.value
 
 
-def sweep_left(folder: Path, summary: SweepStatus) -> float | None:
-    """Seconds of the search that are left, by the steps that are left; None before any step was done.
-
-    Trials to come take as many steps as those that ended, pruned ones included; the confirmation is not
-    counted before it begins.
-    """
-    experiment = read_toml(folder / "experiment.toml", [])
-    steps, workers = planned_steps(experiment), int((experiment.get("sweep") or {}).get("workers") or 1)
-    reached = [(trial, reach(trial)) for trial in summary.trials]
-    done = sum(step for _, step in reached)
-    if done <= 0 or not steps:
-        return None
-    pace = sum(trial.seconds for trial, step in reached if step > 0) / done
-    ended = [step for trial, step in reached if trial.state in ("complete", "pruned")]
-    usual = sum(ended) / len(ended) if ended else steps
-    at_work = sum(max(0, steps - step) for trial, step in reached if trial.state == "running")
-    to_come = usual * max(0, summary.planned - len(summary.trials))
-    return pace * (at_work + to_come) / max(1, workers)
-
-
-def reach(trial: TrialStatus) -> int:
-    """The last step that a trial is known to have done."""
-    return max([trial.step or 0, *(point.step for point in trial.history)])
+def _sweep_left(folder: Path, summary: SweepStatus) -> float | None:
+    """Seconds that its runs still take, confirmation included; None before any step was done."""
+    experiment = read_experiment([folder / "experiment.toml"])
+    fresh = fresh_runs(folder, summary.objective)
+    return left_by_files(experiment, summary.trials, list(fresh.values()))
 
 
 def planned_steps(experiment: Mapping[str, Any]) -> int:
@@ -146,7 +133,8 @@ def run_standing(folder: Path, metrics: pd.DataFrame | None = None) -> Standing:
     frame = read_metrics(folder / "metrics.jsonl", []) if metrics is None else metrics
     seen = attempts.last_activity(folder) or None
     state, reason = _state(folder, seen)
-    steps = planned_steps(read_toml(folder / "experiment.toml", []) or _job(folder))
+    experiment = read_toml(folder / "experiment.toml", []) or _job(folder)
+    steps = planned_steps(experiment)
     step = 0 if frame.empty else int(frame["step"].max())
     rows = frame.sort_values("step").tail(PACE) if not frame.empty else frame
     left = None
@@ -161,6 +149,7 @@ def run_standing(folder: Path, metrics: pd.DataFrame | None = None) -> Standing:
         "run", state, reason,
         progress=f"step {step} of {steps}" if steps else f"step {step}",
         best=latest(frame), cost="" if paid is None else duration(paid), seen=seen, left=left,
+        advice=tuple(map(str, advice_on(frame.to_dict("records"), experiment))),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from evals.engine import Completion, Group, Request, Sampling, sample_seed
 from evals.graders.base import Response, Verdict
 from evals.graders.choice import ChoiceGrader
 from evals.graders.integer import IntegerGrader
+from evals.pace import Advance
 from evals.protocols import Protocol
 from evals.records import decode_ids, read_samples
 from evals.runner import sample_benchmark
@@ -117,7 +118,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_sample_is_kept_with_its_tokens_and_finish_reason(tmp_path: Path) -> None:
     engine = DiceEngine()
-    progress: list[tuple[int, int, int]] = []
+    progress: list[Advance] = []
     scores = sample_benchmark(
         engine,
         TASK,
@@ -125,7 +126,7 @@ def test_every_sample_is_kept_with_its_tokens_and_finish_reason(tmp_path: Path) 
         PROTOCOL,
         tmp_path,
         LastWord(),
-        lambda *state: progress.append(state),
+        progress.append,
         block=13,
     )
     samples = list(read_samples(tmp_path / "samples.jsonl"))
@@ -141,8 +142,8 @@ def test_every_sample_is_kept_with_its_tokens_and_finish_reason(tmp_path: Path) 
     assert engine.calls[0][1] == Request(
         "User: What is 1 modulo 2?\nAssistant:", 6, sample_seed(3, "dice/q1"), logprobs=False
     )
-    assert progress[0] == (0, 42, 0)
-    assert progress[-1] == (42, 42, sum(s.tokens or 0 for s in samples))
+    assert progress[0] == Advance(0, 42, 0, most=PROTOCOL.sampling.max_tokens)
+    assert (progress[-1].done, progress[-1].tokens) == (42, sum(s.tokens or 0 for s in samples))
     assert scores.pass_at_1().value == pytest.approx(np.mean([s.correct for s in samples]))
     assert read_scores(tmp_path / "scores.json") == scores
 

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 10}
+
 
 @dataclass
 class Judged:
@@ -35,7 +37,8 @@ def serve() -> Iterator[tuple[str, Judged]]:
             prompt = body["messages"][0]["content"]
             with state.lock:
                 state.asked.append(prompt)
-            answer = json.dumps({"choices": [{"message": {"content": _reply(prompt)}}]}).encode()
+            said = {"choices": [{"message": {"content": _reply(prompt)}}], "usage": USAGE}
+            answer = json.dumps(said).encode()
             self.send_response(state.status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -3,10 +3,12 @@
 HARNESS_JUDGE_URL    the address up to /v1, such as http://localhost:8000/v1
 HARNESS_JUDGE_MODEL  the model's name there
 HARNESS_JUDGE_KEY    a key, where the address wants one
+HARNESS_JUDGE_PRICE  what a million tokens of prompts and of replies cost, such as 0.5,1.5
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +25,13 @@ Message = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Judge:
-    """Who judges: the address up to /v1, the model's name there, and a key or ""."""
+    """Who judges: the address up to /v1, the model's name there, a key or "", and the price of a million
+    tokens of prompts and of replies, where it is known."""
 
     url: str
     model: str
     key: str = field(default="", repr=False)
+    price: tuple[float, float] | None = None
 
     @classmethod
     def from_environment(cls) -> Judge:
@@ -46,7 +50,20 @@ class Judge:
             check_address(url)
         except ValueError as error:
             raise TaskError(f"HARNESS_JUDGE_URL: {error}") from None
-        return cls(url.rstrip("/"), model, os.environ.get("HARNESS_JUDGE_KEY", ""))
+        key, price = os.environ.get("HARNESS_JUDGE_KEY", ""), os.environ.get("HARNESS_JUDGE_PRICE", "")
+        return cls(url.rstrip("/"), model, key, _price(price) if price else None)
+
+
+def _price(text: str) -> tuple[float, float]:
+    try:
+        prompts, replies = (float(each) for each in text.split(","))
+    except ValueError:
+        prompts = replies = math.nan
+    if not (0 <= prompts < math.inf and 0 <= replies < math.inf):
+        raise TaskError(
+            f"HARNESS_JUDGE_PRICE: {text!r} is not two numbers with a comma between, such as 0.5,1.5"
+        )
+    return prompts, replies
 
 
 class JudgeError(Exception):
@@ -55,10 +72,14 @@ class JudgeError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What the judge said; ``logprobs`` is the server's own table, where it was asked for and given."""
+    """What the judge said; ``logprobs`` is the server's own table, where it was asked for and given.
+
+    ``usage``: tokens of the prompt and of the reply by the server's count, 0 where it does not say.
+    """
 
     text: str
     logprobs: Any = None
+    usage: tuple[int, int] = (0, 0)
 
 
 class JudgeClient:
@@ -93,4 +114,14 @@ class JudgeClient:
         choice = answer["choices"][0]
         said = choice["message"]["content"]
         # null is what a server says that spent the whole reply on reasoning.
-        return Reply(self._client.clean("" if said is None else text_of(said)), choice.get("logprobs"))
+        text = self._client.clean("" if said is None else text_of(said))
+        return Reply(text, choice.get("logprobs"), _usage(answer.get("usage")))
+
+
+def _usage(told: Any) -> tuple[int, int]:
+    counts = told if isinstance(told, dict) else {}
+    prompt, reply = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    return (
+        prompt if type(prompt) is int and prompt > 0 else 0,
+        reply if type(reply) is int and reply > 0 else 0,
+    )

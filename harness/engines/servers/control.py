@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,8 @@ import httpx
 
 from evals.base.errors import JobError, UsageError
 
+SOON = 10.0
+"""Seconds for an answer that nobody depends on."""
 SHOWN = 300
 """Characters of what a server says that are passed on."""
 
@@ -75,6 +78,11 @@ class Control:
                 f"policy.servers: {self.address} did not clear the cache computed with the old weights"
             )
         self.order("/resume")
+
+    def let_go(self) -> None:
+        """Asks a server that may have stopped half-way to go on, for whoever uses it next."""
+        with contextlib.suppress(httpx.HTTPError):
+            self._client.post("/resume", timeout=SOON)
 
     def order(self, path: str, body: dict[str, Any] | None = None) -> None:
         """Posts ``body``; returns when the server has done it.

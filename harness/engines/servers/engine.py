@@ -140,6 +140,11 @@ class ServersEngine:
         return self._positions
 
     @property
+    def addresses(self) -> Sequence[str]:
+        """Where the servers are."""
+        return tuple(self._addresses)
+
+    @property
     def weights_hash(self) -> str:
         """Taken when it is asked for: before the policy moves on, by all processes of the run together."""
         self._weights_hash = self._weights_hash or policies.weights_hash(self._model)
@@ -275,8 +280,10 @@ class ServersEngine:
         """Nothing to take."""
 
     def close(self) -> None:
-        """Ends the servers that were started here."""
+        """Ends the servers that were started here; others go on, whatever happened to this run."""
         for control in self._controls:
+            if self._launched is None:
+                control.let_go()
             with contextlib.suppress(Exception):
                 control.close()
         if self._launched is not None:

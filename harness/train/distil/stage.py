@@ -21,12 +21,14 @@ from harness.models.flops import shape_of
 from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.batching import Row
+from harness.train.curriculum import stream_of
 from harness.train.distil.teacher import make_teacher
 from harness.train.distil.update import DistilUpdater, Lesson
 from harness.train.grpo.advantages import advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
-from harness.train.grpo.monitors import Guards, check_drift
+from harness.train.grpo.monitors import check_drift
 from harness.train.grpo.rollout import Batch, Sampler
+from harness.train.ledger import judge_file
 from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
@@ -64,8 +66,9 @@ class DistilLearner(Learner):
         self._policy, self._engine = policy, engine
         self._first_step = first_step
         template, seed = run.experiment.policy.template, run.experiment.seed
-        self.stream = Stream(Prompts(given.questions, template, policy), seed)
-        judged = run.folder / f"judge-requests-{stage.name}.json"
+        prompts, groups = Prompts(given.questions, template, policy), stage.sampled // stage.group_size
+        self.stream = stream_of(run.experiment.data, prompts, seed, stage.steps, groups)
+        judged = judge_file(run.folder, stage.name)
         self._sampler = Sampler(
             engine,
             graders,
@@ -82,7 +85,6 @@ class DistilLearner(Learner):
         self._probe = Probe(engine, self._updater.scorer, policy, stage.temperature, None)
         self.optimizer = self._updater.optimizer
         self._shape = shape_of(policy.model)
-        self._guards = Guards()
 
     def step(self, step: int, spent: float) -> Step:
         """A batch drawn, scored by the teacher, learned and sent to the engine, whose sampling is checked."""
@@ -102,7 +104,6 @@ class DistilLearner(Learner):
         metrics |= self._probe.check()
         check_drift(self._engine, self._policy, metrics.get("drift", 0.0))
         metrics["seconds/update"] = time.perf_counter() - started - metrics["seconds/teacher"]
-        self._guards.watch(step, metrics)
         return Step(metrics, partial(sample_rows, batch, step))
 
     def synced(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from evals.base.errors import JobError, UsageError
+from evals.price import Price
 from harness.config import OnPolicyDistill
 from harness.engines.served import ServedEngine
 from harness.models.flops import Shape, shape_of
@@ -37,6 +38,10 @@ class Teacher(ABC):
     @abstractmethod
     def distribution(self, rows: tuple[Row, ...]) -> Distribution:
         """The next-token distributions at every token of ``rows``, row by row; ``read`` had them."""
+
+    def price(self, rows: Sequence[Row]) -> float | None:
+        """What a server takes for reading ``rows``; None where none does, or nothing says."""
+        return None
 
     def flops(self, rows: Sequence[Row]) -> float | None:
         """Model FLOPs of reading ``rows``, a group's prompt once; None where the shape is not known."""
@@ -131,6 +136,12 @@ class ServedTeacher(Teacher):
             [(*row.prompt_ids, *row.completion_ids) for row in rows], self._count
         )
         self._told = {row.index: each[len(row.prompt_ids) :] for row, each in zip(rows, told, strict=True)}
+
+    def price(self, rows: Sequence[Row]) -> float | None:
+        """Each row is a prompt of all its tokens, which the server answers with one."""
+        if self._engine.price is None:
+            return None
+        return Price(*self._engine.price).of(sum(row.tokens for row in rows), len(rows))
 
     def logprobs(self, row: Row) -> torch.Tensor:
         told = self._told[row.index]

@@ -31,6 +31,7 @@ from harness.train.distil.divergence import compare
 from harness.train.distil.teacher import Teacher
 from harness.train.forward import Scorer, Scores, evaluation_mode
 from harness.train.grpo.metrics import TokenMeans
+from harness.train.ledger import TEACHER_PRICE
 from harness.train.logprobs import TokenScores
 from harness.train.micro_batch import MicroBatch
 from harness.train.optimizer import learning_rate_at, make_optimizer, take_step
@@ -96,7 +97,7 @@ class DistilUpdater:
         whole = TokenMeans()
         for part in dist.gather(means.on_cpu()):
             whole.merge(part)
-        teacher = self._teacher.flops(rows)
+        teacher, price = self._teacher.flops(rows), self._teacher.price(rows)
         return whole.values() | {
             "loss": loss,
             "grad_norm": norm,
@@ -106,6 +107,7 @@ class DistilUpdater:
             "teacher/tokens": float(sum(len(row.completion_ids) for row in rows)),
             "seconds/teacher": self._seconds,
             **({} if teacher is None else {"flops/teacher": teacher}),
+            **({} if price is None else {TEACHER_PRICE: price}),
         }
 
     def _flops(self, rows: Sequence[Row]) -> float:

@@ -143,8 +143,11 @@ class Ahead:
         self._made_in[version_of(self._engine)] = step
 
     def close(self) -> None:
-        """Ends the threads once they have drawn what they are drawing."""
-        self._threads.shutdown(cancel_futures=True)
+        """Ends the threads once they have drawn what they are drawing, and waits where they use this process.
+
+        Servers may have stopped half-way in an update that failed: nobody is to wait for them.
+        """
+        self._threads.shutdown(wait=not in_flight(self._engine), cancel_futures=True)
 
     def state(self) -> dict[str, Any]:
         """What was drawn ahead, as plain data, and the stream's position behind its prompts."""

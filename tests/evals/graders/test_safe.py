@@ -84,16 +84,16 @@ def test_recorded_responses_are_all_scored_and_the_failure_is_counted(tmp_path: 
 
 
 def test_an_audit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.graders.registry.make_grader", lambda kind: Fragile())
+    monkeypatch.setattr("evals.graders.registry.grader_of", lambda task: Fragile())
     found = audits.audit_file(rows(tmp_path / "rows.jsonl"), "math")
     assert found.compared == 3
 
 
 def test_training_gives_such_a_completion_no_reward(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fragile(kind: str) -> Grader:
+    def fragile(task: Task) -> Grader:
         return Fragile()
 
-    monkeypatch.setattr(rollouts, "make_grader", fragile)
+    monkeypatch.setattr(rollouts, "grader_of", fragile)
     task = Task("t", "T", "integer", ("train",), "train", lambda split: [], source="here")
     prompt = Prompt(task, QUESTION, "?")
     completions = [Completion(text, (1,), (-1.0,), "stop") for text in ("\\boxed{5}", "boom")]

@@ -45,6 +45,16 @@ def test_each_run_has_a_line_and_json_has_them_all(
     assert (code, json.loads(out)) == (0, [])
 
 
+def test_what_training_was_warned_of_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_folder(tmp_path / "one", "done")
+    with (run / "metrics.jsonl").open("a") as handle:
+        handle.write('{"step": 4, "stage": "grpo", "time": 2.0, "kl": 7.5}\n')
+    _, out, _ = called(capsys, "status", run, "--json")
+    [[told]] = [row["advice"] for row in json.loads(out)]
+    assert told.startswith("step 4: KL 7.5 nats")
+    assert told in called(capsys, "status", run)[1]
+
+
 def test_a_single_run_is_named_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_folder(tmp_path / "one", "done")
     _, out, _ = called(capsys, "status", run, "--json")

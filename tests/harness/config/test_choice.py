@@ -104,7 +104,7 @@ def test_files_are_named_in_full_wherever_an_experiment_names_one(
     }
     experiment = validate(raw, where="x.toml")
     assert experiment.policy.template == f"{tmp_path}/mine.py:asked"
-    assert experiment.tasks["own"].grader == f"{tmp_path}/mine.py:right"
+    assert experiment.tasks["own"].grader.kind == f"{tmp_path}/mine.py:right"
     (stage,) = experiment.stages
     assert isinstance(stage, Reject)
     assert list(stage.keep) == ["accuracy", f"{tmp_path}/mine.py:short"]

@@ -51,6 +51,8 @@ class ChatServer:
     paths: set[str] = field(default_factory=set)
     answer: Callable[[Body, int], Answer] = lambda body, _turn: total(body)
     """(body, requests before it) -> what goes back."""
+    models: Body = field(default_factory=lambda: {"data": []})
+    """What /models answers."""
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -64,6 +66,9 @@ def chat_server() -> Iterator[ChatServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._send(Answer(state.models))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -11,7 +11,7 @@ import scipy.stats
 import torch
 
 from evals.base.errors import UsageError
-from evals.engine import Completion, Group, Request, Sampling, ScoringEngine
+from evals.engine import Completion, Group, Request, Sampling, ScoringEngine, Underway, WatchedEngine
 from evals.runner import BLOCK
 from harness.engines.hf import TransformersEngine
 from harness.engines.registry import RolloutEngine, block_size
@@ -297,6 +297,21 @@ def test_release_and_resume_lose_nothing_after_a_sync(engine: RolloutEngine, pol
     engine.resume()
     engine.sync(policy.model)
     assert engine.generate(REQUESTS, SAMPLING) == before
+
+
+def test_who_watches_is_told_of_every_completion(engine: RolloutEngine) -> None:
+    if not isinstance(engine, WatchedEngine):
+        pytest.skip("this engine cannot be watched")
+    told: list[Underway] = []
+    with engine.watch(told.append):
+        groups = engine.generate(REQUESTS, Sampling(max_tokens=30))
+    lengths = [len(one.token_ids) for group in groups for one in group.completions]
+    assert [each.ended for each in told] == sorted(each.ended for each in told)
+    assert told[-1].ended == len(lengths)
+    assert told[-1].tokens in (0, sum(lengths))  # 0: an engine that does not count them
+    told.clear()
+    engine.generate(REQUESTS, Sampling(max_tokens=2))
+    assert told == []
 
 
 def test_nothing_asked_nothing_sampled(engine: RolloutEngine) -> None:

@@ -22,7 +22,8 @@ from transformers import (
 
 from evals.base.errors import JobError, UsageError
 from evals.engine import Request, Sampling
-from harness.engines.hf import TransformersEngine, plan
+from harness.engines.hf import TransformersEngine
+from harness.engines.hf_batches import plan
 from harness.models.policy import Policy
 
 REQUESTS = [Request("one", 9, 0), Request("another prompt, longer", 4, 50), Request("<think>", 1, 90)]

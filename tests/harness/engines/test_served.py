@@ -176,7 +176,9 @@ def test_what_lasts_costs_its_own_samples_and_the_same_command_goes_on(
             bad if body["messages"][-1]["content"].startswith(("3 +", "7 +")) else total(body)
         )
         engine = engine_of(server, pauses=(0.01,), key_env="MY_KEY", timeout=1.5 if kind == "hang" else 20)
-        with pytest.raises(JobError, match=r"\(4 of 24 requests got no answer\); completed samples") as raised:
+        with pytest.raises(
+            JobError, match=r"\(4 of 24 requests got no answer\); completed samples"
+        ) as raised:
             sample(engine, tmp_path)
         assert not other.asked
     assert KEY not in str(raised.value)

@@ -110,7 +110,9 @@ def test_an_address_with_a_password_is_refused(address: str) -> None:
     """Runs, attempts and reports hold the experiment as it is."""
     stage = {"kind": "distill", "teacher": {"model": "m", "server": address}}
     raw = {"name": "x", "policy": {"model": "tiny"}, "data": {"train": "tiny-aime:train"}, "stages": [stage]}
-    with pytest.raises(UsageError, match=r"teacher\.server: contains a password.*HARNESS_TEACHER_KEY") as raised:
+    with pytest.raises(
+        UsageError, match=r"teacher\.server: contains a password.*HARNESS_TEACHER_KEY"
+    ) as raised:
         config.validate(raw, "x.toml")
     assert "PW" not in str(raised.value)
 
@@ -175,7 +177,8 @@ def test_a_teacher_without_address_or_tokenizer_is_refused(served: Served, tmp_p
 def experiment(served: Served, **settings: Any) -> Experiment:
     short = {"steps": 1, "batch_size": 2, "max_tokens": 8}
     answers = {"samples": 4, "max_tokens": 60, "keep": {}, "per_question": 4}
-    teacher = config.Policy(model=str(served.folder), server=served.address, template="tags")
+    server = config.Server(addresses=[served.address], price_in=0.0, price_out=100.0)
+    teacher = config.Policy(model=str(served.folder), server=server, template="tags")
     stage = Distill(teacher=teacher, answers=config.Answers(**answers), **short)
     return Experiment(
         name="x",
@@ -193,6 +196,8 @@ def test_a_student_learns_from_a_server(served: Served, tmp_path: Path) -> None:
     assert (answers["kind"], answers["teacher"], tuning["kind"]) == ("reject", True, "sft")
     assert answers["tokens"] > 0
     assert answers["flops"] > 0  # its configuration is in the folder
+    assert answers["price"] == pytest.approx(answers["tokens"] * 100 / 1e6)
+    assert tuning["price"] is None
 
 
 def test_what_cannot_be_counted_is_no_budget(served: Served) -> None:

@@ -25,7 +25,7 @@ from harness.config import GRPO, Data, Experiment
 from harness.engines.registry import EngineKind, RolloutEngine, make_engine
 from harness.engines.vllm_engine import VllmEngine
 from harness.models import trial
-from harness.models.policy import Policy, load_policy, weights_hash
+from harness.models.policy import Policy, load_policy, save_policy, weights_hash
 from harness.train.forward import Scorer
 from harness.train.learners import train_stage
 from harness.train.loop import Outcome, StageRun
@@ -209,3 +209,30 @@ def test_a_stop_string_may_be_a_special_token(policy: Policy) -> None:
     for before, after in zip(free, stopped, strict=True):
         assert after.text == before.text.partition(tag)[0]
         assert len(after.token_ids) <= len(before.token_ids)
+
+
+def test_a_head_in_float32_is_vllms_too(make_random_policy: Callable[..., Policy], tmp_path: Path) -> None:
+    """Logits in bfloat16 have eight significant bits: among the likeliest twenty tokens some are equal."""
+    vllm = pytest.importorskip("vllm")
+    shape = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 4000}
+    save_policy(make_random_policy(**shape), tmp_path / "model")
+    equal: dict[str, int] = {}
+    for dtype in ("model", "float32"):
+        settings = {
+            "model": str(tmp_path / "model"),
+            "dtype": "bfloat16",
+            "device": "cpu",
+            "head_dtype": dtype,
+        }
+        policy = load_policy(config.Policy.model_validate(settings), trainable=True)
+        engine = VllmEngine(policy)
+        asked = vllm.SamplingParams(logprobs=20, max_tokens=20, seed=0, ignore_eos=True)
+        prompts = [{"prompt_token_ids": list(range(start, start + 20))} for start in range(0, 200, 20)]
+        outputs = engine._llm.generate(prompts, asked, use_tqdm=False)
+        steps = [step for output in outputs for step in output.outputs[0].logprobs]
+        told = [[entry.logprob for entry in step.values()] for step in steps]
+        equal[dtype] = sum(len(values) - len(set(values)) for values in told)
+        probe = Probe(engine, Scorer(policy.model, policy, 1.0), policy, 1.0, None)
+        assert probe.check()["probe/drift"] < 0.1
+        del engine, probe
+    assert equal["float32"] * 20 < equal["model"], equal

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from harness.engines import vllm_start
+from harness.engines.vllm_settings import VllmSettings
+from harness.models import dist
 from harness.models.policy import Policy
 
 
@@ -59,3 +62,14 @@ def test_a_tokenizers_own_longest_text_does_not_count(tmp_path: Path) -> None:
     file.write_text(json.dumps({"model_max_length": 8, "x": 1}))
     vllm_start._drop_length(file)
     assert json.loads(file.read_text()) == {"x": 1}
+
+
+def test_a_server_is_no_process_of_the_run(
+    make_random_policy: Callable[..., Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under torchrun an engine in the process takes its place among the others; a server has its own."""
+    monkeypatch.setattr(dist, "world", lambda: 2)
+    subject = vllm_start.subject_of(make_random_policy())
+    told = vllm_start.arguments(subject, torch.device("cpu"), VllmSettings(), 0.5)
+    assert "distributed_executor_backend" not in told
+    assert vllm_start._launched_here() == {"distributed_executor_backend": "external_launcher"}

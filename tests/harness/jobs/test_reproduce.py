@@ -11,8 +11,10 @@ import pytest
 from evals.base.errors import UsageError
 from evals.base.progress import Progress
 from evals.tasks import registry
-from harness.jobs.reproduce import Reproduction, from_recordings
+from harness import config
+from harness.jobs.reproduce import Reproduction, Settings, from_recordings, run_plan
 from reports.papers import feasibility
+from tests.harness.engines.chat_server import Answer, chat_server, completion
 
 QUIET = Progress(quiet=True)
 HEADING = "table,model,benchmark,metric,value,source,hub,billions,task,samples,questions\n"
@@ -54,6 +56,31 @@ def test_real_recorded_models_agree_with_what_their_labels_say(data_folder: Path
         assert cell.ours.value == pytest.approx(
             values[cell.published.model] / 100 - 0.1 * (cell.published.model == models[0]), abs=0.005
         )
+
+
+def test_a_server_answers_for_the_models_that_it_serves(tmp_path: Path) -> None:
+    """However large they are: nothing is loaded here."""
+    rows = [f"t1,{name},Sums,pass@1,50,x,org/{name},600,tiny-aime,2,0" for name in ("big", "other")]
+    paper = _paper(tmp_path / "paper.csv", *rows)
+    with chat_server() as state:
+        state.models = {"data": [{"id": "org/big"}]}
+        state.answer = lambda _body, _turn: Answer(completion("It is \\boxed{1}."))
+        server = config.Server(addresses=[state.address], timeout=20)
+        done = run_plan("t1", tmp_path / "out", QUIET, Settings(server=server), [paper])
+        ours = {cell.published.model: cell for cell in done.cells}
+        assert ours["big"].ours.value is not None
+        assert len(state.asked) == 2 * len(registry.load_spec("tiny-aime")[1])
+        assert {body["model"] for body in state.asked} == {"org/big"}
+        assert ours["other"].verdict == "not run"
+        assert ours["other"].why == f"org/other is not served at {state.address}"
+
+        named = server.model_copy(update={"model": "mine"})
+        with pytest.raises(UsageError, match=r"--served-model names one model .* with --models"):
+            run_plan("t1", tmp_path / "out", QUIET, Settings(server=named), [paper])
+        run_plan("t1", tmp_path / "out", QUIET, Settings(server=named, models=("other",)), [paper])
+        assert {body["model"] for body in state.asked} == {"org/big", "mine"}
+    found = sorted(path.parts[-3] for path in (tmp_path / "out" / "evals").rglob("scores.json"))
+    assert found == ["big", "other"]
 
 
 def test_samples_in_a_folder_named_after_the_model_are_graded(data_folder: Path, tmp_path: Path) -> None:

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from evals.base import io
 from evals.base.errors import UsageError
 from evals.engine import Completion
 from evals.graders.base import Verdict
 from evals.rollout import Rollout
 from evals.task import Question
-from harness.config import RewardTerm
+from harness.config import GRPO, RewardTerm
 from harness.rewards import check_names, make_mix
 from harness.rewards.judge import JudgeReward, PairwiseJudge
 from harness.rewards.judge_cache import Allowance
+from harness.train.ledger import stage_costs
 from tests.harness.judged import Judged
 
 
@@ -59,6 +61,25 @@ def test_a_silent_judge_scores_nothing_and_is_asked_again_later(judge: Judged) -
     assert reward([attempt("!!")]) == [None]
     judge.status = 200
     assert reward([attempt("!!")]) == [pytest.approx(1 / 9)]
+
+
+def test_replies_are_paid_for_once(judge: Judged, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A thousand tokens asked and ten replied, at 2 and 50 for a million of each."""
+    monkeypatch.setenv("HARNESS_JUDGE_PRICE", "2, 50")
+    for _ in range(2):  # the second launch knows the first one's replies
+        allowance = Allowance(path=tmp_path / "judge-requests-rl.json")
+        scored("!", "!!", "!!!", allowance=allowance)
+    told = io.read_json(tmp_path / "judge-requests-rl.json")
+    assert told == {"prompt_tokens": 3000, "reply_tokens": 30, "price": pytest.approx(0.0075)}
+    scored("!!!!", allowance=Allowance(9, tmp_path / "judge-requests-rl.json"))
+    told = io.read_json(tmp_path / "judge-requests-rl.json")
+    assert (told["requests"], told["price"]) == (1, pytest.approx(0.01))
+    (tmp_path / "metrics.jsonl").write_text("")
+    [cost] = stage_costs(tmp_path, [GRPO(name="rl")])
+    assert cost.price == pytest.approx(0.01)
+    monkeypatch.setenv("HARNESS_JUDGE_PRICE", "cheap")
+    with pytest.raises(UsageError, match=r"HARNESS_JUDGE_PRICE|'cheap' is not two numbers"):
+        scored("!")
 
 
 def test_requests_are_capped(judge: Judged, caplog: pytest.LogCaptureFixture) -> None:

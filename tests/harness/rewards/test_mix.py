@@ -91,9 +91,7 @@ def test_a_function_of_one_s_own_that_fails_leaves_the_completion_out_and_says_s
     assert len(told) == 1
     assert "rewards.failing_rewards:last: ValueError: invalid literal" in told[0]
     assert "question q-7" in told[0]
-    with pytest.raises(
-        JobError, match=r"last: failed on all 2 completions of a step: ValueError: invalid"
-    ):
+    with pytest.raises(JobError, match=r"last: failed on all 2 completions of a step: ValueError: invalid"):
         mix.score_step([[bad], [bad]])
     assert mix.score_step([[good]])[0][0].total == 4.0  # each step is counted by itself
     words, huge = (make_mix({f"failing_rewards:{name}": 1.0}) for name in ("words", "huge"))
@@ -101,9 +99,7 @@ def test_a_function_of_one_s_own_that_fails_leaves_the_completion_out_and_says_s
         None,
         1.0,
     ]
-    with pytest.raises(
-        JobError, match=r"huge: failed on all 2 completions of a step: (Overflow|no finite)"
-    ):
+    with pytest.raises(JobError, match=r"huge: failed on all 2 completions of a step: (Overflow|no finite)"):
         huge.score_step([[bad, good]])
 
 

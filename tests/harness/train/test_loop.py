@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,26 @@ def test_a_learner_is_closed_whatever_happens_and_its_checkpoint_is_its_stage_s(
     assert learner.closed
     with pytest.raises(JobError, match="a checkpoint of stage shrink, not other"):
         train(tiny_random_policy, "run", Shrinker(tiny_random_policy), stage="other")
+
+
+class Straying(Shrinker):
+    """Leaves the reference policy behind at the third step."""
+
+    def step(self, step: int, spent: float) -> Step:
+        done = super().step(step, spent)
+        return replace(done, metrics=done.metrics | {"kl": 3.0 if step >= 3 else 0.1})
+
+
+def test_a_warning_is_told_once_however_often_the_run_resumes(
+    make_random_policy: Callable[..., Policy],
+    train: Callable[..., Outcome],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reasons = iter([None, None, None, None, "away"])
+    with caplog.at_level(logging.WARNING):
+        first = make_random_policy()
+        train(first, "run", Straying(first), should_stop=lambda: next(reasons))
+        again = make_random_policy()
+        train(again, "run", Straying(again))
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.partition(":")[0] for text in told if "KL" in text] == ["step 3"]

@@ -13,7 +13,7 @@ from evals.base.errors import UsageError
 from harness import config
 from harness.config import GRPO, SFT, Data, Eval, Evaluate, Experiment, Reject
 from harness.train.checks import check_experiment
-from harness.train.overlap import Named, normalised, overlaps
+from harness.train.overlap import Named, overlaps
 
 
 def experiment(stages: list[Any] | None = None, benchmarks: tuple[str, ...] = (), **data: Any) -> Experiment:
@@ -24,21 +24,6 @@ def experiment(stages: list[Any] | None = None, benchmarks: tuple[str, ...] = ()
         stages=stages or [GRPO()],
         eval=Eval(benchmarks=list(benchmarks)),
     )
-
-
-@pytest.mark.parametrize(
-    "same",
-    ["What is  2 + 2?", "what IS 2 + 2 ?", "What is\n2 + 2", "“What is 2 + 2?”", "Ｗhat is ２ + 2？"],
-)
-def test_how_it_is_written_makes_no_other_question(same: str) -> None:
-    assert normalised(same) == normalised("What is 2 + 2?")
-
-
-@pytest.mark.parametrize(
-    "other", ["What is 2 - 2?", "What is 2 + 22?", "What is 2 + 2.5?", "What was 2 + 2?"]
-)
-def test_another_question_is_another(other: str) -> None:
-    assert normalised(other) != normalised("What is 2 + 2?")
 
 
 def test_only_sets_of_different_roles_may_not_meet() -> None:

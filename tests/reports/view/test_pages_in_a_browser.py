@@ -100,6 +100,32 @@ def test_keys_walk_from_sample_to_sample(browser: Any, served: Server) -> None:
     WebDriverWait(browser, PATIENCE).until(lambda one: one.current_url == first[0])
 
 
+def test_two_samples_of_a_list_side_by_side(browser: Any, served: Server) -> None:
+    browser.get(f"{served.url}samples/sweep?id=made-up/3&benchmark=tiny-math")
+    found = rows(browser)
+    assert {row.find_elements(By.CSS_SELECTOR, ".who small")[-1].text for row in found} > {"base"}
+    boxes = browser.find_elements(By.CSS_SELECTOR, "ol.samples .mark-pair input")
+    assert len(boxes) == len(found)
+    for box in (boxes[0], boxes[-1]):
+        browser.execute_script("arguments[0].click()", box)
+    WebDriverWait(browser, PATIENCE).until(lambda one: one.find_elements(By.CSS_SELECTOR, "#pair[open] pre"))
+    columns = browser.find_elements(By.CSS_SELECTOR, "#pair section")
+    titles = [column.find_element(By.TAG_NAME, "h4").text for column in columns]
+    assert titles[0].startswith("made-up/3 · sample ")
+    assert " · base" in titles[0]
+    assert " · winner" in titles[1]
+    assert all("Start with the first number." in column.text for column in columns)
+    assert browser.find_elements(By.CSS_SELECTOR, "#pair mark")
+
+
+def test_a_sweep_shows_what_it_makes_of_the_machine(browser: Any, served: Server) -> None:
+    browser.get(f"{served.url}at/sweep")
+    figure = browser.find_element(By.CSS_SELECTOR, "[id^=figure-resources]")
+    assert "Throughput" in [
+        p.get_attribute("data-panel") for p in figure.find_elements(By.CLASS_NAME, "panel")
+    ]
+
+
 def test_a_run_that_goes_on_is_seen_without_loading_the_page_again(browser: Any, served: Server) -> None:
     run = served.pages.root / "run"
     browser.get(f"{served.url}at/run")

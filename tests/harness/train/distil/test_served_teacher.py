@@ -66,7 +66,8 @@ def serving(policy: Policy, most: int = 20, cut: int = 0) -> Iterator[str]:
 
 
 def stage(folder: Path, address: str | None, **settings: Any) -> OnPolicyDistill:
-    teacher = {"model": str(folder), **({"server": address} if address else {})}
+    server = {"addresses": [address], "price_in": 2.0, "price_out": 1000.0}
+    teacher = {"model": str(folder), **({"server": server} if address else {})}
     return OnPolicyDistill(
         teacher=teacher, completions_per_step=8, learning_rate=1e-12, max_grad_norm=1e9, **settings
     )
@@ -86,6 +87,12 @@ def test_it_teaches_what_the_same_model_here_does(
             found.append(DistilUpdater(policy, of, who, MicroBatch(16384)).update(batch, 1))
     for name in ("loss", "grad_norm", "divergence", "flops/teacher", "teacher/tokens"):
         assert found[0][name] == pytest.approx(found[1][name], rel=1e-4), name
+    # Every row is a prompt of all its tokens, answered by one token: at 2 and 1000 for a million of each.
+    read = [row for row in batch.rows if any(batch.learned[row.index])]
+    assert found[0]["teacher/price"] == pytest.approx(
+        (sum(row.tokens for row in read) * 2 + len(read) * 1000) / 1e6
+    )
+    assert "teacher/price" not in found[1]
 
 
 def test_too_few_tokens_of_a_place_or_too_few_places_are_said(
@@ -101,5 +108,7 @@ def test_too_few_tokens_of_a_place_or_too_few_places_are_said(
     with serving(teacher, cut=1) as address:
         settings = config.Policy(model=str(tmp_path / "teacher"), server=address)
         engine = ServedEngine(settings, where="t", teacher=True, pauses=(0.01,))
-        with pytest.raises(ServerUnansweredError, match="was sent 3 tokens but returned log-probabilities for 2"):
+        with pytest.raises(
+            ServerUnansweredError, match="was sent 3 tokens but returned log-probabilities for 2"
+        ):
             engine.prompt_logprobs([[1, 2, 3]])

@@ -11,17 +11,17 @@ from harness.config import GRPO
 from harness.models import trial
 from harness.models.policy import Policy
 from harness.train.grpo import stage as grpo_stage
+from harness.train.grpo.metrics import batch_metrics
 from harness.train.grpo.rollout import Batch
 
 
 def learned(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
     """Gets each step's batch as it is learned."""
     batches: list[Batch] = []
-    made = grpo_stage.batch_metrics
 
     def keep(batch: Batch, of: GRPO) -> dict[str, float]:
         batches.append(batch)
-        return made(batch, of)
+        return batch_metrics(batch, of)
 
     monkeypatch.setattr(grpo_stage, "batch_metrics", keep)
     return batches

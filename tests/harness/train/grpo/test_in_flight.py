@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,21 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from evals.base import io
-from evals.base.errors import UsageError
+from evals.base.errors import JobError, UsageError
 from evals.task import Question, Task
 from harness import config
 from harness.config import GRPO, Data, Experiment
+from harness.config.load import dump_toml
 from harness.config.servers import Servers
 from harness.engines.servers.engine import ServersEngine
 from harness.engines.vllm_settings import VllmSettings
-from harness.models.policy import Policy
+from harness.models.policy import Policy, save_policy
 from harness.train.checks import check_ahead
 from harness.train.learners import train_stage
 from harness.train.loop import Outcome, StageRun
 from harness.train.run_dir import Run
 from tests.harness.engines.vllm_server import Body, VllmServer, vllm_server
+from tests.harness.models.test_dist import torchrun
 from tests.harness.train.grpo.drawn import check_tokens, learned
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(6)]
@@ -63,8 +67,9 @@ def server(make_random_policy: Callable[..., Policy]) -> Iterator[VllmServer]:
         yield state
 
 
-def engine_of(policy: Policy, server: VllmServer) -> ServersEngine:
-    settings = config.Policy(model="tiny", servers=Servers(addresses=[server.address], timeout=60.0))
+def engine_of(policy: Policy, server: VllmServer, seconds: float = 60.0) -> ServersEngine:
+    """``seconds`` for one answer."""
+    settings = config.Policy(model="tiny", servers=Servers(addresses=[server.address], timeout=seconds))
     return ServersEngine(policy, settings, VllmSettings())
 
 
@@ -156,6 +161,54 @@ def test_what_was_being_drawn_is_drawn_again_after_a_resume(
     asked = [group.prompt.question.id for batch in batches for group in batch.groups]
     assert sorted(asked[:6]) == [question.id for question in QUESTIONS]  # an epoch, each once
     assert len(set(asked[6:])) == len(asked[6:]) == 2
+
+
+def test_a_server_that_fails_in_an_update_ends_the_run_at_once(
+    make_random_policy: Callable[..., Policy], server: VllmServer, tmp_path: Path
+) -> None:
+    """Though completions are half-way there, and will not end."""
+    over = threading.Event()
+
+    def pause(before: int) -> None:
+        if before == 1:
+            raise ConnectionError
+
+    def token(body: Body, _began: str, place: int) -> None:
+        asked = [one for one in server.asked if one["sampling_params"]["max_tokens"] == 2 * HALF]
+        if any(body is one for one in asked[GROUPS:]):  # of later steps
+            over.wait(600)
+
+    server.at_pause, server.at_token = pause, token
+    policy = make_random_policy()
+    engine = engine_of(policy, server, seconds=600.0)
+    began = time.monotonic()
+    with pytest.raises(JobError, match=r"does not answer to /pause\?mode=keep .*; the same command resumes"):
+        train(policy, engine, tmp_path / "run", stage(3))
+    engine.close()
+    assert time.monotonic() - began < 300
+    assert server.orders[-1] == "/resume"
+    over.set()
+
+
+@pytest.mark.slow
+def test_of_two_processes_the_first_one_asks_for_both(
+    make_random_policy: Callable[..., Policy], server: VllmServer, tmp_path: Path
+) -> None:
+    """Each step's completions are drawn once, and both learn their share of them: a checkpoint resumes."""
+    save_policy(make_random_policy(), tmp_path / "model")
+    of = experiment(
+        stage(2, steps=3), model=str(tmp_path / "model"), device="cpu", servers=[server.address]
+    ).model_copy(update={"data": Data(train="tiny-math:train[:8]")})
+    file = tmp_path / "x.toml"
+    file.write_text(dump_toml(of), encoding="utf-8")
+    words = ("-m", "harness.cli", "train", str(file), "--out", str(tmp_path / "run"), "--quiet")
+    said = torchrun(*words)
+    assert said.returncode == 0, said.stderr
+    rows = list(io.read_lines(tmp_path / "run" / "metrics.jsonl"))
+    assert [row["staleness/max"] <= 2 for row in rows] == [True] * 3
+    assert all(row["devices"] == 2 for row in rows)
+    asked = [body for body in server.asked if body["sampling_params"]["max_tokens"] == 2 * HALF]
+    assert len(asked) == 3 * GROUPS
 
 
 def test_how_far_ahead_depends_on_what_samples() -> None:

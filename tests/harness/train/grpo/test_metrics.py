@@ -1,56 +1,13 @@
-"""Warnings about training gone wrong, and the arithmetic of the metrics."""
+"""The arithmetic of the metrics, learning rates and weight decay."""
 
 from __future__ import annotations
-
-import logging
 
 import pytest
 import torch
 
 from harness.config import GRPO
 from harness.train.grpo.metrics import TokenMeans
-from harness.train.grpo.monitors import WINDOW, Guards
 from harness.train.optimizer import learning_rate_at, make_optimizer
-
-HEALTHY = {"reward": 0.5, "length": 20.0, "truncated": 0.0, "kl": 0.02, "drift": 0.01}
-
-
-def warnings(caplog: pytest.LogCaptureFixture, rows: list[dict[str, float]]) -> list[str]:
-    guards = Guards()
-    with caplog.at_level(logging.WARNING):
-        for step, row in enumerate(rows, start=1):
-            guards.watch(step, row)
-    return [record.getMessage() for record in caplog.records]
-
-
-def test_a_healthy_run_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    rising = [{**HEALTHY, "reward": 0.3 + 0.01 * step} for step in range(40)]
-    noisy = [{**HEALTHY, "reward": 0.5 if step % 2 else 0.3} for step in range(40)]
-    negative = [{**HEALTHY, "reward": -0.5 - 0.01 * step} for step in range(40)]
-    assert warnings(caplog, rising + noisy) == []
-    assert warnings(caplog, negative) == []
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"kl": 3.0}, "KL 3 nats"),
-        ({"truncated": 0.6, "length": 60.0}, "60% of the completions hit the length limit"),
-        ({"reward": 0.01}, "mean reward fell from 0.5"),
-        ({"drift": 0.06}, "log-probabilities are 0.06 nats per token from the policy's"),
-    ],
-)
-def test_each_trouble_is_named_once(
-    caplog: pytest.LogCaptureFixture, bad: dict[str, float], message: str
-) -> None:
-    said = warnings(caplog, [HEALTHY] * WINDOW + [{**HEALTHY, **bad}] * 2 * WINDOW)
-    assert len(said) == 1
-    assert message in said[0]
-
-
-def test_a_step_without_any_score_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    (said,) = warnings(caplog, [{"length": 20.0, "truncated": 0.0}] * 3)
-    assert "no completion could be scored" in said
 
 
 def test_token_means_over_micro_batches_are_those_over_all_tokens() -> None:

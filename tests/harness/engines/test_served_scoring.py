@@ -1,0 +1,166 @@
+"""A served model's log-probabilities of continuations, against the engine over the same model here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from evals import lm_eval
+from evals.base import io
+from evals.base.errors import UsageError
+from evals.base.progress import Progress
+from evals.task import TaskError
+from harness import config
+from harness.engines.hf import TransformersEngine
+from harness.engines.served import ServedEngine
+from harness.engines.served_scoring import ServedScoring
+from harness.models.policy import Policy, save_policy
+from harness.train import benchmarks
+from tests.harness.engines.chat_server import Answer, Body, chat_server, completion
+
+
+def scoring(settings: config.Policy) -> ServedScoring:
+    return ServedScoring(ServedEngine(settings, pauses=(0.01,)), settings)
+
+
+@pytest.fixture
+def echoing(
+    make_random_policy: Callable[..., Policy], tmp_path: Path
+) -> Iterator[tuple[Policy, ServedScoring]]:
+    """A random policy, and what asks a server of it that repeats prompts with their log-probabilities."""
+    policy = make_random_policy()
+    save_policy(policy, tmp_path / "model")
+
+    def echo(body: Body, _turn: int) -> Answer:
+        assert (body["max_tokens"], body["echo"], body["logprobs"]) == (1, True, 1)
+        ids = torch.tensor([body["prompt"]])
+        with torch.no_grad():
+            scores = policy.model(input_ids=ids).logits[0].log_softmax(-1)
+        drawn = int(scores[-1].argmax())
+        told = [float(scores[at, token]) for at, token in enumerate([*body["prompt"][1:], drawn])]
+        tops = [{"x": float(each.max())} for each in scores]
+        logprobs = {"token_logprobs": [None, *told], "top_logprobs": [None, *tops]}
+        return Answer({"choices": [{"text": "", "finish_reason": "length", "logprobs": logprobs}]})
+
+    with chat_server() as state:
+        state.answer = echo
+        state.models = {"data": [{"id": "other", "max_model_len": 9}, {"id": "served", "max_model_len": 64}]}
+        table = config.Server(addresses=[state.address], api="completions", model="served", timeout=20)
+        yield policy, scoring(config.Policy(model=str(tmp_path / "model"), server=table))
+
+
+def test_continuations_are_scored_as_by_the_engine_here(echoing: tuple[Policy, ServedScoring]) -> None:
+    policy, engine = echoing
+    assert engine.positions == 62
+    ids = policy.tokenizer("Three and four make seven, and five more make twelve.").input_ids
+    pairs = [(ids[:20], ids[20:30]), (ids[:1], ids[1:2]), (ids[:40], ids[40:])]
+    with torch.no_grad():
+        likeliest = int(policy.model(input_ids=torch.tensor([ids[:7]])).logits[0, -1].argmax())
+    pairs.append((ids[:7], [likeliest]))
+    found = engine.loglikelihoods(pairs)
+    for mine, here in zip(found, TransformersEngine(policy).loglikelihoods(pairs), strict=True):
+        assert mine == (pytest.approx(here[0], abs=1e-4), here[1])
+    assert found[-1][1]
+    # What is too long is cut at the left: as if it had never been there.
+    [cut], [short] = (
+        engine.loglikelihoods([(ids * 3, ids[:5])]),
+        engine.loglikelihoods([((ids * 3)[-58:], ids[:5])]),
+    )
+    assert cut == short
+
+
+def test_a_server_that_does_not_say_its_length_is_told_so(
+    byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    byte_tokenizer.save_pretrained(tmp_path)
+    with chat_server() as server:
+        table = config.Server(addresses=[server.address], api="completions", timeout=20)
+        engine = scoring(config.Policy(model=str(tmp_path), template="plain", server=table))
+        with pytest.raises(UsageError, match=r"does not say how many tokens .* reads \(max_model_len"):
+            _ = engine.positions
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Callable[[str], Path]:
+    """A task of lm-eval over a few sums, by its kind of output."""
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed")
+    rows = [{"q": f"{a} + 2?", "options": [str(a + 2), "none"], "label": 0} for a in range(4)]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    common = {
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "test_split": "test",
+        "doc_to_text": "{{q}}",
+    }
+    kinds = {
+        "generate_until": {
+            "doc_to_target": "{{options[0]}}",
+            "generation_kwargs": {"until": ["END"], "max_gen_toks": 12, "do_sample": False},
+            "metric_list": [{"metric": "exact_match"}],
+        },
+        "multiple_choice": {
+            "doc_to_choice": "{{options}}",
+            "doc_to_target": "label",
+            "metric_list": [{"metric": "acc"}],
+        },
+    }
+
+    def write(kind: str) -> Path:
+        path = tmp_path / f"{kind}.yaml"  # JSON is YAML too
+        path.write_text(json.dumps({"task": f"sums_{kind}", "output_type": kind, **common, **kinds[kind]}))
+        return path
+
+    return write
+
+
+def measured(policy: config.Policy, suite: Path, folder: Path) -> dict[str, float]:
+    found = benchmarks.evaluate(policy, [], folder, Progress(quiet=True), suites=[str(suite)])
+    return found.suites[0].figures[f"sums_{suite.stem}"]
+
+
+def test_lm_evals_tasks_are_asked_of_a_chat(
+    suite: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By messages, with the key in no file, thinking taken away before the filters, and none asked twice."""
+    monkeypatch.setenv("KEY_OF_MINE", "sk-very-secret")
+
+    def think(body: Body, _turn: int) -> Answer:
+        asked = body["messages"][-1]["content"]
+        number = int(asked.partition(" ")[0])
+        right = number + (2 if number else 3)  # one is wrong
+        return Answer(completion(str(right), reasoning_content=f"Is it {number}? END"))
+
+    with chat_server() as server:
+        server.answer = think
+        table = config.Server(addresses=[server.address], key_env="KEY_OF_MINE", timeout=20)
+        policy = config.Policy(model="served", server=table)
+        figures = measured(policy, suite("generate_until"), tmp_path / "out")
+        assert figures["exact_match,none"] == 0.75
+        assert server.keys == {"Bearer sk-very-secret"}
+        assert {(body["max_tokens"], tuple(body["stop"])) for body in server.asked} == {(12, ("END",))}
+        again = measured(policy, suite("generate_until"), tmp_path / "out")
+        assert (again, len(server.asked)) == (figures, 4)
+        with pytest.raises(TaskError, match=r"a chat does not tell.*--api completions"):
+            measured(policy, suite("multiple_choice"), tmp_path / "out")
+        with pytest.raises(UsageError, match="'plain' makes a text to be continued"):
+            measured(policy.model_copy(update={"template": "plain"}), suite("generate_until"), tmp_path / "x")
+    kept = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any(b"sk-very-secret" in content for content in kept)
+
+
+def test_lm_evals_choices_are_scored_as_here(
+    suite: Callable[[str], Path], echoing: tuple[Policy, ServedScoring], tmp_path: Path
+) -> None:
+    _, engine = echoing
+    path = suite("multiple_choice")
+    here = measured(config.Policy(model=str(tmp_path / "model"), template="plain"), path, tmp_path / "here")
+    there = lm_eval.evaluate(engine, str(path), tmp_path / "there").figures[f"sums_{path.stem}"]
+    assert there == here
+    rows = [list(io.read_lines(file)) for file in sorted(tmp_path.glob("*here/**/samples.jsonl"))]
+    assert len(rows) == 2
