@@ -3,9 +3,9 @@
     python benchmarks/questions.py [--rows 1000000] [--model tiny] [--folder DIR] [--only first_step]
 
 ``first_step`` is that of a "grpo" stage on a file of questions, ``first_sft_step`` that of an "sft" stage on
-a file of prompts and completions, each of which is tokenised before it. Each is done in a process of its own,
-with a thousand rows and with all of them: the difference of their peaks is what the rows take beside libraries
-and model. The model's own weights are made ready before.
+a file of prompts and completions, each of which is tokenised before it. Each is done in a process of its
+own, with a thousand rows and with all of them: the difference of their peaks is what the rows take beside
+libraries and model. The model's own weights are made ready before.
 """
 
 from __future__ import annotations

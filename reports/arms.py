@@ -1,4 +1,4 @@
-"""arms.json: what a comparison of ways of training took and came to."""
+"""arms.json: what a comparison of ways of training took and came to; controls.json: a sweep's controls."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from evals.comparison.controls import Explained
 from evals.stats.intervals import Estimate
 
 ARMS = "arms.json"
+CONTROLS = "controls.json"
 
 
 @dataclass(frozen=True)
@@ -81,3 +82,9 @@ class Arms(Versioned):
     arms: tuple[Row, ...]
     comparisons: tuple[dict[str, Any], ...]
     controls: tuple[ExplainedRow, ...] = ()
+
+
+class WinnerControls(Versioned):
+    """The content of controls.json: what the controls of a sweep's winner explain."""
+
+    controls: tuple[ExplainedRow, ...]

@@ -21,7 +21,7 @@ from evals.task import TaskError
 from harness.sweep.summary import SUMMARY, Summary
 from harness.train.manifest import MANIFEST, Manifest
 from harness.train.status import STATUS, Status
-from reports.arms import ARMS, Arms
+from reports.arms import ARMS, CONTROLS, Arms, WinnerControls
 from reports.figures.svg import slug
 from reports.probes import PROBE, Probe
 from reports.reading import job_metrics, launches, read_file, read_json, read_metrics, read_toml
@@ -136,6 +136,8 @@ def _collect_sweep(folder: Path, name: str, study: Study, several: bool) -> None
         key = f"{key}-{len(study.sweeps) + 1}"
     sweep = Sweep(key, folder, summary, experiment, manifest, state, trials, confirm)
     study.sweeps.append(sweep)
+    controls = read_file(folder / CONTROLS, WinnerControls, study.problems)
+    study.controls += controls.controls if controls else ()
     same = sum(other.name == sweep.name for other in study.sweeps) > 1
     prefix = f"{name if same else sweep.name}: " if several else ""
     known = [("base", summary.evals.base)] if summary.evals.base else []

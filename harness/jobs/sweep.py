@@ -12,9 +12,11 @@ from evals.base.notebook import shown
 from evals.base.progress import Progress
 from evals.scores import Scores
 from harness.config import Experiment, tasks_of
+from harness.jobs.sweep_controls import control_winner
 from harness.jobs.sweep_line import SweepLine, estimate
 from harness.jobs.sweep_tracking import SweepTracking
 from harness.sweep.checks import check_sweep
+from harness.sweep.costs import LEDGER, ledger
 from harness.sweep.events import Event
 from harness.sweep.rebuild import STUDY
 from harness.sweep.runner import run_sweep
@@ -27,6 +29,7 @@ from harness.train.benchmarks import known_tasks
 from harness.train.checks import measure, prepare_policy
 from harness.train.questions import QuestionSets
 from harness.train.status import write_status
+from reports.arms import CONTROLS, ExplainedRow, WinnerControls
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -108,6 +111,13 @@ def sweep_and_measure(
         summary = _search(experiment, folder, progress, storage, accept_space_change, listen)
         write_winner(experiment, folder, summary)
         scores = _measure(experiment, folder, summary, progress, sets)
+        controls = control_winner(experiment, folder, summary, scores, progress, sets)
+        if controls:
+            told = WinnerControls(controls=tuple(map(ExplainedRow.of, controls)))
+            told.write(folder / CONTROLS)
+            ledger(folder, experiment.sweep.device_hour_price).write(folder / LEDGER)
+        else:
+            (folder / CONTROLS).unlink(missing_ok=True)
         from reports.page import build_report
 
         report = build_report([folder])

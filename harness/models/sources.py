@@ -61,8 +61,9 @@ def find(settings: config.Policy, files: Sequence[str] = HUB_FILES) -> Source:
         raise UsageError(f"{folder}: an adapter that names itself as its base")
     try:
         whole = find(below, files)
-    except UsageError as error:
-        raise UsageError(
+    except (UsageError, JobError) as error:
+        kind = JobError if isinstance(error, JobError) else UsageError
+        raise kind(
             f"{folder / lora.SETTINGS}: its base_model_name_or_path is {base}, which cannot be used: {error}"
         ) from None
     if whole.adapter is not None:
@@ -181,7 +182,7 @@ def _checkpoint(run: Path) -> Path:
     if best.exists():
         return best.resolve()
     if not steps:
-        raise UsageError(f"{run}: the run has written no checkpoint yet")
+        raise UsageError(f"{run}: the run has written no checkpoint yet; train it further, or name another")
     return steps[-1]
 
 
@@ -223,6 +224,11 @@ def _download(model: str, revision: str | None, files: Sequence[str]) -> Path:
         raise UsageError(f"policy.model: no folder and no hub model {model}; {EXPECTED}") from None
     except Exception as error:  # the hub client's network errors share no base class
         raise JobError(
-            f"policy.model: {model} is not a folder, is not in the local hub cache, "
-            f"and could not be fetched: {first_line(error)}"
+            f"policy.model: {model} is not a folder, is not in the local hub cache, and could not be fetched "
+            f"({_why(error)}); name a folder, or run `hf download {model}` where the hub can be reached"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    offline = isinstance(error, hub.OfflineModeIsEnabled | hub.LocalEntryNotFoundError)
+    return "the hub cannot be reached from here" if offline else first_line(error)

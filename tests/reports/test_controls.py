@@ -60,3 +60,10 @@ def test_it_is_read_from_arms_json(tmp_path: Path) -> None:
     assert [row.control for row in study.controls] == ["rl-random"]
     [part] = [part for part in sections.parts(study, compare(study)) if part.id == "controls"]
     assert part.title == "Is it real?"
+
+
+def test_a_sweep_s_are_read_from_controls_json(fresh_sweep: Path) -> None:
+    (fresh_sweep / "controls.json").write_text(json.dumps({"version": 1, "controls": [told(0.5)]}))
+    study = collect([fresh_sweep])
+    assert [row.control for row in study.controls] == ["rl-random"]
+    assert study.problems == []
