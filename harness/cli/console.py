@@ -35,19 +35,20 @@ DIFFERENCE_HEADINGS = ("benchmark", "n", "a", "b", "b − a [95%]", "p", "p (Hol
 
 
 def scores_table(scores: Sequence[Scores], model: str = "") -> None:
-    """One line per benchmark: pass@1 and cons@k with intervals, and what could not be graded.
+    """One line per model and benchmark: pass@1 and cons@k with intervals, and what could not be graded.
 
     ``model`` is what the model is called; without it, as the scores name it (in scores.json by its hash,
     where this program sampled it; by its own name in a file of somebody's responses).
     """
     table = plain_table(None)
-    named = bool(model) or any(each.model for each in scores)
-    if named:
-        table.add_column("model", overflow="fold")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "benchmark" else "right", no_wrap=True)
-    for each in scores:
-        table.add_row(*([escape(model or each.model)] if named else []), *scores_row(each))
+    for name in dict.fromkeys(model or each.model for each in scores):
+        if name:  # on a line of its own: a column of long names would cut the figures
+            table.add_row(f"[bold]{escape(name)}[/bold]")
+        for each in scores:
+            if (model or each.model) == name:
+                table.add_row(*scores_row(each))
     Terminal().print(table)
     for each in scores:
         where = each.benchmark if model or not each.model else f"{each.benchmark}, {each.model}"
