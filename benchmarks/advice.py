@@ -1,12 +1,12 @@
 """Live advice against runs that were made to fail: which warnings come when they should, and when not.
 
-    python benchmarks/advice.py [--out runs/advice] [--seeds 0 1 2] [--curves FOLDER]
+    python benchmarks/advice.py [--out runs/advice] [--seeds 1 2] [--curves FOLDER]
 
 The embedded policy is trained in every way of ``KINDS``: healthy ones, and one for each trouble, made so on
 purpose. Then the warnings of `harness/train/advice.py` are read off every run's metrics.jsonl. Printed: how
 many runs of each kind gave each warning; and for each warning its recall over the runs that were made for
 it, and its precision over all runs, where a kind that has it as a consequence counts neither way. Runs that
-are there already are not trained again. Thresholds were chosen by seed 0 alone.
+are there already are not trained again. Limits were set by runs with seed 0, so the default seeds are others.
 
 ``--curves`` reads published curves besides (LLM360/Reasoning360: reward, length and truncation at every step
 of runs that went well, ``steps-*.csv``): every warning there is a false alarm.
@@ -34,7 +34,7 @@ HEALTHY: dict[str, Any] = {
     "completions_per_step": 32,
     "group_size": 8,
     "learning_rate": 2e-4,
-    "max_tokens": 64,
+    "max_tokens": 96,
     "eval_every": 8,
     "checkpoint_every": STEPS,
     "rewards": {"accuracy": 1.0},
@@ -51,6 +51,12 @@ def brief(rollout: Rollout) -> float:
     return 1 - rollout.tokens / rollout.max_tokens if rollout.verdict.status != "unparsed" else 0.0
 
 
+def repeats(rollout: Rollout) -> float:
+    """A reward that pays for saying one thing over and over."""
+    words = rollout.text.split()
+    return 1 - len(set(words)) / len(words) if len(words) > 4 else 0.0
+
+
 @dataclass(frozen=True)
 class Kind:
     """What differs from ``HEALTHY``, the warning that this was made for, and what may come with it."""
@@ -58,25 +64,33 @@ class Kind:
     settings: dict[str, Any]
     made_for: str = ""
     besides: tuple[str, ...] = ()
-    train: tuple[str, ...] = ("tiny-aime:train", "tiny-math:train[:4000]")
 
 
 HERE = str(Path(__file__).resolve())
+SHORT = {"max_tokens": 64}
 KINDS = {
     "healthy": Kind({}),
     "healthy, KL": Kind({"beta": 0.01, "rewards": {"accuracy": 1.0, "format": 0.2}}),
     "healthy, brief": Kind({"rewards": {"accuracy": 1.0, "length": 0.5}}),
     "healthy, slow": Kind({"learning_rate": 5e-5}),
     "rate 30 x, weak KL": Kind(
-        {"learning_rate": 6e-3, "beta": 1e-3}, "kl", ("reward", "entropy", "length", "groups", "hacking")
+        {**SHORT, "learning_rate": 6e-3, "beta": 1e-3},
+        "kl",
+        ("reward", "entropy", "length", "groups", "hacking"),
     ),
-    "rate 100 x": Kind({"learning_rate": 2e-2}, "reward", ("entropy", "length", "groups", "hacking")),
-    "8 questions, 4 epochs": Kind(
-        {"learning_rate": 1e-3, "epochs": 4}, "entropy", ("groups", "hacking"), ("tiny-aime:train[:8]",)
+    "rate 100 x": Kind(
+        {**SHORT, "learning_rate": 2e-2}, "reward", ("entropy", "length", "groups", "hacking")
     ),
-    "pays for brevity alone": Kind({"rewards": {f"{HERE}:brief": 1.0}}, "hacking", ("entropy",)),
-    "pays for length alone": Kind({"rewards": {f"{HERE}:tokens": 1.0}}, "length", ("hacking", "entropy")),
-    "temperature 0.1": Kind({"temperature": 0.1}, "groups", ("entropy",)),
+    "pays for repetition": Kind(
+        {**SHORT, "learning_rate": 1e-3, "rewards": {f"{HERE}:repeats": 1.0}},
+        "entropy",
+        ("hacking", "length", "groups"),
+    ),
+    "pays for brevity alone": Kind({**SHORT, "rewards": {f"{HERE}:brief": 1.0}}, "hacking", ("entropy",)),
+    "pays for length alone": Kind(
+        {**SHORT, "rewards": {f"{HERE}:tokens": 1.0}}, "length", ("hacking", "entropy", "groups")
+    ),
+    "temperature 0.1": Kind({**SHORT, "temperature": 0.1}, "groups", ("entropy", "length")),
     "cut at 8 tokens": Kind({"max_tokens": 8}, "groups", ("entropy",)),
 }
 
@@ -91,7 +105,7 @@ def trained(out: Path, seeds: list[int]) -> Iterator[tuple[str, int, list[dict[s
                     "seed": seed,
                     "policy": {"model": "tiny", "template": "tags"},
                     "data": {
-                        "train": list(kind.train),
+                        "train": ["tiny-aime:train", "tiny-math:train[:4000]"],
                         "dev": ["tiny-aime:dev[:30]", "tiny-math:dev[:10]"],
                         "dev_samples": 4,
                     },
@@ -121,7 +135,7 @@ def published(folder: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/advice"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--curves", type=Path)
     asked = parser.parse_args()
     given: dict[str, list[set[str]]] = defaultdict(list)
@@ -139,7 +153,7 @@ def main() -> None:
             for name, n in zip(names, shares, strict=True)
         ]
         print(f"| {kind} | {len(runs)} | {' | '.join(cells)} |")
-    print("\n| warning | precision | recall |\n|---|---|---|")
+    print("\n| warning | precision | recall | other runs | false alarms |\n|---|---|---|---|---|")
     for name in names:
         own = [name in run for kind, runs in given.items() if KINDS[kind].made_for == name for run in runs]
         false = [
@@ -150,7 +164,7 @@ def main() -> None:
         ]
         told = sum(own) + sum(false)
         precision = f"{sum(own)}/{told}" if told else "–"
-        print(f"| {name} | {precision} | {sum(own)}/{len(own)} | of {len(false)} others {sum(false)} |")
+        print(f"| {name} | {precision} | {sum(own)}/{len(own)} | {len(false)} | {sum(false)} |")
     if asked.curves:
         for name, rows in published(asked.curves):
             found = advice_on(rows)

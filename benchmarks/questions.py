@@ -1,9 +1,11 @@
-"""A million questions of one's own: seconds and memory of reading, `data check` and reaching the first step.
+"""A million rows of one's own: seconds and memory of reading, `data check` and reaching the first step.
 
-    python benchmarks/questions.py [--rows 1000000] [--model tiny] [--folder DIR]
+    python benchmarks/questions.py [--rows 1000000] [--model tiny] [--folder DIR] [--only first_step]
 
-Each is done in a process of its own, with a thousand questions and with all of them: the difference of their
-peaks is what the questions take beside libraries and model. The model's own weights are made ready before.
+``first_step`` is that of a "grpo" stage on a file of questions, ``first_sft_step`` that of an "sft" stage on
+a file of prompts and completions, each of which is tokenised before it. Each is done in a process of its
+own, with a thousand rows and with all of them: the difference of their peaks is what the rows take beside
+libraries and model. The model's own weights are made ready before.
 """
 
 from __future__ import annotations
@@ -22,14 +24,16 @@ from pathlib import Path
 from typing import Any
 
 FEW = 1000
+EXAMPLES = ".examples.jsonl"
+"""The end of the name of what is learned from, beside the questions."""
 
 
 class FirstStepError(Exception):
     """Training has come to its first step."""
 
 
-def write_rows(path: Path, rows: int) -> None:
-    """Word problems of some 150 characters, all different."""
+def write_rows(path: Path, rows: int, columns: tuple[str, str] = ("question", "answer")) -> None:
+    """Word problems of some 150 characters, all different, and what they come to."""
     rng = random.Random(0)
     with path.open("w", encoding="utf-8") as handle:
         for number in range(rows):
@@ -38,7 +42,7 @@ def write_rows(path: Path, rows: int) -> None:
                 f"Order {number}: a shop sells {a} apples on Monday and {b} on Tuesday. On Wednesday it "
                 f"sells {c} times as many as on both days together. How many does it sell on Wednesday?"
             )
-            handle.write(json.dumps({"question": text, "answer": str((a + b) * c)}) + "\n")
+            handle.write(json.dumps(dict(zip(columns, (text, str((a + b) * c)), strict=True))) + "\n")
 
 
 def prepare(path: str, model: str) -> None:
@@ -65,21 +69,36 @@ def check(path: str, model: str) -> None:
 
 
 def first_step(path: str, model: str) -> None:
-    """`harness train` up to where its first step begins."""
+    """`harness train` on questions, up to where its first step begins."""
+    stage = {"kind": "grpo", "steps": 1, "max_tokens": 32, "completions_per_step": 8}
+    _train(path, model, {"train": path, "dev": "tiny-math[:20]"}, stage)
+
+
+def first_sft_step(path: str, model: str) -> None:
+    """`harness train` on examples, up to where its first step begins."""
+    examples = str(Path(path).with_suffix(EXAMPLES))
+    stage = {"kind": "sft", "data": examples, "steps": 1, "max_tokens": 32}
+    _train(path, model, {"train": "tiny-aime:train[:20]", "dev": "tiny-math[:20]"}, stage)
+
+
+def _train(path: str, model: str, data: dict[str, str], stage: dict[str, Any]) -> None:
     from evals.base.progress import Progress
     from harness import config
     from harness.train.grpo.stage import GrpoLearner
     from harness.train.pipeline import run_experiment
+    from harness.train.sft.stage import SftLearner
 
     def begins(*_: object) -> Any:
         raise FirstStepError
 
-    GrpoLearner.step = begins  # type: ignore[method-assign]
+    for learner in (GrpoLearner, SftLearner):
+        learner.step = begins
     raw = {
         "name": "million",
         "policy": {"model": model},
-        "data": {"train": path, "dev": "tiny-math[:20]"},
-        "stages": [{"kind": "grpo", "steps": 1, "max_tokens": 32, "completions_per_step": 8}],
+        "data": data,
+        "stages": [stage],
+        "tracking": {"wandb": "off"},
     }
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as out:
         try:
@@ -87,6 +106,9 @@ def first_step(path: str, model: str) -> None:
         except FirstStepError:
             return
     raise SystemExit("training ended before its first step")
+
+
+WAYS = (read, check, first_step, first_sft_step)
 
 
 def measured(do: Callable[[str, str], None], path: str, model: str) -> tuple[float, float, float]:
@@ -109,6 +131,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--only", choices=[way.__name__ for way in WAYS])
     parser.add_argument(
         "--folder", type=Path, help="where the rows are written (default: a temporary folder)"
     )
@@ -118,8 +141,9 @@ def main() -> None:
         files = {rows: Path(folder) / f"{rows}.jsonl" for rows in (FEW, options.rows)}
         for rows, path in files.items():
             write_rows(path, rows)
+            write_rows(path.with_suffix(EXAMPLES), rows, ("prompt", "completion"))
         apart(prepare, files[FEW], options.model)
-        for do in (read, check, first_step):
+        for do in WAYS if options.only is None else [way for way in WAYS if way.__name__ == options.only]:
             found = {rows: apart(do, path, options.model) for rows, path in files.items()}
             (few, _, least), (seconds, busy, peak) = found[FEW], found[options.rows]
             print(

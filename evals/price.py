@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from evals.records import Sample
+from evals.stats.tables import Bill
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Price:
         return (prompt * self.prompt + response * self.response) / 1e6
 
 
-def bill(samples: Iterable[Sample], price: Price) -> Mapping[str, Any]:
+def bill(samples: Iterable[Sample], price: Price) -> Bill:
     """The "cost" of scores.json: tokens, their price and its total, and how many samples were not counted.
 
     What a server charges for requests that failed and were sent again is in no answer, and not in here.

@@ -22,7 +22,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -57,6 +57,7 @@ from evals.recovery import Present, recover_samples, recover_tokens
 from evals.regrading import grade_again, graded_by, why_again
 from evals.rollout import Rollout, graded
 from evals.scores import Scores, questions_hash, tally, votable
+from evals.stats.tables import Bill
 from evals.task import Question, Task, TaskError, check_ids, part_note
 from evals.tasks import registry
 from evals.tasks.length_control import length_controlled
@@ -241,7 +242,7 @@ def _scores(job: _Job, notes: tuple[str, ...]) -> Scores:
     )
 
 
-def _cost(job: _Job) -> Mapping[str, Any] | None:
+def _cost(job: _Job) -> Bill | None:
     """The bill, where a server was asked whose price is known."""
     if not isinstance(job.engine, StreamingEngine) or job.engine.price is None:
         return None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from evals.base import io
-from evals.base.versioned import VERSION, Versioned
+from evals.base.versioned import Versioned
 from evals.duel import Duel
 from evals.graders import safe
 from evals.graders.base import Grader, timed_out
@@ -24,6 +24,7 @@ from evals.records import Sample
 from evals.stats import intervals, metrics
 from evals.stats.metrics import QuestionStats, Vote
 from evals.stats.pairwise import win_rate
+from evals.stats.tables import Bill, FigureTable, Lengths, ScoresTable
 from evals.task import JUDGED, Question, Task, TaskError
 
 ANSWER_SHOWN = 200
@@ -143,8 +144,8 @@ class Scores:
     data_hash: str = ""
     warnings: tuple[str, ...] = field(default=())
     judge: Mapping[str, str] | None = None
-    length_controlled: Mapping[str, Any] | None = None
-    cost: Mapping[str, Any] | None = None
+    length_controlled: FigureTable | None = None
+    cost: Bill | None = None
 
     @property
     def compared(self) -> bool:
@@ -210,17 +211,13 @@ class Scores:
             return None
         return sum(known) / sum(question.n for question in self.questions)
 
-    def to_json(self) -> dict[str, Any]:
-        """scores.json: the public contract of ``harness score --json``, and what reports need besides.
-
-        Shares (values, unparsed, truncated, grader_errors, timeouts, duplicates) are fractions of 1; null
-        where it is not known how the samples ended, or whether an answer was found.
-        """
+    def to_json(self) -> ScoresTable:
+        """scores.json: the public contract of ``harness score --json``, and what reports need besides."""
         least, greatest = self.samples
         one = self.pass_at_1()
         total = sum(question.n for question in self.questions)
-        answer: dict[str, Any] = {
-            VERSION: Versioned.NEWEST,
+        answer: ScoresTable = {
+            "version": Versioned.NEWEST,
             "benchmark": self.benchmark,
             "model": self.model,
             "questions": len(self.questions),
@@ -241,17 +238,17 @@ class Scores:
             "isolation": self.isolation,
             "missing": list(self.missing),
             "tokens": self._tokens(one.value),
-            "protocol": dict(self.protocol) if self.protocol is not None else None,
+            "protocol": None if self.protocol is None else dict(self.protocol),
             "engine": self.engine,
             "key": self.key,
             "source": self.source,
             "data_hash": self.data_hash,
             "votes": self.votes,
             "warnings": list(self.cautions),
-            "judge": dict(self.judge) if self.judge is not None else None,
+            "judge": None if self.judge is None else dict(self.judge),
         }
         if self.cost is not None:
-            answer["cost"] = dict(self.cost)
+            answer["cost"] = self.cost
         if self.compared:
             answer["win_rate"] = win_rate(self.questions)
             answer["length_controlled"] = self.length_controlled
@@ -265,25 +262,25 @@ class Scores:
         samples = np.array([float(question.n) for question in self.questions])
         return intervals.benchmark_error(correct, samples)
 
-    def _curves(self) -> dict[str, Any]:
+    def _curves(self) -> ScoresTable:
         """pass@k, pass^k and cons@k against k; none where responses were compared, not right or wrong."""
         ks = () if self.compared else self.ks
         passes = {k: self.pass_at_k(k) for k in ks}
-        curves: dict[str, Any] = {
+        votes: dict[str, FigureTable] = {}
+        voted = ks if self.votes else ()
+        for k, credit in zip(voted, metrics.cons_curve(self.questions, voted), strict=True):
+            estimate = intervals.mean_estimate(credit.values)
+            votes[str(k)] = {"value": estimate.value, "ci95": list(estimate.ci95)}
+            if credit.error:
+                votes[str(k)]["monte_carlo_error"] = credit.error
+        return {
             "pass@k": {str(k): estimate.value for k, estimate in passes.items()},
             "pass@k_ci95": {str(k): list(estimate.ci95) for k, estimate in passes.items()},
             "pass^k": {str(k): float(np.mean(metrics.pass_hat_k(self.questions, k))) for k in ks},
-            "cons@k": {},
+            "cons@k": votes,
         }
-        ks = ks if self.votes else ()
-        for k, credit in zip(ks, metrics.cons_curve(self.questions, ks), strict=True):
-            estimate = intervals.mean_estimate(credit.values)
-            curves["cons@k"][str(k)] = {"value": estimate.value, "ci95": list(estimate.ci95)}
-            if credit.error:
-                curves["cons@k"][str(k)]["monte_carlo_error"] = credit.error
-        return curves
 
-    def _tokens(self, accuracy: float) -> dict[str, float | int | None] | None:
+    def _tokens(self, accuracy: float) -> Lengths | None:
         """Lengths in tokens, and pass@1 per 1,000 tokens of a response; None where not recorded."""
         total = correct = 0
         for question in self.questions:

@@ -1,14 +1,18 @@
-"""arms.json: what a comparison of ways of training took and came to."""
+"""arms.json: what a comparison of ways of training took and came to; controls.json: a sweep's controls."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from evals.base.versioned import Versioned
+from evals.base.versioned import MaybeNumber, Part, Versioned
+from evals.comparison.controls import Explained
+from evals.stats.intervals import Estimate
 
 ARMS = "arms.json"
+CONTROLS = "controls.json"
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,57 @@ class Row:
     tuned: Mapping[str, Any]
 
 
-class Arms(Versioned):
-    """The content of arms.json.
+class Gain(Part):
+    """A difference or a share, as fractions of 1, with its 95% interval."""
 
-    ``comparisons`` are as ``harness compare --json`` prints them, ``controls`` as
-    ``evals.comparison.controls.Explained`` does.
-    """
+    value: MaybeNumber
+    ci95: tuple[MaybeNumber, MaybeNumber]
+    stderr: MaybeNumber = math.nan
+
+    @classmethod
+    def of(cls, found: Estimate) -> Self:
+        return cls(value=found.value, stderr=found.stderr, ci95=found.ci95)
+
+
+class ExplainedRow(Part):
+    """What a control explains of its arm's gain on one benchmark; no share where the arm has not gained."""
+
+    arm: str
+    control: str
+    benchmark: str
+    questions: int
+    gain: Gain
+    control_gain: Gain
+    share: Gain | None = None
+    sentence: str = ""
+
+    @classmethod
+    def of(cls, found: Explained) -> Self:
+        share = None
+        if found.share is not None and found.low is not None and found.high is not None:
+            share = Gain(value=found.share, ci95=(found.low, found.high))
+        return cls(
+            arm=found.arm,
+            control=found.control,
+            benchmark=found.benchmark,
+            questions=found.questions,
+            gain=Gain.of(found.gain),
+            control_gain=Gain.of(found.control_gain),
+            share=share,
+            sentence=found.sentence,
+        )
+
+
+class Arms(Versioned):
+    """The content of arms.json; ``comparisons`` are as ``harness compare --json`` prints them."""
 
     folder: str
     arms: tuple[Row, ...]
     comparisons: tuple[dict[str, Any], ...]
-    controls: tuple[dict[str, Any], ...] = ()
+    controls: tuple[ExplainedRow, ...] = ()
+
+
+class WinnerControls(Versioned):
+    """The content of controls.json: what the controls of a sweep's winner explain."""
+
+    controls: tuple[ExplainedRow, ...]

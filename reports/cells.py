@@ -88,13 +88,15 @@ class Table:
         return max(1, texts.index(False) if False in texts else len(texts))
 
     def split(self) -> tuple[Table, dict[str, str]]:
-        """The table without its columns that say the same in every row, and what these say by their title."""
-        if len(self.rows) < 2:
-            return self, {}
+        """The table without its columns that say the same in every row, and what these say by their title.
+
+        Of a single row those go that are empty.
+        """
         same = [
             position
             for position in range(0 if self.leading > 1 else 1, len(self.columns))
             if len({(row[position].text, row[position].bounds) for row in self.rows}) == 1
+            and (len(self.rows) > 1 or not self.rows[0][position].text)
         ]
         if len(same) > len(self.columns) - 2:  # nothing would be left to read
             return self, {}

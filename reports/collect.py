@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from evals import formats
 from evals.base.errors import UsageError, first_line
 from evals.base.text import printable
-from evals.scores import read_scores
-from evals.stats.metrics import QuestionStats
+from evals.scores import Scores, read_scores
+from evals.stats.tables import ScoresTable
 from evals.task import TaskError
 from harness.sweep.summary import SUMMARY, Summary
 from harness.train.manifest import MANIFEST, Manifest
 from harness.train.status import STATUS, Status
-from reports.arms import ARMS, Arms
+from reports.arms import ARMS, CONTROLS, Arms, WinnerControls
 from reports.figures.svg import slug
 from reports.probes import PROBE, Probe
 from reports.reading import job_metrics, launches, read_file, read_json, read_metrics, read_toml
@@ -135,6 +136,8 @@ def _collect_sweep(folder: Path, name: str, study: Study, several: bool) -> None
         key = f"{key}-{len(study.sweeps) + 1}"
     sweep = Sweep(key, folder, summary, experiment, manifest, state, trials, confirm)
     study.sweeps.append(sweep)
+    controls = read_file(folder / CONTROLS, WinnerControls, study.problems)
+    study.controls += controls.controls if controls else ()
     same = sum(other.name == sweep.name for other in study.sweeps) > 1
     prefix = f"{name if same else sweep.name}: " if several else ""
     known = [("base", summary.evals.base)] if summary.evals.base else []
@@ -247,9 +250,9 @@ def _collect_evaluations(folder: Path, study: Study, model: str, group: str, rol
     found = _benchmark_folders(folder)
     if not found:
         study.problems.append(f"{folder}: no evaluation is recorded here.")
-    read: list[tuple[str, Path, dict[str, Any]]] = []
+    read: list[tuple[str, Path, ScoresTable]] = []
     for path in found:
-        scores = read_json(path / "scores.json", study.problems)
+        scores = cast("ScoresTable", read_json(path / "scores.json", study.problems))
         if (path / RECORD).exists():
             try:
                 study.suites.append(read_suite(path, model))
@@ -269,14 +272,14 @@ def _collect_evaluations(folder: Path, study: Study, model: str, group: str, rol
         study.problems.append(f"{folder}: {names} are all of {benchmark}; they are shown apart.")
     for benchmark, path, scores in read:
         apart = f": {path.name}" if benchmark in repeated else ""
-        questions = _questions(path / "scores.json", study)
+        measured = replace(_measured(path / "scores.json", scores, study), benchmark=benchmark)
         kept = _index(path / "samples.jsonl", study)
         study.evaluations.append(
-            Evaluation(model + apart, group + apart, benchmark, path, scores, questions, kept, role)
+            Evaluation(model + apart, group + apart, benchmark, path, scores, measured, kept, role)
         )
 
 
-def _repeated(read: Sequence[tuple[str, Path, dict[str, Any]]]) -> dict[str, list[Path]]:
+def _repeated(read: Sequence[tuple[str, Path, ScoresTable]]) -> dict[str, list[Path]]:
     """The benchmarks of which there are several evaluations, with their folders."""
     places: dict[str, list[Path]] = {}
     for benchmark, path, _ in read:
@@ -284,12 +287,13 @@ def _repeated(read: Sequence[tuple[str, Path, dict[str, Any]]]) -> dict[str, lis
     return {benchmark: paths for benchmark, paths in places.items() if len(paths) > 1}
 
 
-def _questions(path: Path, study: Study) -> dict[str, QuestionStats]:
+def _measured(path: Path, table: ScoresTable, study: Study) -> Scores:
     try:
-        return {question.id: question for question in read_scores(path).questions}
+        return read_scores(path)
     except UsageError as error:
         study.problems.append(f"{error}; its questions are not compared.")
-        return {}
+        hashed = str(table.get("data_hash") or "")
+        return Scores("", (), "", protocol=table.get("protocol"), data_hash=hashed, judge=table.get("judge"))
 
 
 def _index(path: Path, study: Study) -> Index | None:

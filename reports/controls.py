@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from evals.base.text import printable
+from reports.arms import Gain
 from reports.cells import Cell, Column, Table, count, finite, percent, points
 from reports.study import Study
 
@@ -32,22 +30,19 @@ def table(study: Study) -> Table | None:
         ),
         rows=tuple(
             (
-                *(Cell(printable(str(row.get(key, "")))) for key in ("benchmark", "arm", "control")),
-                count(row.get("questions")),
-                _gain(row.get("gain")),
-                _gain(row.get("control_gain")),
-                percent(row.get("share")),
+                *(Cell(printable(name)) for name in (row.benchmark, row.arm, row.control)),
+                count(row.questions),
+                _gain(row.gain),
+                _gain(row.control_gain),
+                percent(None if row.share is None else row.share.model_dump()),
             )
             for row in study.controls
         ),
     )
 
 
-def _gain(told: Any) -> Cell:
-    bounds = told.get("ci95") if isinstance(told, Mapping) else None
-    if not isinstance(bounds, list) or len(bounds) != 2:
+def _gain(told: Gain) -> Cell:
+    low, high = told.ci95
+    if not (finite(told.value) and finite(low) and finite(high)):
         return Cell("–")
-    value, low, high = told.get("value"), *bounds
-    if not (finite(value) and finite(low) and finite(high)):
-        return Cell("–")
-    return points(value, low, high, strong=low > 0)
+    return points(told.value, low, high, strong=low > 0)

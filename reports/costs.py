@@ -71,8 +71,8 @@ def table(study: Study) -> Table | None:
             Column("steps", "Steps", help="training steps"),
             Column("tokens", "Tokens", help="sampled or learned from"),
             Column("tflops", "TFLOPs", help="10^12 floating point operations of the model"),
-            *(Column(f"minutes/{name}", name.title(), help="minutes") for name in SHARES),
-            Column("minutes/wall", "Wall", help="minutes"),
+            *(Column(f"minutes/{name}", f"{name.title()}, min", help="minutes") for name in SHARES),
+            Column("minutes/wall", "Wall, min", help="minutes"),
             *(
                 [Column("price", "Price", help="of a server's answers, by its count of tokens")]
                 if priced
@@ -147,18 +147,17 @@ def _evaluations(study: Study) -> Iterator[Cost]:
     several = len(models) > MOST_MODELS
     for part in [models] if several else [[model] for model in models]:
         totals = [
-            (evaluation.scores.get("tokens") or {}).get("total")
+            evaluation.lengths["total"]
             for evaluation in study.evaluations
-            if evaluation.model in part
+            if evaluation.model in part and evaluation.lengths is not None
         ]
-        known = [float(total) for total in totals if total is not None]
         prices = [
-            float((evaluation.scores.get("cost") or {})["total"])
+            bill["total"]
             for evaluation in study.evaluations
-            if evaluation.model in part and evaluation.scores.get("cost")
+            if evaluation.model in part and (bill := evaluation.scores.get("cost"))
         ]
         name = f"{len(models)} models" if several else part[0]
-        tokens, price = sum(known) if known else None, sum(prices) if prices else None
+        tokens, price = sum(totals) if totals else None, sum(prices) if prices else None
         yield Cost(f"evaluation of {name}", None, None, tokens, None, {}, None, price)
 
 

@@ -20,7 +20,7 @@ HOW_TO: dict[str, tuple[str, ...]] = {
     "results": (
         "pass@1 is the share of samples that are right, averaged over questions; the small figures are "
         "its 95% "
-        "interval, for other questions of the same kind. More samples a question narrow it only so far.",
+        "interval, for other questions of the same kind. More samples per question narrow it only so far.",
         "cons@k rises with agreement among samples, pass@k with their variety. pass@1 that rises while "
         "pass@k "
         "falls is usual in RL: the policy becomes sure of what it could already find.",
@@ -51,9 +51,8 @@ HOW_TO: dict[str, tuple[str, ...]] = {
         "With a few dozen trials an importance is a hint, not a finding.",
     ),
     "runs": (
-        "Runs outside a sweep. Where a reward rises and the dev set does not follow, the completions "
-        "with the "
-        "highest reward show what is being paid for.",
+        "Where a reward rises and the dev set does not follow, the completions with the highest reward show "
+        "what is being paid for.",
     ),
     "questions": (
         "A column is a question, the hardest at the left; dark is never right, bright is always right. "

@@ -249,9 +249,16 @@ def sentence(found: Outlook) -> str:
         f"{scale * found.forecast:.3g}{unit} at step {found.horizon} (80% interval {low} to {high}{unit})"
     )
     points = " points" if unit else ""
-    text += f": a gain of {scale * found.gain:+.2g}{points}"
+    text += f": a gain of {signed_plain(scale * found.gain)}{points}"
     if (rate := found.gain_per_device_hour) is not None:
-        text += f", {scale * rate:+.2g}{points} per device-hour"
+        text += f", {signed_plain(scale * rate)}{points} per device-hour"
     told = {"yes": "is worth it", "no": "is not worth it", "uncertain": "may or may not be worth it"}
+    unit = points.removesuffix("s") if scale * found.worth == 1 else points
+    least = f"{scale * found.worth:.2g}{unit}"
     text += f"; going on {told[found.go_on]}"
-    return text + f" ({found.chance:.0%} for at least {scale * found.worth:.2g}{points})."
+    return text + f" (a gain of at least {least} has a chance of {found.chance:.0%})."
+
+
+def signed_plain(value: float) -> str:
+    """+410 or −7.2: two significant digits, and no exponent."""
+    return f"{float(f'{value:.2g}'):+,g}".replace("-", "−")

@@ -93,7 +93,10 @@ def render(study: Study) -> str:
     if stages and "runs" not in [part["id"] for part in parts]:
         later = [number for number, part in enumerate(parts) if part["id"] in AFTER_RUNS]
         place = later[0] if later else len(parts)
-        parts.insert(place, {"id": "runs", "title": "Training runs", "blocks": []})
+        parts.insert(
+            place,
+            {"id": "runs", "title": "Training runs" if study.runs else contents.COMPLETIONS, "blocks": []},
+        )
     cards = _tried("Summary, cards", partial(_cards, study, compared), problems) or []
     summary = _tried("Summary", partial(prose.summary, study, compared), problems) or []
     headline = _tried("Headline", partial(prose.headline, study, compared), problems) or ""
@@ -266,7 +269,8 @@ def _protocols(study: Study) -> Table | None:
     if not names:
         return None
     columns = (Column("benchmark", "Benchmark", "text"), *(Column(name, name) for name in names))
-    return Table("protocols", "Protocols", "How responses were sampled.", columns, tuple(rows.values()))
+    told = "How responses were sampled. A preset of which something was changed is named so."
+    return Table("protocols", "Protocols", told, columns, tuple(rows.values()))
 
 
 def _flatten(protocol: Mapping[str, Any]) -> dict[str, str]:
@@ -274,6 +278,9 @@ def _flatten(protocol: Mapping[str, Any]) -> dict[str, str]:
     for key, value in protocol.items():
         if isinstance(value, Mapping):
             flat |= _flatten(value)
+        elif key == "name":  # what was changed has columns of its own
+            preset, comma, _ = str(value).partition(",")
+            flat[key] = f"{preset}, changed" if comma else preset
         elif value not in (None, [], ""):
             flat[key] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return flat

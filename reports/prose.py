@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Literal
 
 from evals.base.text import printable
 from evals.comparison.compare import Comparison
@@ -87,6 +88,8 @@ def _headline_of_arms(found: Sequence[Comparison], untrained: Set[str]) -> str:
     """Which arm is better than which other; those that are not trained come second."""
     between = [one for one in found if not {one.a, one.b} & untrained]
     clear = [one for one in between if one.significant]
+    if clear and len({one.benchmark for one in between}) == 1:
+        return _in_the_lead(between)
     if clear:
         return f"{len(clear)} of {len(between)} differences between trained arms are significant."
     gained = [one for one in found if one.a in untrained and one.b not in untrained]
@@ -94,6 +97,20 @@ def _headline_of_arms(found: Sequence[Comparison], untrained: Set[str]) -> str:
     trained = f"Training is better than none in {better} of {len(gained)} comparisons" if gained else ""
     between_arms = "no difference between trained arms could be shown"
     return f"{trained}; {between_arms}." if trained else f"{between_arms.capitalize()}."
+
+
+def _in_the_lead(between: Sequence[Comparison]) -> str:
+    """Which arm has the highest figure on a benchmark, and from which others it differs significantly."""
+    values = {name: value for one in between for name, value in ((one.a, one.value_a), (one.b, one.value_b))}
+    lead = max(values, key=lambda name: values[name])
+    others = {one.a if one.b == lead else one.b: one for one in between if lead in (one.a, one.b)}
+    behind = [name for name, one in others.items() if one.significant]
+    level = [name for name, one in others.items() if not one.significant]
+    text = f"{lead} does best on {between[0].benchmark}, at {100 * values[lead]:.1f}%"
+    if not behind:
+        return f"{text}, but does not differ significantly from {some(level)}."
+    text += f", significantly above {some(behind)}"
+    return f"{text}; its difference from {some(level)} is not significant." if level else f"{text}."
 
 
 def _where(found: list[Comparison], of: tuple[Comparison, ...]) -> str:
@@ -248,7 +265,9 @@ def warnings(study: Study, comparisons: Comparisons) -> list[Warning]:
     return sorted(found, key=lambda one: not one.grave)
 
 
-SHARES = {
+Share = Literal["truncated", "unparsed", "grader_errors", "duplicates"]
+"""Keys of scores.json that are shares of responses."""
+SHARES: Mapping[Share, str] = {
     "truncated": "Responses cut by the length limit",
     "unparsed": "Responses without an answer that could be read",
     "grader_errors": "Responses that made the grader fail, counted as not correct",
@@ -288,7 +307,7 @@ GRAVE = 0.05
 """From this share of responses on, a warning can change a conclusion."""
 
 
-def _shares(study: Study, key: str, text: str) -> Iterator[Warning]:
+def _shares(study: Study, key: Share, text: str) -> Iterator[Warning]:
     """One warning for all evaluations with such responses, naming the worst."""
     shares = [(float(e.scores.get(key) or 0.0), f"{e.model} on {e.benchmark}") for e in study.evaluations]
     shares = [one for one in shares if one[0] > 0]
@@ -325,10 +344,9 @@ def _evaluation(evaluation: Evaluation) -> Iterator[Warning]:
             else ""
         )
         yield Warning(f"{where}: {len(scores['missing'])} questions have no sample{within}.", True, AGAIN)
-    per_question = scores.get("samples_per_question") or {}
-    if per_question.get("min") != per_question.get("max"):
-        text = f"between {per_question['min']} and {per_question['max']} samples a question"
-        yield Warning(f"{where}: {text}.", True, AGAIN)
+    least, most = evaluation.samples_per_question
+    if least != most:
+        yield Warning(f"{where}: between {least} and {most} samples per question.", True, AGAIN)
     for text in scores.get("warnings") or []:
         yield Warning(f"{where}: {printable(str(text))}")
 

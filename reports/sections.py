@@ -11,7 +11,7 @@ from evals.base.errors import first_line
 from reports import advice, contamination, controls, costs, tables, trials, turned
 from reports.cells import Table
 from reports.comparisons import Comparisons
-from reports.figures import arms, evals, pareto, training
+from reports.figures import arms, evals, heat, pareto, training
 from reports.figures import sweep as sweep_figures
 from reports.figures.svg import Figure
 from reports.samples import passages
@@ -54,8 +54,8 @@ def parts(
                 partial(evals.ranking, compared.ranks),
                 partial(tables.results, study, anchors),
                 partial(evals.at_k, study),
-                partial(tables.at_k, study),
                 partial(evals.cost, study),
+                partial(tables.at_k, study),
                 partial(tables.suites, study),
             ],
         ),
@@ -83,7 +83,7 @@ def parts(
     makers += [
         (
             "runs",
-            "Training runs",
+            "Training runs" if study.runs else COMPLETIONS,
             [
                 partial(arms.figure, study),
                 partial(advice.table, study),
@@ -93,7 +93,7 @@ def parts(
                 partial(passages.table, study),
             ],
         ),
-        ("questions", "Questions", [partial(evals.heat_maps, study, anchors)]),
+        ("questions", "Questions", [partial(heat.heat_maps, study, anchors)]),
         ("cost", "Cost", [partial(costs.table, study)]),
     ]
     found = [
@@ -103,6 +103,8 @@ def parts(
     return [part for part in found if part.items]
 
 
+COMPLETIONS = "Completions of training"
+"""The section of the training runs where there are none outside a sweep."""
 MOST_REWARDS = 6
 """Runs whose rewards are shown by function."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +13,11 @@ import pandas as pd
 
 from evals.scores import Scores
 from evals.stats.metrics import QuestionStats
+from evals.stats.tables import Lengths, ScoresTable
 from harness.config import confirmed_stage
 from harness.sweep.summary import Chosen, Summary, Trial
 from harness.train.manifest import Manifest
+from reports.arms import ExplainedRow
 from reports.probes import Probe
 from reports.samples.records import Index
 from reports.suites import Suite
@@ -41,16 +44,16 @@ here, or what was trained here."""
 class Evaluation:
     """One model on one benchmark. Models of one ``group`` differ by their training seed alone.
 
-    ``scores`` is scores.json as it stands; ``questions`` are its statistics per question by id; ``samples``
-    is None where the samples were not kept.
+    ``scores`` is scores.json as it stands, ``measured`` what a comparison takes of it (no questions where it
+    is damaged); ``samples`` is None where the samples were not kept.
     """
 
     model: str
     group: str
     benchmark: str
     folder: Path
-    scores: Mapping[str, Any]
-    questions: Mapping[str, QuestionStats]
+    scores: ScoresTable
+    measured: Scores
     samples: Index | None
     role: Role = "measured"
 
@@ -60,17 +63,25 @@ class Evaluation:
         return float((self.scores.get("pass@1") or {}).get("value", math.nan))
 
     @property
-    def measured(self) -> Scores:
-        """What a comparison takes of it."""
-        return Scores(
-            benchmark=self.benchmark,
-            questions=tuple(self.questions.values()),
-            isolation=str(self.scores.get("isolation") or ""),
-            votes=bool(self.scores.get("votes")),
-            protocol=self.scores.get("protocol"),
-            data_hash=str(self.scores.get("data_hash") or ""),
-            judge=self.scores.get("judge"),
-        )
+    def lengths(self) -> Lengths | None:
+        """Tokens of its responses; None where they were not recorded."""
+        return self.scores.get("tokens")
+
+    @property
+    def mean_length(self) -> float:
+        """Tokens of a response, on average; 0 where they were not recorded."""
+        return 0.0 if self.lengths is None else self.lengths["mean"]
+
+    @property
+    def samples_per_question(self) -> tuple[int | None, int | None]:
+        """The least and the greatest number of samples of a question."""
+        found = self.scores.get("samples_per_question")
+        return (None, None) if found is None else (found["min"], found["max"])
+
+    @cached_property
+    def questions(self) -> Mapping[str, QuestionStats]:
+        """The statistics of its questions by id."""
+        return {question.id: question for question in self.measured.questions}
 
     @property
     def protocol(self) -> Mapping[str, Any]:
@@ -186,7 +197,7 @@ class Study:
     problems: list[str] = field(default_factory=list)
     arms: list[str] = field(default_factory=list)
     """The names of experiments that compare arms."""
-    controls: list[Mapping[str, Any]] = field(default_factory=list)
+    controls: list[ExplainedRow] = field(default_factory=list)
     """What their controls explain, as arms.json has it."""
     suites: list[Suite] = field(default_factory=list)
     """Tasks of lm-eval, with every metric."""

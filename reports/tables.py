@@ -10,6 +10,7 @@ from typing import Any
 from evals.base.text import printable
 from evals.comparison.compare import p_text as p_value
 from evals.comparison.ranking import Place
+from evals.stats.tables import FigureTable
 from reports.cells import Cell, Column, Table, count, percent, points, signed
 from reports.comparisons import Comparisons, best
 from reports.samples.anchors import NOWHERE, Anchors
@@ -37,14 +38,14 @@ def results(study: Study, anchors: Anchors = NOWHERE) -> Table:
     return Table(
         key="results",
         title="Scores",
-        caption="Percent, with 95% intervals over questions. n: questions; k: samples a question. cons@k and "
-        "pass@k are at the largest k. Bold: better than every other model on the benchmark, paired by "
+        caption="Percent, with 95% intervals over questions. n: questions; k: samples per question. cons@k "
+        "and pass@k are at the largest k. Bold: better than every other model on the benchmark, paired by "
         "question, at 5% after Holm's correction.",
         columns=(
             Column("benchmark", "Benchmark", "text", filter=True),
             Column("model", "Model", "text", filter=True),
             Column("n", "n", help="questions"),
-            Column("k", "k", help="samples a question"),
+            Column("k", "k", help="samples per question"),
             Column("pass@1", "pass@1", "interval", "mean share of correct samples"),
             Column("cons@k", "cons@k", "interval", "majority vote over all k samples; ties share the credit"),
             Column("pass@k", "pass@k", help="at least one of k samples correct"),
@@ -73,8 +74,7 @@ def _flat(protocol: Mapping[str, Any]) -> dict[str, str]:
 
 def _result(evaluation: Evaluation, strong: bool, href: str) -> tuple[Cell, ...]:
     scores = evaluation.scores
-    per_question = scores.get("samples_per_question") or {}
-    least, most = per_question.get("min"), per_question.get("max")
+    least, most = evaluation.samples_per_question
     k = Cell("–") if most is None else Cell(str(most) if least == most else f"{least}–{most}", float(most))
     return (
         Cell(evaluation.benchmark),
@@ -231,8 +231,10 @@ def flips(comparisons: Comparisons, most: int = 5, anchors: Anchors = NOWHERE) -
 
 def at_k(study: Study) -> Table:
     """Two rows per model and benchmark, pass@k and cons@k, with a column per k."""
-    metrics = ("pass@k", "cons@k")
-    found = [(e, metric, e.scores.get(metric) or {}) for e in _by_benchmark(study) for metric in metrics]
+    found: list[tuple[Evaluation, str, Mapping[str, float | FigureTable]]] = []
+    for each in _by_benchmark(study):
+        found.append((each, "pass@k", each.scores.get("pass@k") or {}))
+        found.append((each, "cons@k", each.scores.get("cons@k") or {}))
     ks = powers(int(k) for _, _, by_k in found for k in by_k)
     rows = [
         (
@@ -270,5 +272,5 @@ def _by_benchmark(study: Study) -> list[Evaluation]:
     return sorted(study.evaluations, key=lambda evaluation: order.index(evaluation.benchmark))
 
 
-def _largest(by_k: Mapping[str, Any] | None) -> Any:
+def _largest(by_k: Mapping[str, float | FigureTable] | None) -> float | FigureTable | None:
     return by_k[max(by_k, key=int)] if by_k else None

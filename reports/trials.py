@@ -80,14 +80,16 @@ def selection(sweep: Sweep) -> Table:
     if winner:
         if winner.base is not None:
             rows.append((Cell("base policy, untrained"), objective_cell(sweep, winner.base)))
-        chosen = f"trial {winner.trial}, as it was chosen"
+        chosen = f"trial {winner.trial}, when it was chosen"
         rows.append((Cell(chosen), objective_cell(sweep, winner.selection)))
         for fresh in winner.confirmation:
             label = f"trained again with seed {fresh.seed}{longer}"
             rows.append((Cell(label), objective_cell(sweep, fresh)))
     judged = sweep.summary.selection
     for other in judged.others:
-        rows.append((Cell(f"trial {other.trial}, as it was chosen"), objective_cell(sweep, other.selection)))
+        rows.append(
+            (Cell(f"trial {other.trial}, when it was chosen"), objective_cell(sweep, other.selection))
+        )
         for fresh in other.confirmation:
             rows.append((Cell(f"seed {fresh.seed}{longer}"), objective_cell(sweep, fresh)))
     caption = "The best of several noisy figures is flattered by luck; the runs with fresh seeds are not."
@@ -100,7 +102,7 @@ def selection(sweep: Sweep) -> Table:
         )
     return Table(
         key="selection",
-        title="Chosen, and then believed",
+        title="Selection and confirmation",
         caption=caption,
         columns=(
             Column("what", f"Measured{on_dev(sweep)}", "text"),

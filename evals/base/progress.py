@@ -1,4 +1,4 @@
-"""A bar with the time left on a terminal; plain lines, now and then, anywhere else."""
+"""A bar with the time left on a terminal, and a line of words below it; plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 from rich.text import Text
 
 from evals.base.terminal import Terminal
@@ -78,14 +79,12 @@ class Progress:
             self._first = ""
 
     def _bar(self) -> RichProgress:
-        return RichProgress(
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            _TimeLeft(),
-            TextColumn("{task.fields[note]}"),
+        return _Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None, table_column=Column(max_width=24)),  # gives way where room is short
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            _TimeLeft(table_column=Column(no_wrap=True)),
             console=self.console,
         )
 
@@ -95,15 +94,25 @@ def _end(left: float | None) -> float | None:
     return None if left is None else time.monotonic() + left
 
 
+class _Bar(RichProgress):
+    """A bar, and below it what there is to say: beside it, in 80 columns, one would cut the other."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if task.fields.get("note"):
+                yield Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
+
+
 class _TimeLeft(TimeRemainingColumn):
-    """The time that whoever works says is left, where it says so."""
+    """The time that is left: as whoever works says, else from the pace so far; nothing where nobody knows."""
 
     def render(self, task: Task) -> Text:
         ends = task.fields.get("ends")
-        if ends is None or task.finished:
-            return super().render(task)
-        left = datetime.timedelta(seconds=max(0, int(ends - time.monotonic())))
-        return Text(str(left), style="progress.remaining")
+        left = task.time_remaining if ends is None else max(0.0, ends - time.monotonic())
+        if left is None or task.finished:
+            return Text("")
+        return Text(f"about {datetime.timedelta(seconds=int(left))} left", style="progress.remaining")
 
 
 @dataclass

@@ -9,7 +9,6 @@ arm itself has not gained, that set has no end, and there is nothing to explain.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -49,24 +48,6 @@ class Explained:
             f"On {self.benchmark} {gains}: the control explains {100 * self.share:.0f}% of the gain "
             f"(95% interval {100 * self.low:.0f}% to {100 * self.high:.0f}%)."
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """As arms.json holds it."""
-
-        def told(found: Estimate) -> dict[str, Any]:
-            return {"value": found.value, "stderr": found.stderr, "ci95": list(found.ci95)}
-
-        share = None if self.share is None else {"value": self.share, "ci95": [self.low, self.high]}
-        return {
-            "arm": self.arm,
-            "control": self.control,
-            "benchmark": self.benchmark,
-            "questions": self.questions,
-            "gain": told(self.gain),
-            "control_gain": told(self.control_gain),
-            "share": share,
-            "sentence": self.sentence,
-        }
 
 
 def explained(base: Arm, arm: Arm, control: Arm) -> list[Explained]:

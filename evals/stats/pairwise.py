@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from evals.stats.intervals import PSEUDO_QUESTIONS
 from evals.stats.metrics import QuestionStats
+from evals.stats.tables import FigureTable
 
 RESAMPLES = 2000
 BLOCK = 100  # resamples drawn at once: memory stays small for any number of questions
 
 
-def win_rate(questions: Sequence[QuestionStats], seed: int = 0) -> dict[str, Any] | None:
+def win_rate(questions: Sequence[QuestionStats], seed: int = 0) -> FigureTable | None:
     """Points won over points fought for, with a bootstrap interval; None where nothing was judged.
 
     Against a single baseline this is what a Bradley-Terry model predicts: with one strength to fit, and a

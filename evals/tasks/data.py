@@ -230,13 +230,23 @@ def parse_row(line: bytes, columns: tuple[str, ...], where: str) -> Row:
     except UnicodeDecodeError as error:
         raise TaskError(f"{where} cannot be read: it is not UTF-8 ({error.reason})") from None
     except (json.JSONDecodeError, RecursionError) as error:
-        raise TaskError(f"{where}: not valid JSON: {error}") from None
+        raise TaskError(f"{where}: not valid JSON: {_how_to_mend(line) or error}") from None
     if not isinstance(row, dict):
         raise TaskError(f"{where}: must be a JSON object, got {type(row).__name__}")
     missing = [column for column in columns if column not in row]
     if missing:
         raise TaskError(f"{where}: has no column {missing[0]!r}; needed: {', '.join(columns)}")
     return row
+
+
+def _how_to_mend(line: bytes) -> str:
+    """What is wrong with a line of what is JSON but not JSON lines; "" where it is something else."""
+    text = line.strip()
+    if text.endswith(b"},"):
+        return "it ends with a comma, and JSON lines have none between them"
+    if text == b"[" or text.startswith(b"[{"):
+        return "a list begins here; name the file .json, or write one object a line"
+    return ""
 
 
 def _download(file: DataFile) -> Iterable[Mapping[str, Any]]:

@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from scipy import stats
 
 from evals.graders.judge.alpaca_eval import package_folder
 from evals.stats.metrics import QuestionStats
+from evals.stats.tables import FigureTable
 from evals.task import Question, Task
 from evals.tasks.data import DataFile, read
 
@@ -53,7 +53,7 @@ LENGTH = 1000
 
 def length_controlled(
     task: Task, questions: Sequence[Question], measured: Sequence[QuestionStats]
-) -> dict[str, Any] | None:
+) -> FigureTable | None:
     """The length-controlled win rate of AlpacaEval's duels; None for other tasks and where it has no meaning.
 
     ``value`` is the package's, as a fraction of 1. ``stderr`` is a delete-a-group jackknife over questions

@@ -45,9 +45,13 @@ class Reading:
         Raises:
             TaskError: the row lacks what a question needs; ``place`` names the row.
         """
-        text = row.get(self.columns["question"])
-        if not isinstance(text, str) or not text.strip():
-            raise TaskError(f"{place}: column {self.columns['question']!r} must hold the question as text")
+        said = cell(row, self.columns["question"])
+        text = _asked(said)
+        if text is None or not text.strip():
+            raise TaskError(
+                f"{place}: column {self.columns['question']!r} must hold the question as text (or as one "
+                f"message of a user), got {_shown(said)}"
+            )
         info: dict[str, Any] = {"row": row}
         if self.grader == "choice" and "options" in self.columns:
             options = self._options(row, place)
@@ -61,7 +65,7 @@ class Reading:
 
     def _gold(self, row: Row, place: str) -> str:
         column = self.columns["answer"]
-        gold = row.get(column)
+        gold = cell(row, column)
         if isinstance(gold, bool) or not isinstance(gold, str | int | float) or plain(gold) in ("", "nan"):
             if self.grader == "code" or ":" in self.grader:  # tests decide, or a function that may need none
                 return ""
@@ -72,7 +76,7 @@ class Reading:
         column = self.columns.get("id")
         if column is None:
             return hashlib.blake2b(f"{text}\0{gold}".encode(), digest_size=8).hexdigest()
-        key = row.get(column)
+        key = cell(row, column)
         if isinstance(key, bool) or not isinstance(key, str | int | float) or not is_text(plain(key)):
             raise TaskError(f"{place}: column {column!r} must hold an id, got {_shown(key)}")
         if not plain(key):
@@ -81,7 +85,7 @@ class Reading:
 
     def _options(self, row: Row, place: str) -> tuple[str, ...]:
         column = self.columns["options"]
-        found = row.get(column)
+        found = cell(row, column)
         if not isinstance(found, list) or not 2 <= len(found) <= MOST or not all(map(_is_word, found)):
             raise TaskError(
                 f"{place}: column {column!r} must hold a list of 2 to {MOST} texts, got {_shown(found)}"
@@ -91,7 +95,7 @@ class Reading:
     def _tests(self, row: Row, place: str) -> dict[str, Any]:
         """What the grader of programs needs (``evals/graders/code.py``)."""
         if "cases" in self.columns:
-            cases = row.get(self.columns["cases"])
+            cases = cell(row, self.columns["cases"])
             good = isinstance(cases, list) and all(
                 isinstance(case, Mapping) and {"input", "output"} <= case.keys() for case in cases
             )
@@ -105,7 +109,7 @@ class Reading:
                 "cases": [{key: str(case[key]) for key in ("input", "output")} for case in cases],
             }
         found = {
-            key: row.get(self.columns[key])
+            key: cell(row, self.columns[key])
             for key in ("tests", "entry_point", "setup")
             if key in self.columns
         }
@@ -134,7 +138,7 @@ def reading(where: str, rows: Rows, named: Mapping[str, str], grader: str) -> Re
     first = next(iter(rows), None)
     if first is None:
         raise TaskError(f"{where}: holds no rows")
-    there = list(first)
+    there = list(_columns(first))
     for thing, column in named.items():
         if thing not in USUAL:
             raise TaskError(f"{where}: columns.{thing} is not a kind of column; accepted: {', '.join(USUAL)}")
@@ -268,6 +272,33 @@ def _repeated(keys: npt.NDArray[np.uint64]) -> dict[int, int]:
 def _key(id: str) -> int:
     """Eight bytes instead of the id: a million of them shall fit into memory."""
     return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest())
+
+
+def cell(row: Row, column: str) -> Any:
+    """What a row holds in a column, None where there is nothing; "reward_model.ground_truth" is a part of
+    what is nested in one."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    for part in column.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _columns(row: Row, before: str = "") -> Iterator[str]:
+    """The columns of a row, and what is nested in them, by the names that ``cell`` takes."""
+    for name, value in row.items():
+        yield before + name
+        if isinstance(value, Mapping):
+            yield from _columns(dict(value), f"{before}{name}.")
+
+
+def _asked(value: object) -> str | None:
+    """A question as text, or as the one message of a user that some data sets make of it."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        message = value[0]
+        value = message.get("content") if message.get("role", "user") == "user" else None
+    return value if isinstance(value, str) else None
 
 
 def _is_word(value: object) -> bool:

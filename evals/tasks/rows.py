@@ -164,6 +164,9 @@ class CsvRows(_Lines):
 
             reader = csv.reader(lines(), delimiter=self._mark, strict=True)
             self._columns = self._next(reader, 1) or []
+            twice = next((name for name in self._columns if self._columns.count(name) > 1), None)
+            if twice is not None:
+                raise TaskError(f"{self._path}, line 1: names the column {twice!r} twice; rename one")
             while True:
                 begins, line = place[0], place[1] + 1
                 fields = self._next(reader, line)
@@ -176,13 +179,16 @@ class CsvRows(_Lines):
         try:
             return next(reader, None)
         except csv.Error as error:
-            raise TaskError(f"{self._path}, line {line}: not valid CSV: {error}") from None
+            why = "a quotation mark that opens here is not closed" if "end of data" in str(error) else error
+            raise TaskError(f"{self._path}, line {line}: not valid CSV: {why}") from None
 
     def _decoded(self, line: bytes, number: int) -> str:
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            raise TaskError(f"{self._path}, line {number}: is not UTF-8 ({error.reason})") from None
+            raise TaskError(
+                f"{self._path}, line {number}: is not UTF-8 ({error.reason}); save it as UTF-8"
+            ) from None
 
     def _row(self, fields: Sequence[str], line: int) -> Row:
         if len(fields) != len(self._columns):

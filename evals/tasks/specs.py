@@ -9,6 +9,8 @@ from evals.task import TaskError
 
 FILE = re.compile(r".+\.(?:jsonl|json|csv|tsv|parquet)(?:\.gz)?", re.IGNORECASE | re.DOTALL)
 """A file of questions."""
+OTHER_FILE = re.compile(r".+\.(?:xlsx?|ods|txt|md|ya?ml|xml|arrow|feather|pkl|zip)", re.IGNORECASE)
+"""A file that a user may think of, and that no question is read from."""
 HUB, GYM = "hf", "reasoning_gym"
 """What stands before the name of a data set of the hub, and of a task of reasoning-gym."""
 
@@ -39,6 +41,11 @@ def parse(spec: str) -> Spec:
         return Spec(rest, "", part)
     if found := _FILE_AND_SPLIT.fullmatch(rest):
         return Spec(found["source"], found["split"].strip(), part)
+    if OTHER_FILE.fullmatch(rest):
+        raise TaskError(
+            f"{spec!r}: questions are not read from such a file; save it as .csv, .tsv, .jsonl, .json or "
+            ".parquet"
+        )
     words = [word.strip() for word in rest.split(":")]
     first = words[0]
     named = 2 if first in (HUB, GYM) or first.endswith(".py") or _MODULE.fullmatch(first) else 1

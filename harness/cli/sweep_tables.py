@@ -46,7 +46,10 @@ def sweep_result(result: SweepResult) -> None:
 
 def _pareto_table(summary: Summary, front: Sequence[int]) -> Table:
     """The trials that no other beats in every objective, the best by the first objective on top."""
+    from harness.jobs.sweep_line import estimate
+
     objectives = summary.objectives
+    first = next(iter(objectives))
     table = plain_table("Not beaten in every objective")
     for heading in (
         "trial",
@@ -63,7 +66,7 @@ def _pareto_table(summary: Summary, front: Sequence[int]) -> Table:
         last = trial.history[-1]
         others = (f"{trial.metrics[name]:.4g}" for name in list(objectives)[1:])
         settings = ", ".join(f"{key} = {value}" for key, value in trial.params.items())
-        table.add_row(str(trial.number), f"{last.value:.3f} ± {last.stderr:.3f}", *others, escape(settings))
+        table.add_row(str(trial.number), estimate(first, last.value, last.stderr), *others, escape(settings))
     return table
 
 
@@ -80,6 +83,8 @@ def simulation_table(rows: Sequence[tuple[str, Result]]) -> None:
 
 def sweep_status(summary: SweepStatus) -> None:
     """One line per trial, and what is left to do."""
+    from harness.jobs.sweep_line import estimate
+
     table = plain_table(None)
     for heading in ("trial", "state", "step", summary.objective, "launches", "time", "why"):
         table.add_column(heading, justify="left" if heading in ("state", "why") else "right")
@@ -90,7 +95,7 @@ def sweep_status(summary: SweepStatus) -> None:
             str(trial.number),
             trial.state,
             "" if step is None else str(step),
-            "" if trial.value is None else f"{trial.value:.3f} ± {trial.stderr or 0.0:.3f}",
+            "" if trial.value is None else estimate(summary.objective, trial.value, trial.stderr),
             str(trial.attempts),
             duration(trial.seconds),
             escape(trial.reason),
@@ -139,6 +144,7 @@ def plan_table(plan: Plan) -> None:
         price += f", {plan.server_cost:,.2f} for answers of servers"
     sums = (
         f"{_short(plan.tokens)} tokens, {plan.flops:.1e} FLOPs, {plan.device_hours:,.2f} device-hours{price}"
+        f", {duration(plan.elapsed)} by the clock"
     )
     console.print(f"{plan.name}: {sums}; {plan.memory_gib:,.1f} GiB on a device.", markup=False)
     console.print(f"Basis: {plan.basis}.", markup=False)

@@ -17,7 +17,7 @@ from evals.base.terminal import Terminal
 from evals.base.text import duration, printable
 from harness.cli.console import plain_table
 from harness.config import Experiment, read_experiment
-from harness.jobs.sweep_line import run_figures, shown
+from harness.jobs.sweep_line import estimate, run_figures, shown
 from harness.sweep.selection import confirmation_experiment
 from harness.sweep.status import SweepStatus, TrialStatus, fresh_runs, read_summary
 from harness.sweep.timeleft import left_by_files
@@ -159,13 +159,12 @@ def picture(found: Look, rows: int) -> Group:
 def _row(table: Table, name: str, run: TrialStatus, found: Look, confirmed: bool, style: str) -> None:
     colours = {"running": "green", "pruned": "yellow", "failed": "red"}
     state = f"[{colours[run.state]}]{run.state}[/]" if run.state in colours else run.state
-    spread = f" ± {shown(found.summary.objective, run.stderr)}" if run.stderr else ""
     table.add_row(
         name,
         state,
         f"{run.reached}/{found.steps(confirmed)}",
         "" if run.reward is None else f"{run.reward:.3g}",
-        "" if run.value is None else shown(found.summary.objective, run.value) + spread,
+        "" if run.value is None else estimate(found.summary.objective, run.value, run.stderr),
         duration(run.seconds),
         escape(run.reason),
         style=style,

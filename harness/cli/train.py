@@ -196,12 +196,17 @@ def plan(
 
     from evals.base.progress import Progress
     from evals.base.registry import accepted
+
+    progress = Progress(quiet)
+    if device is None and experiment.policy.server is None:
+        progress.say("A few steps of every kind of run are tried here; --device estimates by a data sheet.")
+
     from harness.cli import sweep_tables
     from harness.models.devices import DEVICES
     from harness.plan.plan import plan_here, plan_on
 
     if device is None:
-        found = plan_here(experiment, Progress(quiet), price)
+        found = plan_here(experiment, progress, price)
     elif device in DEVICES:
         found = plan_on(experiment, DEVICES[device], devices, response, price)
     else:

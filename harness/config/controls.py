@@ -1,8 +1,8 @@
-"""Controls of a comparison: the same training for rewards that tell nothing of what is right."""
+"""Controls of a comparison or a sweep: the same training for rewards that tell nothing of what is right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -11,7 +11,8 @@ from harness.config.table import Table
 
 
 class Controls(Table):
-    """Arms NAME-random and NAME-format beside others: the same settings and seeds, another reward.
+    """Arms NAME-random and NAME-format beside others, or beside a sweep's winner: the same settings and
+    seeds, another reward.
 
     What such an arm gains was not taught by the rewards it is compared with ("Spurious Rewards",
     arXiv 2506.10947): the report says how much of the gain that is.
@@ -20,18 +21,25 @@ class Controls(Table):
     rewards: list[Literal["random", "format"]] = Field(["random", "format"], min_length=1)
     """What is rewarded in place of the arm's own rewards: a coin, or the layout of the response alone."""
     arms: list[str] = []
-    """Whose controls; by default every arm's with a "grpo" stage."""
+    """Of a comparison: whose controls; by default every arm's with a "grpo" stage."""
 
 
 def with_controls(raw: Mapping[str, Any]) -> dict[str, Any]:
     """An experiment's raw tables with the arms that ``[controls]`` asks for; those there already stay.
 
+    Those of a sweep are trained when it has a winner.
+
     Raises:
-        ValueError: there is no comparison, or no such arm, or one that learns from no reward.
+        ValueError: there is neither comparison nor sweep, or no such arm, or one that learns from no reward.
     """
     found = dict(raw)
+    if raw.get("compare") is None and raw.get("sweep") is None:
+        raise ValueError(
+            "controls belong to a comparison or a sweep, and there is no [compare] and no [sweep]"
+        )
     if raw.get("compare") is None:
-        raise ValueError("controls are arms of a comparison, and there is no [compare]")
+        _check_sweep(raw)
+        return found
     compare = _plain(raw["compare"])
     arms = {name: _plain(arm) for name, arm in _plain(compare.get("arms", {})).items()}
     settings = Controls.model_validate(_plain(raw["controls"]))
@@ -48,17 +56,32 @@ def with_controls(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "compare": {**compare, "arms": arms}}
 
 
+def controlled(stages: Sequence[Any], reward: str) -> list[dict[str, Any]]:
+    """The stages, each that learns from rewards with ``reward`` alone in place of its own."""
+    plain = [_plain(stage) for stage in stages]
+    return [{**stage, "rewards": {reward: 1.0}} if _learns_from_rewards(stage) else stage for stage in plain]
+
+
+def _check_sweep(raw: Mapping[str, Any]) -> None:
+    settings, sweep = Controls.model_validate(_plain(raw["controls"])), _plain(raw["sweep"])
+    if settings.arms:
+        raise ValueError("controls.arms has no effect on a sweep: its winner has the controls")
+    if not _rewarded(raw):
+        raise ValueError("controls: no stage learns from rewards, so there is nothing to control")
+    if sweep.get("confirm_seeds") == 0:
+        raise ValueError("controls need sweep.confirm_seeds, with which the winner is trained again")
+    if not _plain(raw.get("eval") or {}).get("benchmarks"):
+        raise ValueError("controls need eval.benchmarks, on which gains are compared")
+
+
 def _control(name: str, arm: Mapping[str, Any], reward: str) -> dict[str, Any]:
     """What tunes rewards is left out; everything else is the arm's."""
-    stages = [_plain(stage) for stage in arm["stages"]]
     space = {key: value for key, value in (arm.get("space") or {}).items() if ".rewards" not in key}
     return {
         **arm,
         "control_of": name,
         "space": space,
-        "stages": [
-            {**stage, "rewards": {reward: 1.0}} if _learns_from_rewards(stage) else stage for stage in stages
-        ],
+        "stages": controlled(arm["stages"], reward),
     }
 
 

@@ -11,6 +11,8 @@ from evals import protocols
 from evals.templates import Template
 from harness.config.choice import Choice, EngineChoice, TrackerChoice
 from harness.config.controls import Controls, with_controls
+from harness.config.curriculum import Curriculum
+from harness.config.distil import OnPolicyDistill
 from harness.config.effects import check_effects
 from harness.config.model import Policy
 from harness.config.names import check_stage_names
@@ -30,6 +32,8 @@ class Data(Table):
     """Questions for pruning and selection: never the benchmarks."""
     dev_samples: int = Field(4, ge=1)
     """Samples per dev question."""
+    curriculum: Curriculum | None = None
+    """Which of the training questions are drawn, and when: by difficulty and source."""
     overlap: Literal["refuse", "allow"] = "refuse"
     """Whether questions, compared by their text, may be in two of training, dev set and benchmarks."""
 
@@ -37,6 +41,15 @@ class Data(Table):
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _weighs_what_is_there(self) -> Data:
+        for spec in self.curriculum.weights if self.curriculum else ():
+            if spec not in self.train:
+                raise ValueError(
+                    f"curriculum.weights: {spec!r} is not in train; accepted: {', '.join(self.train)}"
+                )
+        return self
 
 
 class Arm(Table):
@@ -209,6 +222,23 @@ class Experiment(Table):
     @classmethod
     def _with_controls(cls, raw: object) -> object:
         return with_controls(raw) if isinstance(raw, dict) and raw.get("controls") is not None else raw
+
+    @model_validator(mode="after")
+    def _curriculum_has_effect(self) -> Experiment:
+        if self.data.curriculum is None:
+            return self
+        arms = self.compare.arms.values() if self.compare else ()
+        stages = [stage for one in (self, *arms) for stage in parts(one.stages)]
+        drawing = [stage for stage in stages if isinstance(stage, GRPO | OnPolicyDistill)]
+        if stages and not drawing:
+            raise ValueError("data.curriculum: no stage draws prompts: it is for grpo and on_policy_distill")
+        for stage in drawing:
+            if isinstance(stage, GRPO) and stage.rollout_ahead and self.data.curriculum.park_steps:
+                raise ValueError(
+                    f"data.curriculum.park_steps: with {stage.name}.rollout_ahead prompts are drawn before "
+                    "it is known which of them to park; leave one of them out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _own_tasks(self) -> Experiment:

@@ -25,20 +25,19 @@ from evals.comparison.evaluations import read_evaluations
 from evals.scores import Scores
 from harness.config import Experiment, OnPolicyDistill, Reject, dump_toml, parts, read_experiment
 from harness.config.compare import BASE, arm_experiment, tuning_experiment, untrained
+from harness.jobs.training import train_all
 from harness.sweep import attempts, tabulate
 from harness.sweep.checks import check_sweep
 from harness.sweep.executors.local import LocalExecutor
 from harness.sweep.runner import TRAIN, run_sweep, terminable
-from harness.sweep.scheduler import Clock, Crew, Job, Outcome
+from harness.sweep.scheduler import Clock, Crew, Job
 from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment, measure, prepare_policy
 from harness.train.ledger import Cost, stage_costs
 from harness.train.manifest import write_manifest
 from harness.train.run_dir import holds, lock_folder
 from harness.train.status import write_status
-from reports.arms import ARMS, Arms, Row
-
-POLL_SECONDS = 0.2
+from reports.arms import ARMS, Arms, ExplainedRow, Row
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Result:
     def recorded(self) -> Arms:
         """What arms.json holds, and ``harness train --json`` prints."""
         comparisons = tuple(each.to_json() for each in self.comparisons)
-        controls = tuple(each.to_json() for each in self.controls)
+        controls = tuple(map(ExplainedRow.of, self.controls))
         return Arms(folder=str(self.folder), arms=self.rows, comparisons=comparisons, controls=controls)
 
 
@@ -158,20 +157,7 @@ def _train(
         clock=Clock(),
         on_launch=lambda job: None,
     )
-    crew.beside = min(settings.workers, len(waiting))
-    clock, done = crew.clock, 0
-    with progress.step("arms", len(waiting)) as update:
-        try:
-            while waiting or crew.jobs:
-                while waiting and crew.has_room:
-                    crew.start(waiting.pop(0))
-                for job, outcome in crew.tick():
-                    _check_outcome(job, outcome)
-                    done += 1
-                update(done, _at_work(crew.jobs))
-                clock.sleep(POLL_SECONDS)
-        finally:
-            crew.shut_down()
+    train_all(waiting, crew, "arms", progress)
     return {
         name: [_last_attempt(folder / "arms" / name / f"seed-{seed}") for seed in seeds]
         for name in settings.arms
@@ -197,20 +183,6 @@ def _tuned(experiment: Experiment, name: str, seed: int, params: Mapping[str, An
 def _is_control(experiment: Experiment, name: str) -> bool:
     assert experiment.compare is not None
     return bool(experiment.compare.arms[name].control_of)
-
-
-def _check_outcome(job: Job, outcome: Outcome) -> None:
-    if outcome.state != "done":
-        raise JobError(f"{job.folder}: {outcome.state}: {outcome.reason}")
-
-
-def _at_work(jobs: Sequence[Job]) -> str:
-    shown = []
-    for job in jobs:
-        arm, seed = job.folder.parent.name, job.folder.name.replace("-", " ")
-        step = f", step {job.progress.step}" if job.progress is not None and job.progress.step > 0 else ""
-        shown.append(f"{arm} {seed}{step}")
-    return "; ".join(shown)
 
 
 def _last_attempt(job: Path) -> Path:

@@ -12,9 +12,11 @@ from evals.base.notebook import shown
 from evals.base.progress import Progress
 from evals.scores import Scores
 from harness.config import Experiment, tasks_of
-from harness.jobs.sweep_line import SweepLine
+from harness.jobs.sweep_controls import control_winner
+from harness.jobs.sweep_line import SweepLine, estimate
 from harness.jobs.sweep_tracking import SweepTracking
 from harness.sweep.checks import check_sweep
+from harness.sweep.costs import LEDGER, ledger
 from harness.sweep.events import Event
 from harness.sweep.rebuild import STUDY
 from harness.sweep.runner import run_sweep
@@ -27,6 +29,7 @@ from harness.train.benchmarks import known_tasks
 from harness.train.checks import measure, prepare_policy
 from harness.train.questions import QuestionSets
 from harness.train.status import write_status
+from reports.arms import CONTROLS, ExplainedRow, WinnerControls
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -108,6 +111,13 @@ def sweep_and_measure(
         summary = _search(experiment, folder, progress, storage, accept_space_change, listen)
         write_winner(experiment, folder, summary)
         scores = _measure(experiment, folder, summary, progress, sets)
+        controls = control_winner(experiment, folder, summary, scores, progress, sets)
+        if controls:
+            told = WinnerControls(controls=tuple(map(ExplainedRow.of, controls)))
+            told.write(folder / CONTROLS)
+            ledger(folder, experiment.sweep.device_hour_price).write(folder / LEDGER)
+        else:
+            (folder / CONTROLS).unlink(missing_ok=True)
         from reports.page import build_report
 
         report = build_report([folder])
@@ -131,7 +141,7 @@ def _search(
     confirmations = experiment.sweep.confirm_seeds * experiment.sweep.confirm_top
     total = experiment.sweep.trials + confirmations
     confirmed, left = 0, TimeLeft(experiment, evaluations=_evaluations(experiment))
-    line = SweepLine(experiment.sweep)
+    line, objective = SweepLine(experiment.sweep), experiment.sweep.objectives[0]
     if len(experiment.sweep.objectives) > 1 and experiment.sweep.pruner != "none":
         progress.say("With several objectives no trial is ended early: sweep.pruner has no effect.")
     with progress.step("sweep", total) as update:
@@ -142,7 +152,7 @@ def _search(
             confirmed += event.kind == "confirmed"
             left.take(event)
             line.take(event)
-            note = _note(event)
+            note = _note(event, objective)
             if event.kind in ("complete", "pruned", "failed", "confirmed") and note:
                 progress.say(note)
             update(event.counts.finished + confirmed, str(line), left.seconds)
@@ -171,12 +181,12 @@ def _evaluations(experiment: Experiment) -> float:
     return once * (1 + experiment.sweep.confirm_seeds) / dev
 
 
-def _note(event: Event) -> str:
-    value = "" if event.value is None else f", {event.value:.3f} ± {event.stderr or 0:.3f}"
+def _note(event: Event, objective: str) -> str:
+    value = "" if event.value is None else f", {estimate(objective, event.value, event.stderr)}"
     value += "" if event.step is None or not value else f" at step {event.step}"
     who = f"trial {event.trial}" if event.trial is not None else f"confirmation, seed {event.seed}"
-    reason = f" ({event.reason})" if event.reason else ""
-    return f"{who}: {event.kind}{value}{reason}"
+    reason = event.reason.removeprefix(f"step {event.step}: ") if value else event.reason
+    return f"{who}: {event.kind}{value}" + (f" ({reason})" if reason else "")
 
 
 def _measure(

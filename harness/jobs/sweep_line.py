@@ -14,6 +14,13 @@ def shown(objective: str, value: float) -> str:
     return f"{100 * value:.1f}%" if "@" in objective else f"{value:.4g}"
 
 
+def estimate(objective: str, value: float, stderr: float | None) -> str:
+    """A value with its standard error, where it has one: "26.2 ± 4.4%"."""
+    if not stderr:
+        return shown(objective, value)
+    return f"{shown(objective, value).removesuffix('%')} ± {shown(objective, stderr)}"
+
+
 def run_figures(objective: str, reward: float | None, value: float | None) -> str:
     """ ", reward 0.9, dev 26.2%" of a run, as far as it is known."""
     told = "" if reward is None or objective == "reward" else f", reward {reward:.3g}"
@@ -58,6 +65,8 @@ class SweepLine:
     def _where(self, event: Event, step: int) -> str:
         who = f"trial {event.trial}" if event.trial is not None else f"seed {event.seed}"
         steps = self._steps.get(event.job)
+        if step < 0:  # not before its first evaluation
+            return f"{who} is starting"
         told = f"{who}: step {step}" + (f"/{steps}" if steps else "")
         return told + run_figures(self._objective, self._rewards.get(event.job), self._values.get(event.job))
 

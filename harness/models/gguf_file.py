@@ -91,7 +91,9 @@ def convert(file: Path, folder: Path) -> None:
             file.parent, gguf_file=file.name, local_files_only=True
         ).save_pretrained(folder)
     except Exception as error:  # transformers and gguf let many classes through
-        raise UsageError(f"{file}: cannot be read as a causal model: {first_line(error)}") from error
+        raise UsageError(
+            f"{file}: cannot be read as a causal model ({first_line(error)}); if it was cut, download it anew"
+        ) from error
 
 
 def _check(file: Path) -> None:

@@ -22,6 +22,7 @@ from harness import config
 from harness.models import gguf_file, lora
 from harness.models.damage import WEIGHT_FILES, check_config
 from harness.models.tiny.build import SIZES, tiny_folder
+from harness.models.tiny.build import config_folder as tiny_config_folder
 
 CODE_FILES = ("*.py",)
 """Fetched, too, where ``policy.trust_remote_code`` allows them to run."""
@@ -60,8 +61,9 @@ def find(settings: config.Policy, files: Sequence[str] = HUB_FILES) -> Source:
         raise UsageError(f"{folder}: an adapter that names itself as its base")
     try:
         whole = find(below, files)
-    except UsageError as error:
-        raise UsageError(
+    except (UsageError, JobError) as error:
+        kind = JobError if isinstance(error, JobError) else UsageError
+        raise kind(
             f"{folder / lora.SETTINGS}: its base_model_name_or_path is {base}, which cannot be used: {error}"
         ) from None
     if whole.adapter is not None:
@@ -70,12 +72,15 @@ def find(settings: config.Policy, files: Sequence[str] = HUB_FILES) -> Source:
 
 
 def config_folder(settings: config.Policy) -> Path:
-    """A folder with the configuration and the tokenizer; of a hub model, its weights are not fetched.
+    """A folder with the configuration and the tokenizer; of a hub model, its weights are not fetched, and an
+    embedded policy is not pretrained for it.
 
     Raises:
         UsageError: no such model, revision or folder.
         JobError: the hub cannot be reached and the model is not in its cache.
     """
+    if settings.model in SIZES and settings.revision is None:
+        return tiny_config_folder(SIZES[settings.model])
     folder = find(settings, tuple(pattern for pattern in HUB_FILES if pattern != WEIGHT_FILES)).folder
     check_config(folder)
     return folder
@@ -177,7 +182,7 @@ def _checkpoint(run: Path) -> Path:
     if best.exists():
         return best.resolve()
     if not steps:
-        raise UsageError(f"{run}: the run has written no checkpoint yet")
+        raise UsageError(f"{run}: the run has written no checkpoint yet; train it further, or name another")
     return steps[-1]
 
 
@@ -219,6 +224,11 @@ def _download(model: str, revision: str | None, files: Sequence[str]) -> Path:
         raise UsageError(f"policy.model: no folder and no hub model {model}; {EXPECTED}") from None
     except Exception as error:  # the hub client's network errors share no base class
         raise JobError(
-            f"policy.model: {model} is not a folder, is not in the local hub cache, "
-            f"and could not be fetched: {first_line(error)}"
+            f"policy.model: {model} is not a folder, is not in the local hub cache, and could not be fetched "
+            f"({_why(error)}); name a folder, or run `hf download {model}` where the hub can be reached"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    offline = isinstance(error, hub.OfflineModeIsEnabled | hub.LocalEntryNotFoundError)
+    return "the hub cannot be reached from here" if offline else first_line(error)

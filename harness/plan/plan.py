@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evals.base.notebook import shown
 from evals.base.progress import Progress
-from harness.config import Experiment
+from harness.config import Experiment, dump_toml
 from harness.config.compare import arm_experiment, untrained
 from harness.models.devices import Device
 from harness.plan.hardware import GIB, Memory, memory, seconds, whole_copy
-from harness.plan.profile import Tried, try_out
+from harness.plan.profile import Tried, shortened, try_out
 from harness.plan.workload import CHARACTERS, Work, assumed, work
+from harness.sweep.executors.local import shared_cores
 from harness.sweep.selection import confirmation_experiment
 from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment
@@ -37,6 +39,8 @@ class Part:
     note: str
     price: float | None = None
     """What a server takes for the answers of one run."""
+    at_once: int = 1
+    """Runs of this kind that are at work side by side."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,14 @@ class Plan:
     warnings: tuple[str, ...]
     server_cost: float | None = None
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds by the clock, nothing pruned: runs side by side, kinds one after another."""
+        return sum(math.ceil(part.runs / part.at_once) * part.seconds for part in self.parts)
+
     def to_json(self) -> dict[str, Any]:
         """What ``harness plan --json`` prints."""
-        return asdict(self)
+        return asdict(self) | {"elapsed": self.elapsed}
 
     @property
     def table(self) -> DataFrame:
@@ -79,12 +88,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Kind:
-    """Runs that are alike."""
+    """Runs that are alike; ``workers`` of them are launched side by side, or one is done in this process."""
 
     name: str
     runs: int
     experiment: Experiment
     trains: bool = True
+    workers: int | None = None
+
+    @property
+    def at_once(self) -> int:
+        return max(1, min(self.workers or 1, self.runs))
 
 
 def plan_on(
@@ -100,6 +114,7 @@ def plan_on(
     needed: list[Memory] = []
     found: list[Part] = []
     for kind in _kinds(experiment):
+        kind = replace(kind, workers=None)  # each run is reckoned with all of the devices
         todo = work(kind.experiment, assumed(response))
         found += _parts(kind, todo, lambda part: seconds(part, device, count), 0.0)
         if kind.trains:
@@ -137,16 +152,22 @@ def plan_here(experiment: Experiment, progress: Progress, price: float | None) -
     if only_asks(experiment):
         return _plan_asked(experiment, None)
     found: list[Part] = []
-    most = 0.0
+    before: dict[str, Tried] = {}
     tried: Tried | None = None
     for kind in _kinds(experiment):
         if kind.trains:
-            tried = try_out(kind.experiment, progress)
-            most = max(most, tried.memory)
+            threads = None if kind.workers is None else shared_cores(kind.at_once)
+            alike = f"{dump_toml(shortened(kind.experiment, seed=0))}{threads}"
+            if alike not in before:
+                before[alike] = try_out(kind.experiment, progress, kind.name, threads)
+            tried = before[alike]
         assert tried is not None  # the first kind of run trains
         start = tried.start if kind.trains else 0.0
         found += _parts(kind, work(kind.experiment, tried.lengths()), tried.seconds, start)
     basis = "a few steps of every stage on this machine; responses as long as in those"
+    if any(part.at_once > 1 for part in found):
+        basis += "; runs side by side share its cores, as in what was tried"
+    most = max(each.memory for each in before.values())
     return _plan(experiment, found, most, local_devices(), price, basis, [])
 
 
@@ -172,10 +193,10 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
         for name in compare.arms:
             arm = arm_experiment(experiment, name, experiment.seed)
             check_experiment(arm, runs_here=False)
-            yield _Kind(name, compare.seeds, arm)
+            yield _Kind(name, compare.seeds, arm, workers=compare.workers)
             if compare.tuning_trials:
                 tuning = parse_space(compare.arms[name].space, f"compare.arms.{name}.space").apply(arm, {})
-                yield _Kind(f"{name}: tuning", compare.tuning_trials, tuning)
+                yield _Kind(f"{name}: tuning", compare.tuning_trials, tuning, workers=compare.workers)
         for name, policy in untrained(experiment).items():
             yield _Kind(name, 1, measured.model_copy(update={"policy": policy}), trains=False)
         return
@@ -184,13 +205,15 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
         yield _Kind("run", 1, experiment)
         return
     trial = parse_space(sweep.space).apply(experiment, {})
-    yield _Kind("trial", sweep.trials, trial)
+    workers = sweep.workers if sweep.executor.kind == "local" else None  # others share no machine
+    yield _Kind("trial", sweep.trials, trial, workers=workers)
     if sweep.confirm_seeds:
         fresh = confirmation_experiment(experiment, trial, 1)
         winners = fresh.model_copy(update={"eval": experiment.eval})  # the candidate's alone are measured
-        yield _Kind("fresh seed", sweep.confirm_seeds, winners)
+        yield _Kind("fresh seed", sweep.confirm_seeds, winners, workers=workers)
         if sweep.confirm_top > 1:
-            yield _Kind("fresh seed, not chosen", sweep.confirm_seeds * (sweep.confirm_top - 1), fresh)
+            more = sweep.confirm_seeds * (sweep.confirm_top - 1)
+            yield _Kind("fresh seed, not chosen", more, fresh, workers=workers)
     yield _Kind("base", 1, measured, trains=False)
 
 
@@ -202,9 +225,12 @@ def _parts(kind: _Kind, found: list[Work], timed: Callable[[Work], float], start
             each for each in (part.note, "at its server: no time of ours" if at_server else "") if each
         )
         took = 0.0 if at_server else timed(part)
-        yield Part(kind.name, kind.runs, part.name, part.steps, tokens, part.flops, took, note, part.price)
+        yield Part(
+            kind.name, kind.runs, part.name, part.steps, tokens, part.flops, took, note, part.price,
+            kind.at_once,
+        )  # fmt: skip
     if start:
-        yield Part(kind.name, kind.runs, "loading and saving", 1, 0.0, 0.0, start, "")
+        yield Part(kind.name, kind.runs, "loading and saving", 1, 0.0, 0.0, start, "", None, kind.at_once)
 
 
 def _plan(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
+
+import torch
 
 from evals.base import io
 from evals.base.errors import JobError
@@ -30,7 +33,7 @@ from harness.config import (
 from harness.plan.workload import Lengths, Work
 from harness.train.pipeline import run_experiment
 
-STEPS = 5
+STEPS = 4
 """Steps of each stage; the first is warm-up and is not counted."""
 QUESTIONS = 16
 """Questions of a stage that samples answers."""
@@ -62,25 +65,45 @@ class Tried:
         return part.sampled / self.rate if self.rate else 0.0
 
 
-def try_out(experiment: Experiment, progress: Progress) -> Tried:
-    """Runs ``STEPS`` steps of every stage and a dev evaluation after each.
+def try_out(experiment: Experiment, progress: Progress, name: str, threads: int | None) -> Tried:
+    """Runs ``STEPS`` steps of every stage and a dev evaluation after each, on so many ``threads`` where a
+    number is given.
+
+    ``name``: what the run is, for the bar.
 
     Raises:
         UsageError, TaskError, JobError: as a run of the experiment.
     """
-    with TemporaryDirectory(prefix="harness-plan-") as folder, progress.step("trying it out", 1) as update:
-        short, run = shortened(experiment), Path(folder) / "run"
+    note = f"at most {STEPS} steps of each stage" + (f", threads: {threads}" if threads else "")
+    with (
+        TemporaryDirectory(prefix="harness-plan-") as folder,
+        progress.step(f"trying out: {name}", 1) as update,
+        _on_threads(threads),
+    ):
+        update(0, note)
+        short, run = shortened(experiment, experiment.seed), Path(folder) / "run"
         began = time.monotonic()
         run_experiment(short, run, Progress(quiet=True))
         took = time.monotonic() - began
-        update(1)
+        update(1, note)
         return _tried(short, run, took)
 
 
-def shortened(experiment: Experiment) -> Experiment:
-    """The same experiment with few steps and questions, no budget, benchmarks or W&B."""
+@contextmanager
+def _on_threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def shortened(experiment: Experiment, seed: int) -> Experiment:
+    """The same experiment with few steps and questions, from ``seed``; no budget, benchmarks or W&B."""
     return experiment.model_copy(
         update={
+            "seed": seed,
             "stages": [
                 _short(stage, experiment.data.train, tasks_of(experiment.tasks))
                 for stage in parts(experiment.stages)

@@ -22,6 +22,7 @@ import math
 import os
 import re
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ import filelock
 
 from evals.base import io
 from evals.base.errors import DamagedFileError, UsageError
+from harness.config import Experiment, dump_toml
 from harness.sweep.evaluation import Evaluation
 from harness.train.heartbeat import ALIVE
 from harness.train.run_dir import lock_folder
@@ -334,3 +336,11 @@ class Progress:
         group = self.objective.rpartition("/")[0]
         stderr = io.number(row.get(f"{group}/stderr")) if group else None
         self.history[step] = Evaluation(step, value, stderr or 0.0)
+
+
+def set_aside_other(job: Path, experiment: Experiment) -> None:
+    """Moves a job's folder of other settings (of another ``confirm_steps``, say) out of the way."""
+    recorded = job / "experiment.toml"
+    if recorded.exists() and recorded.read_text(encoding="utf-8") != dump_toml(experiment):
+        places = (job.with_name(f"{job.name}-earlier-{i}") for i in range(1, sys.maxsize))
+        job.rename(next(place for place in places if not place.exists()))

@@ -9,14 +9,13 @@ what its processes did is found in their folders. ``sweep.run_sweep`` sets one u
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evals.base.errors import UsageError
-from harness.config import Experiment, Sweep, dump_toml
+from harness.config import Experiment, Sweep
 from harness.sweep import attempts, selection, tabulate
 from harness.sweep.attempts import Pruned
 from harness.sweep.costs import LEDGER, ledger
@@ -350,7 +349,7 @@ class Dispatcher:
                 where = waiting.pop(0)
                 number, place = runs[where]
                 experiment = selection.confirmation_experiment(self.experiment, settings[number], place)
-                self._set_aside_other(where, experiment)
+                attempts.set_aside_other(where, experiment)
                 self.crew.start(Job(where, experiment))
             self._look_after(ended)
         complete = sum(trial.state == "complete" and trial.feasible for trial in trials)
@@ -366,13 +365,6 @@ class Dispatcher:
         ledger(self.folder, self.sweep.device_hour_price).write(self.folder / LEDGER)
         self.on_event(Event("selected", self.counts, reason=selected.selection.verdict))
         return result
-
-    def _set_aside_other(self, folder: Path, experiment: Experiment) -> None:
-        """Moves a confirmation of other settings (of another ``confirm_steps``) out of the way."""
-        recorded = folder / "experiment.toml"
-        if recorded.exists() and recorded.read_text(encoding="utf-8") != dump_toml(experiment):
-            places = (folder.with_name(f"{folder.name}-earlier-{i}") for i in range(1, sys.maxsize))
-            folder.rename(next(place for place in places if not place.exists()))
 
     # What is shown
 

@@ -62,7 +62,8 @@ def launches(folder: Path, price: float | None) -> Iterator[LaunchCost]:
     fresh = sorted(
         folder.glob("confirm/*/*"), key=lambda job: (job.parent.name.zfill(20), job.name.zfill(40))
     )
-    for job in (*trials, *fresh):
+    controls = sorted(folder.glob("controls/*/*"))
+    for job in (*trials, *fresh, *controls):
         handed: set[Row] = set()
         for attempt in attempts_of(job):
             held = list(io.readable_lines(attempt.folder / "metrics.jsonl"))  # what it was handed included

@@ -100,8 +100,10 @@ class Rule:
 
     def _told(self, forecast: Forecast) -> str:
         """A forecast in words: the model of a curve knows no bounds, the objective may have some."""
-        mean = min(max(forecast.mean, 0.0), 1.0) if self.share else forecast.mean
-        return f"{mean:.4g} ± {forecast.deviation:.2g}"
+        if not self.share:
+            return f"{forecast.mean:.4g} ± {forecast.deviation:.2g}"
+        mean = min(max(forecast.mean, 0.0), 1.0)
+        return f"{100 * mean:.1f} ± {100 * forecast.deviation:.1f}%"
 
     def _by_value(self, curve: Curve, field: Sequence[Evaluation]) -> str | None:
         share = 0.5 if self.kind == "median" else 1.0 - 1.0 / self.reduction

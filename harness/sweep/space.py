@@ -93,6 +93,7 @@ class Space:
         """
         raw = _raw(experiment)
         raw.pop("sweep", None)
+        raw.pop("controls", None)
         raw["name"] = name or experiment.name
         raw["sweep_of"] = experiment.name
         for stage in raw["stages"]:

@@ -22,6 +22,8 @@ KL_LIMIT = 1.0
 DRIFT_LIMIT = 0.05
 TRUNCATED_LIMIT = 0.5
 GROWTH_LIMIT = 1.5
+ENTROPY_WINDOW = 5
+"""Shorter: a policy that has collapsed soon leaves no group whose rewards differ, so no entropy to log."""
 ENTROPY_SHARE = 0.1
 ENTROPY_LIMIT = 0.02
 DEAD_LIMIT = 0.9
@@ -51,10 +53,10 @@ class Watch:
     KL: above ``KL_LIMIT`` nats per token. Sampler drift: above ``DRIFT_LIMIT`` nats per token. Reward
     collapse: the mean of the last ``WINDOW`` steps is below half the best such mean, which was positive.
     Length: at least ``TRUNCATED_LIMIT`` of the completions hit the limit, and they have grown to
-    ``GROWTH_LIMIT`` of the first step's. Entropy: the mean of a window is below ``ENTROPY_LIMIT`` nats per
-    token, or below ``ENTROPY_SHARE`` of the first window's. Dead groups: in a window, ``DEAD_LIMIT`` of the
-    groups have equal rewards. Hacking: since an earlier dev evaluation dev/pass@1 has fallen and the reward
-    has risen, both by ``SIGNIFICANT`` standard errors.
+    ``GROWTH_LIMIT`` of the first step's. Entropy: the mean of ``ENTROPY_WINDOW`` steps is below
+    ``ENTROPY_LIMIT`` nats per token, or below ``ENTROPY_SHARE`` of the first such mean. Dead groups: in a
+    window, ``DEAD_LIMIT`` of the groups have equal rewards. Hacking: since an earlier dev evaluation
+    dev/pass@1 has fallen and the reward has risen, both by ``SIGNIFICANT`` standard errors.
     """
 
     def __init__(self, stale: bool = False) -> None:
@@ -141,11 +143,11 @@ def _unscored(row: Row) -> Advice | None:
 
 
 class _Means:
-    """The running mean of a figure over ``WINDOW`` steps."""
+    """The running mean of a figure over the last ``window`` steps that have it."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._values: deque[float] = deque(maxlen=WINDOW)
+    def __init__(self, name: str, window: int = WINDOW) -> None:
+        self._name, self._window = name, window
+        self._values: deque[float] = deque(maxlen=window)
 
     def see(self, row: Row) -> float | None:
         """The mean with this row; None until a window is full, and where the row lacks the figure."""
@@ -153,7 +155,7 @@ class _Means:
         if value is None:
             return None
         self._values.append(value)
-        return fmean(self._values) if len(self._values) == WINDOW else None
+        return fmean(self._values) if len(self._values) == self._window else None
 
 
 class _Collapse:
@@ -201,7 +203,7 @@ class _Length:
 
 class _Entropy:
     def __init__(self) -> None:
-        self._means = _Means("entropy")
+        self._means = _Means("entropy", ENTROPY_WINDOW)
         self._first: float | None = None
 
     def __call__(self, row: Row) -> Advice | None:
@@ -211,11 +213,15 @@ class _Entropy:
         first = self._first = recent if self._first is None else self._first
         if recent >= max(ENTROPY_LIMIT, ENTROPY_SHARE * first):
             return None
-        was = "from the start on" if recent == first else f"{first:.2g} in the stage's first {WINDOW} steps"
+        was = (
+            "from the start on"
+            if recent == first
+            else f"{first:.2g} in the stage's first {ENTROPY_WINDOW} steps"
+        )
         return Advice(
             "entropy",
             int(row["step"]),
-            f"entropy {recent:.2g} nats per token over {WINDOW} steps ({was})",
+            f"entropy {recent:.2g} nats per token over {ENTROPY_WINDOW} steps ({was})",
             "the policy gives one answer to each question, and nothing is left to explore",
             "lower learning_rate or epochs, raise epsilon.high (0.28) or temperature, set entropy_bonus, or "
             "train on more questions",

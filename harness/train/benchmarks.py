@@ -35,7 +35,7 @@ class Measured:
     scores: list[Scores]
     suites: list[LmEvalResult]
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[Mapping[str, Any]]:
         """What ``harness eval --json`` prints: an entry for each benchmark."""
         return [each.to_json() for each in self.scores] + [each.to_json() for each in self.suites]
 

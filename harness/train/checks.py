@@ -82,6 +82,10 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
     if experiment.policy.server:
         raise UsageError("policy.server: a policy is trained here; only a teacher can be at a server")
     _check_graders(sets.of((*experiment.data.train, *experiment.data.dev)))
+    if experiment.data.curriculum is not None:
+        from harness.train.curriculum import sources_of
+
+        sources_of(experiment.data, sets.of(experiment.data.train))
     _check_benchmarks(experiment, sets)
     _check_overlap(experiment, sets, benchmarks=runs_here)
     for name in _measured(experiment) if runs_here else ():

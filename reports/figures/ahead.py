@@ -17,7 +17,7 @@ WORTH = 0.01
 """The least gain worth going on for, as the forecast command has it."""
 MEASURED = 3
 """From so many evaluations on there is a forecast to draw."""
-MOST_TOLD = 4
+MOST_TOLD = 2
 """Runs of whose forecasts a caption tells."""
 
 
@@ -38,7 +38,7 @@ def draw(
 
 def told(runs: Sequence[tuple[str, pd.DataFrame, int | None]]) -> str:
     """What the bands are, and whether it is worth going on; "" where there is no band."""
-    sentences = []
+    sentences: list[str] = []
     for label, frame, end in runs[:MOST_TOLD]:
         track = next((found for name in METRICS if (found := _track(frame, name)) is not None), None)
         if track is not None:

@@ -1,22 +1,16 @@
-"""Evaluations in pictures: differences, what more samples buy, question by question."""
+"""Evaluations in pictures: differences, what more samples buy, accuracy against length."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from evals.base.text import printable
 from evals.comparison.compare import Comparison
 from evals.comparison.ranking import Place
+from evals.stats.tables import FigureTable
 from reports.cells import signed
 from reports.comparisons import Comparisons
 from reports.figures.svg import (
@@ -35,7 +29,6 @@ from reports.figures.svg import (
     slug,
     tag,
 )
-from reports.samples.anchors import NOWHERE, Anchors
 from reports.study import Evaluation, Study
 from reports.tables import powers
 
@@ -109,7 +102,9 @@ def forest(comparisons: Comparisons) -> Figure | None:
     )
     panel = Panel("forest", "Differences", alt, partial(_draw_forest, found), (9.2, 1.0 + 0.42 * len(found)))
     several = any(len(one.per_seed) > 1 for one in found)
-    legend = [Entry(CLEAR, BLUE, "dot"), Entry(UNCLEAR, MUTED, "dot")]
+    clear = {one.significant for one in found}
+    legend = [Entry(CLEAR, BLUE, "dot")] if True in clear else []
+    legend += [Entry(UNCLEAR, MUTED, "dot")] if False in clear else []
     legend += [Entry(ONE_SEED, ORANGE, "square")] if several else []
     against = f" against {found[0].a}" if _one_reference(found) else ", pair by pair"
     return Figure(
@@ -159,9 +154,11 @@ def _one_reference(found: Sequence[Comparison]) -> bool:
 
 def _label(one: Comparison, found: Sequence[Comparison]) -> str:
     """What tells a row of the forest apart from the others."""
-    if not _one_reference(found):
-        return f"{one.benchmark} · {one.b} − {one.a}"
-    return f"{one.benchmark} · {one.b}" if len({other.b for other in found}) > 1 else one.benchmark
+    pair = one.b if _one_reference(found) else f"{one.b} − {one.a}"
+    if len({other.benchmark for other in found}) == 1:
+        return pair
+    several = len({(other.a, other.b) for other in found}) > 1
+    return f"{one.benchmark} · {pair}" if several else one.benchmark
 
 
 def at_k(study: Study) -> Figure | None:
@@ -220,8 +217,11 @@ def _draw_at_k(
     ks: set[int] = set()
     for evaluation in shown:
         colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
-        for metric, style in (("pass@k", "--"), ("cons@k", "-")):
-            points = sorted((int(k), _estimate(v)) for k, v in (evaluation.scores.get(metric) or {}).items())
+        passes, votes = evaluation.scores.get("pass@k") or {}, evaluation.scores.get("cons@k") or {}
+        by_metric: tuple[tuple[str, str, Mapping[str, float | FigureTable]], ...]
+        by_metric = ("pass@k", "--", passes), ("cons@k", "-", votes)
+        for metric, style, by_k in by_metric:
+            points = sorted((int(k), _estimate(v)) for k, v in by_k.items())
             if not points:
                 continue
             x = [k for k, _ in points]
@@ -250,7 +250,7 @@ def _told(value: float, low: float, high: float) -> str:
     return f"{value:.1f}%" + ("" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]")
 
 
-def _estimate(entry: Any) -> tuple[float, float, float]:
+def _estimate(entry: float | FigureTable | None) -> tuple[float, float, float]:
     """(value, low, high) of a number or a {"value", "ci95"}; NaN where there is none."""
     if not isinstance(entry, Mapping):
         return (math.nan if entry is None else float(entry)), math.nan, math.nan
@@ -264,9 +264,9 @@ def cost(study: Study) -> Figure | None:
     panels = []
     for benchmark in study.benchmarks():
         shown = [e for e in study.evaluations if e.benchmark == benchmark and e.model in colours]
-        shown = [e for e in shown if (e.scores.get("tokens") or {}).get("mean")]
+        shown = [e for e in shown if e.mean_length]
         if len(shown) > 1:
-            points = "; ".join(f"{e.model} {e.scores['tokens']['mean']:.0f} tokens" for e in shown)
+            points = "; ".join(f"{e.model} {e.mean_length:.0f} tokens" for e in shown)
             alt = f"pass@1 on {benchmark} against the mean length of a response: {points}."
             draw = partial(_draw_cost, benchmark, shown, colours)
             panels.append(Panel(f"cost-{slug(benchmark)}", benchmark, alt, draw))
@@ -292,7 +292,7 @@ def _draw_cost(
         colour, marker = colours[evaluation.model], MARKS[SERIES_MARKS[list(colours).index(evaluation.model)]]
         value, low, high = (100 * share for share in _estimate(evaluation.scores.get("pass@1")))
         reach = None if math.isnan(low) else [[value - low], [high - value]]
-        tokens = evaluation.scores["tokens"]["mean"]
+        tokens = evaluation.mean_length
         drawn = axes.errorbar(tokens, value, yerr=reach, fmt=marker, color=colour, ms=6, elinewidth=1.2)
         point, *bars = drawn.get_children()
         told = f"{evaluation.model}: {_told(value, low, high)} at {tokens:.0f} tokens"
@@ -302,96 +302,3 @@ def _draw_cost(
     axes.set_ylim(bottom=0)
     axes.set_xlabel("tokens per response (mean)")
     axes.set_ylabel("pass@1 (%)")
-
-
-def heat_maps(study: Study, anchors: Anchors = NOWHERE) -> Figure | None:
-    """Question by model, sorted by difficulty, a panel per benchmark; a question leads to its samples."""
-    panels = []
-    for benchmark in study.benchmarks():
-        shown = [e for e in study.evaluations if e.benchmark == benchmark and e.questions]
-        if not shown:
-            continue
-        table = rates(shown)
-        never = int((table.max() == 0).sum())
-        alt = (
-            f"Share of correct samples for each of {len(table.columns)} questions of {benchmark} and "
-            f"{len(shown)} models, hardest first; {never} questions are never answered rightly."
-        )
-        size = (9.2, 0.95 + 0.3 * len(shown))
-        panels.append(
-            Panel(
-                f"heat-{slug(benchmark)}",
-                benchmark,
-                alt,
-                partial(_draw_heat, benchmark, table, anchors),
-                size,
-                links={
-                    address: printable(f"{benchmark}, question {key}")
-                    for key in table.columns
-                    if (address := anchors.question(benchmark, str(key)))
-                },
-            )
-        )
-    if not panels:
-        return None
-    return Figure(
-        "heat",
-        "Question by question",
-        "Each column is a question, the hardest on the left; the colour is the share of correct samples."
-        + (" A column leads to its samples, where they are on this page." if anchors.questions else ""),
-        tuple(panels),
-        wide=True,
-    )
-
-
-def rates(shown: Sequence[Evaluation]) -> pd.DataFrame:
-    """A row per model, a column per question: the share of correct samples; hardest question first."""
-    table = pd.DataFrame({e.model: {key: q.rate for key, q in e.questions.items()} for e in shown}).T
-    means = table.mean().to_dict()
-    return table[sorted(table.columns, key=lambda question: (means[question], str(question)))]
-
-
-def _draw_heat(benchmark: str, table: pd.DataFrame, anchors: Anchors, canvas: Canvas) -> None:
-    axes = canvas.add_subplot()
-    axes.set_title(label(benchmark))
-    span = (0.5, len(table.columns) + 0.5, len(table) - 0.5, -0.5)
-    shares = 100 * table.to_numpy()
-    image = axes.imshow(
-        shares, aspect="auto", cmap="cividis", vmin=0, vmax=100, interpolation="none", extent=span
-    )
-    if shares.size <= CELLS_TOLD:
-        _tell_cells(axes, table)
-    for place, key in enumerate(table.columns, start=1):
-        if address := anchors.question(benchmark, str(key)):
-            axes.add_patch(
-                Rectangle((place - 0.5, -0.5), 1, len(table), fc="white", alpha=0, lw=0, url=address)
-            )
-    axes.set_yticks(range(len(table)), [label(str(name)) for name in table.index])
-    axes.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.set_xlabel("question, from hardest to easiest")
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    bar = canvas.colorbar(image, ax=axes, pad=0.015, aspect=8, format=PercentFormatter(100, decimals=0))
-    bar.outline.set_visible(False)
-    bar.set_ticks([0, 50, 100])
-
-
-CELLS_TOLD = 20_000
-"""Cells of a heat map up to which each is told under the pointer: some 8 bytes of the page each."""
-
-
-def _tell_cells(axes: Axes, table: pd.DataFrame) -> None:
-    """What the page's script tells of a cell: the model, the question and its share in per cent."""
-    whole = Rectangle((0.5, -0.5), len(table.columns), len(table), fc="white", alpha=0, lw=0)
-    shares = [
-        [None if math.isnan(share) else round(100 * share) for share in row] for row in table.to_numpy()
-    ]
-    grid = {
-        "rows": [printable(str(name)) for name in table.index],
-        "columns": [printable(str(key)) for key in table.columns],
-        "shares": shares,
-    }
-    tag(whole, grid=json.dumps(grid, separators=(",", ":")))
-    axes.add_patch(whole)

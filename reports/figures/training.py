@@ -104,7 +104,11 @@ def _of_sweep(
         chosen = Line(frames[winner], entry, entry, of_trial(sweep, winner), planned(sweep.experiment))
     shown = [*others, *([] if chosen is None else [chosen])]
     drawn, flat = _moving([*(line.frame for line in shown), *fresh], curves)
-    seeds = f"its settings, {len(fresh)} fresh seeds: mean and range"
+    seeds = (
+        "its settings, a fresh seed"
+        if len(fresh) == 1
+        else f"its settings, {len(fresh)} fresh seeds: mean and range"
+    )
     panels = [
         Panel(
             f"{key}-{sweep.key}-{slug(curve.metric)}",
@@ -118,7 +122,7 @@ def _of_sweep(
         return None
     legend = [Entry("other trials", FAINT)]
     legend += [] if chosen is None else [Entry(chosen.entry, BLUE)]
-    legend += [Entry(seeds, ORANGE, "band")] if fresh else []
+    legend += [Entry(seeds, ORANGE, "band" if len(fresh) > 1 else "line")] if fresh else []
     if curves is CURVES and chosen is not None:
         caption += ahead.told([(chosen.name, chosen.frame, chosen.end)])
     return Figure(f"{key}-{sweep.key}", title, caption + flat, tuple(panels), tuple(legend))
@@ -247,7 +251,8 @@ def _draw_learning(
             )
             tag(band, entry=seeds_entry)
         mean = axes.plot(table.index, table.mean(axis=1), color=ORANGE, lw=1.4, zorder=4)
-        tag(*mean, entry=seeds_entry, curve=f"mean of {len(seeds)} fresh seeds")
+        told = "fresh seed" if len(seeds) == 1 else f"mean of {len(seeds)} fresh seeds"
+        tag(*mean, entry=seeds_entry, curve=told)
     if chosen is not None:
         _line(axes, chosen, curve, BLUE, 2.0)
         _error_bars(axes, chosen, curve)

@@ -2,7 +2,7 @@
 
 ``paper/*.csv`` holds a value a row (columns table, model, benchmark, metric, value, source; a share in
 percent). ``plan/models.csv`` says which hub model a name stands for, ``plan/benchmarks.csv`` which of our
-tasks a benchmark is and how many samples a question the paper takes. Another paper is another file of the
+tasks a benchmark is and how many samples per question the paper takes. Another paper is another file of the
 same columns; for models and benchmarks that the plan does not know, it may bring the plan's columns too
 (hub, billions, closed; task, score, samples, questions).
 """

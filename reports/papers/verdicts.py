@@ -20,10 +20,11 @@ from matplotlib.figure import Figure as Canvas
 
 from evals import protocols
 from evals.base.errors import UsageError
+from evals.stats.tables import FigureTable, ScoresTable
 from evals.task import TaskError
 from evals.tasks import registry
 from reports.cells import Cell, Column, Table, count, percent, signed
-from reports.figures.svg import BLUE, INK, MUTED, VERMILION, Entry, Figure, Panel
+from reports.figures.svg import BLUE, INK, MUTED, VERMILION, Entry, Figure, Panel, tag
 from reports.papers import feasibility, published
 from reports.papers.published import Published
 from reports.study import Evaluation, Study
@@ -36,7 +37,7 @@ RULES = (
     "Both figures are measured on the same questions, so what separates them is which samples were drawn.",
     "They agree where they are closer than 1.96 × √2 of our standard error on these very questions (papers "
     "state none, so theirs is taken as equal) plus half of the published value's last digit.",
-    "Where there is no such error (one sample a question, or a majority vote) they agree where the "
+    "Where there is no such error (one sample per question, or a majority vote) they agree where the "
     "published value lies in our 95% interval over questions, which is wider and says less.",
     "Values recorded under another protocol are shown and not judged; those on other questions or from "
     "too few samples are left out.",
@@ -164,7 +165,7 @@ def as_table(name: str, cells: Sequence[Reproduced]) -> Table:
             Column("published", "Published"),
             Column("ours", "Ours", "interval"),
             Column("n", "n", help="questions"),
-            Column("k", "k", help="samples a question"),
+            Column("k", "k", help="samples per question"),
             Column("verdict", "Verdict", "text", filter=True),
             Column("why", "Why", "text", prose=True),
         ),
@@ -198,13 +199,18 @@ def as_figure(name: str, cells: Sequence[Reproduced]) -> Figure | None:
     size = (9.2, 1.0 + 0.42 * len(found))
     panel = Panel(f"measured-{name}", "Published and ours", alt, partial(_draw, found), size)
     legend = (
-        Entry("published", INK, "square"),
-        Entry("ours, agrees", BLUE, "dot"),
-        Entry("ours, differs", VERMILION, "dot"),
-        *([Entry("ours, not judged", MUTED, "dot")] if any(o.verdict == "not judged" for o in found) else []),
+        Entry(PUBLISHED, INK, "square"),
+        *(
+            Entry(f"ours, {verdict}", colour, "dot")
+            for verdict, colour in COLOURS.items()
+            if any(one.verdict == verdict for one in found)
+        ),
     )
     caption = "Ours with its 95% interval over questions."
     return Figure(f"measured-{name}", "What was measured", caption, (panel,), legend, wide=True)
+
+
+PUBLISHED = "published"
 
 
 def _draw(found: Sequence[Reproduced], canvas: Canvas) -> None:
@@ -213,9 +219,16 @@ def _draw(found: Sequence[Reproduced], canvas: Canvas) -> None:
         assert one.ours.value is not None
         colour = COLOURS[one.verdict]
         if one.ours.low is not None and one.ours.high is not None:
-            axes.plot([100 * one.ours.low, 100 * one.ours.high], [row, row], color=colour, lw=2.2, zorder=3)
-        axes.plot([100 * one.ours.value], [row], "o", color=colour, ms=8, zorder=4)
-        axes.plot([float(one.published.value)], [row], "s", color=INK, ms=6, zorder=5)
+            bar = axes.plot(
+                [100 * one.ours.low, 100 * one.ours.high], [row, row], color=colour, lw=2.2, zorder=3
+            )
+            tag(*bar, entry=f"ours, {one.verdict}")
+        told = f"{one.published.model}, {one.published.benchmark} {one.published.metric}"
+        ours = axes.plot([100 * one.ours.value], [row], "o", color=colour, ms=8, zorder=4)
+        bounds = f" [{one.ours.bounds}]" if one.ours.bounds else ""
+        tag(*ours, entry=f"ours, {one.verdict}", tip=f"{told}: ours {one.ours.text}{bounds}, {one.verdict}")
+        theirs = axes.plot([float(one.published.value)], [row], "s", color=INK, ms=4.5, zorder=5)
+        tag(*theirs, entry=PUBLISHED, tip=f"{told}: published {one.published.value}")
     labels = [f"{c.published.model} · {c.published.benchmark} {c.published.metric}" for c in found]
     axes.set_yticks(range(len(found)), labels)
     axes.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
@@ -241,7 +254,7 @@ def counted(cells: Sequence[Reproduced]) -> str:
 def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     scores = evaluation.scores
     questions = int(scores.get("questions") or 0)
-    least = int((scores.get("samples_per_question") or {}).get("min") or 0)
+    least = evaluation.samples_per_question[0] or 0
     protocol = scores.get("protocol") or {}
     differing = protocols.differences(protocol, protocols.get(PROTOCOL))
     name = str(protocol.get("name") or "")
@@ -253,14 +266,17 @@ def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     estimate = _estimate(scores, cell.score)
     if estimate is None:
         return _not_run(
-            cell, f"{cell.score} needs more than the {least} samples a question that are recorded"
+            cell, f"{cell.score} needs more than the {least} samples per question that are recorded"
         )
     ours = percent(estimate)
     if ours.value is None:
         return _not_run(cell, f"{cell.score} is not in {evaluation.folder.name}/scores.json")
     if differing or (differing is None and name not in ("", PROTOCOL)):
-        told = f": {', '.join(differing)}" if differing else ""
-        why = f"recorded under the protocol {name}, not {PROTOCOL}{told}"
+        why = (
+            f"recorded with {', '.join(differing)}"
+            if differing
+            else f"recorded under the protocol {name}, not {PROTOCOL}"
+        )
         return Reproduced(cell, ours, questions, least, "not judged", why)
     published = float(cell.value) / 100
     rounding = 0.5 * 10 ** -(len(cell.value.partition(".")[2]) + 2)
@@ -277,16 +293,15 @@ def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:
     notes = [f"{signed(ours.value - published)} points; {rule}"]
     if differing is None:
         notes.append("of the protocol only the name is recorded" if name else "the protocol is not recorded")
-    notes += [] if least >= cell.samples else [f"the plan takes {cell.samples} samples a question"]
+    notes += [] if least >= cell.samples else [f"the plan takes {cell.samples} samples per question"]
     return Reproduced(cell, ours, questions, least, "agrees" if close else "differs", "; ".join(notes))
 
 
-def _estimate(scores: Mapping[str, Any], score: str) -> dict[str, Any] | None:
+def _estimate(scores: ScoresTable, score: str) -> FigureTable | None:
     """The entry ``pass@1`` or ``cons@K`` of scores.json; None where K samples were not drawn."""
     if score == "pass@1":
-        return dict(scores.get("pass@1") or {})
-    found = (scores.get("cons@k") or {}).get(score.partition("@")[2])
-    return None if found is None else dict(found)
+        return scores.get("pass@1") or {}
+    return (scores.get("cons@k") or {}).get(score.partition("@")[2])
 
 
 def _not_run(cell: Published, why: str) -> Reproduced:

@@ -68,7 +68,7 @@ def _stages(run: Training) -> list[StageView]:
     for row in _rows(run.folder / "samples.jsonl"):
         by_stage.setdefault(stage_of.get(row["step"], ""), []).append(row)
     several = len(by_stage) > 1
-    label = f"{run.group}, {run.label}" if run.group != run.label else run.label
+    label = run.label if run.label.startswith(run.group) else f"{run.group}, {run.label}"
     return [
         StageView(printable(label), printable(stage) if several else "", _kinds(rows))
         for stage, rows in by_stage.items()

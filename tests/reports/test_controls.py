@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evals.comparison.controls import Explained
+from evals.stats.intervals import Estimate
 from reports import sections
+from reports.arms import ExplainedRow
 from reports.collect import collect
 from reports.comparisons import compare
 from reports.controls import table
@@ -22,7 +26,7 @@ def told(share: float | None) -> dict[str, Any]:
 
 
 def test_a_row_for_each_control() -> None:
-    found = table(Study(controls=[told(0.5), told(None)]))
+    found = table(Study(controls=[ExplainedRow(**told(0.5)), ExplainedRow(**told(None))]))
     assert found is not None
     rows = [[(cell.text, cell.bounds) for cell in row] for row in found.rows]
     assert rows[0] == [
@@ -31,6 +35,13 @@ def test_a_row_for_each_control() -> None:
     ]  # fmt: skip
     assert rows[1][-1] == ("–", "")
     assert table(Study()) is None
+
+
+def test_a_finding_is_recorded_as_it_is_read() -> None:
+    gain, half = Estimate(0.3, 0.02, 0.2, 0.4), Estimate(0.15, 0.02, -0.1, 0.2)
+    found = Explained("rl", "rl-random", "b", 40, gain, half, 0.5, 0.4, 0.6)
+    assert ExplainedRow.of(found) == ExplainedRow(**told(0.5), sentence=found.sentence)
+    assert ExplainedRow.of(replace(found, share=None, low=None, high=None)).share is None
 
 
 def test_it_is_read_from_arms_json(tmp_path: Path) -> None:
@@ -46,6 +57,13 @@ def test_it_is_read_from_arms_json(tmp_path: Path) -> None:
         )
     )
     study = collect([tmp_path])
-    assert [row.get("control") for row in study.controls] == ["rl-random", None]
+    assert [row.control for row in study.controls] == ["rl-random"]
     [part] = [part for part in sections.parts(study, compare(study)) if part.id == "controls"]
     assert part.title == "Is it real?"
+
+
+def test_a_sweep_s_are_read_from_controls_json(fresh_sweep: Path) -> None:
+    (fresh_sweep / "controls.json").write_text(json.dumps({"version": 1, "controls": [told(0.5)]}))
+    study = collect([fresh_sweep])
+    assert [row.control for row in study.controls] == ["rl-random"]
+    assert study.problems == []

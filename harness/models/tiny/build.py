@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from evals.base import io
-from harness.models.cache import built_once
+from harness.models.cache import built_once, cache_folder
 from harness.models.tiny import pretrain, tokenizer, traces
 
 TOKENIZER_TRACES = 4000
@@ -63,10 +64,31 @@ def tiny_folder(
     return built_once(f"tiny-{recipe_hash(recipe)}", lambda folder: _build(recipe, folder, on_step))
 
 
-def _build(recipe: pretrain.Recipe, folder: Path, on_step: Callable[[int, int, float], None] | None) -> None:
+def config_folder(recipe: pretrain.Recipe) -> Path:
+    """A folder with its configuration and tokenizer: made in seconds where the policy is not there yet."""
+    name = f"tiny-{recipe_hash(recipe)}"
+    whole = cache_folder() / name
+    return (
+        whole
+        if whole.exists()
+        else built_once(f"{name}-config", lambda folder: _build_config(recipe, folder))
+    )
+
+
+def _build_config(recipe: pretrain.Recipe, folder: Path) -> None:
+    words = _tokenizer(recipe)
+    pretrain.new_config(recipe, words).save_pretrained(folder)
+    words.save_pretrained(folder)
+
+
+def _tokenizer(recipe: pretrain.Recipe) -> PreTrainedTokenizerFast:
     rng = random.Random(recipe.seed)
     pairs = (traces.trace(rng, recipe.mixture) for _ in range(TOKENIZER_TRACES))
-    words = tokenizer.build_tokenizer((prompt(q.text) + text for q, text in pairs), recipe.vocabulary)
+    return tokenizer.build_tokenizer((prompt(q.text) + text for q, text in pairs), recipe.vocabulary)
+
+
+def _build(recipe: pretrain.Recipe, folder: Path, on_step: Callable[[int, int, float], None] | None) -> None:
+    words = _tokenizer(recipe)
     torch_state = torch.get_rng_state()
 
     def report(step: int, loss: float) -> None:

@@ -43,10 +43,10 @@ class Recipe:
         return self.skill_steps + self.habit_steps
 
 
-def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """A Qwen3 of about a million parameters with random weights."""
+def new_config(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
+    """A Qwen3 of about a million parameters."""
     end = tokenizer.eos_token_id
-    config = Qwen3Config(
+    return Qwen3Config(
         vocab_size=recipe.vocabulary,
         hidden_size=recipe.width,
         intermediate_size=recipe.feed_forward,
@@ -61,8 +61,12 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCau
         head_dim=recipe.width // recipe.heads,
         initializer_range=0.05,
     )
+
+
+def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
+    """The model with random weights."""
     torch.manual_seed(recipe.seed)
-    return Qwen3ForCausalLM(config)  # type: ignore[no-untyped-call]
+    return Qwen3ForCausalLM(new_config(recipe, tokenizer))  # type: ignore[no-untyped-call]
 
 
 def pretrain(

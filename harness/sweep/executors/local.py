@@ -134,13 +134,18 @@ class LocalExecutor:
             _signal_group(handle.pid, signal.SIGKILL if force else signal.SIGTERM)
 
     def _share(self, launch: Launch) -> dict[str, str]:
-        threads = max(1, self.cores // ((launch.beside or self.slots) * launch.processes))
+        threads = shared_cores((launch.beside or self.slots) * launch.processes, self.cores)
         share = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         share |= {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", WAITING)}
         if self.devices:
             own = self.devices[launch.slot :: self.slots] or [self.devices[launch.slot % len(self.devices)]]
             share["CUDA_VISIBLE_DEVICES"] = ",".join(own)
         return share
+
+
+def shared_cores(processes: int, there: int | None = None) -> int:
+    """The cores that each of ``processes`` at work gets, of those that are ``there``: this machine's."""
+    return max(1, (cores() if there is None else there) // processes)
 
 
 def _read_process(path: Path) -> ProcessId | None:

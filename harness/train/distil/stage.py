@@ -21,6 +21,7 @@ from harness.models.flops import shape_of
 from harness.models.policy import Policy
 from harness.rewards import make_mix
 from harness.train.batching import Row
+from harness.train.curriculum import stream_of
 from harness.train.distil.teacher import make_teacher
 from harness.train.distil.update import DistilUpdater, Lesson
 from harness.train.grpo.advantages import advantages
@@ -65,7 +66,8 @@ class DistilLearner(Learner):
         self._policy, self._engine = policy, engine
         self._first_step = first_step
         template, seed = run.experiment.policy.template, run.experiment.seed
-        self.stream = Stream(Prompts(given.questions, template, policy), seed)
+        prompts, groups = Prompts(given.questions, template, policy), stage.sampled // stage.group_size
+        self.stream = stream_of(run.experiment.data, prompts, seed, stage.steps, groups)
         judged = judge_file(run.folder, stage.name)
         self._sampler = Sampler(
             engine,

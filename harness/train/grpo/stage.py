@@ -19,19 +19,20 @@ from harness.config import GRPO
 from harness.engines.registry import send
 from harness.models.flops import shape_of
 from harness.rewards import make_mix
+from harness.train.curriculum import CurriculumStream, stream_of
 from harness.train.grpo.advantages import advantage_of, advantages
 from harness.train.grpo.metrics import batch_metrics, rollout_flops, sample_rows
 from harness.train.grpo.monitors import check_drift
 from harness.train.grpo.prefetch import Ahead, staleness
 from harness.train.grpo.reference import make_reference
-from harness.train.grpo.rollout import Sampler
+from harness.train.grpo.rollout import Sampler, informative
 from harness.train.grpo.update import Updater, rows_of
 from harness.train.ledger import judge_file
 from harness.train.loop import Learner, StageRun, Step
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
 from harness.train.rollouts import Graders
-from harness.train.stream import Prompts, Stream
+from harness.train.stream import Prompts
 
 
 class GrpoLearner(Learner):
@@ -49,7 +50,8 @@ class GrpoLearner(Learner):
         template = run.experiment.policy.template
         prompts = Prompts(given.questions, template, policy)
         seed = run.experiment.seed
-        self.stream = Stream(prompts, seed)
+        groups = stage.completions_per_step // stage.group_size
+        self.stream = stream_of(run.experiment.data, prompts, seed, stage.steps, groups)
         self._sampler = Sampler(
             engine,
             graders,
@@ -85,6 +87,8 @@ class GrpoLearner(Learner):
         batch = batch.weighed(advantages(rewards, stage, lengths, self._advantage))
         if self._ahead is not None:
             self._ahead.start(step)
+        if isinstance(self.stream, CurriculumStream):
+            self.stream.park([group.prompt.place for group in batch.sampled if not informative(group)])
         metrics = batch_metrics(batch, stage) | staleness(batch, step)
         started = time.perf_counter()
         metrics["seconds/reward"] += started - drawn
@@ -114,11 +118,14 @@ class GrpoLearner(Learner):
         self._probe.check()
 
     def state(self) -> dict[str, Any]:
-        return {} if self._ahead is None else self._ahead.state()
+        parked = {"parked": self.stream.parked} if isinstance(self.stream, CurriculumStream) else {}
+        return parked if self._ahead is None else parked | self._ahead.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         if self.reference is not None:
             self.reference.restore(state.get("reference"))
+        if isinstance(self.stream, CurriculumStream):
+            self.stream.parked = dict(state["parked"])
         if self._ahead is not None:
             self._ahead.restore(state)
 

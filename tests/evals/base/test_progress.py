@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
 from threading import RLock
 
 import pytest
+from rich.console import Console
 from rich.progress import Task, TaskID
 
 from evals.base import progress
@@ -52,7 +55,23 @@ def test_a_bar_counts_the_time_that_was_told_down(monkeypatch: pytest.MonkeyPatc
     ends = progress._end(75.0)
     task = Task(TaskID(0), "sweep", 10, 3, lambda: 0.0, fields={"ends": ends}, _lock=RLock())
     monkeypatch.setattr("evals.base.progress.time.monotonic", lambda: 20.0)
-    assert progress._TimeLeft().render(task).plain == "0:01:05"
+    assert progress._TimeLeft().render(task).plain == "about 0:01:05 left"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_neither_bar_nor_words_are_cut(width: int) -> None:
+    words = "trial 4: step 12/18, reward 0.9, dev 26.2% · best 33.9% (trial 3)"
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, legacy_windows=False)
+    shown = Progress()
+    shown.console = console  # type: ignore[assignment]
+    with shown.step("winner-seed-1001: small-sums", 1000) as update:
+        update(120.5, words, left=3725)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())  # type: ignore[attr-defined]
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", drawn)]
+    assert f"  {words}" in lines
+    assert any(
+        re.search(r"winner-seed-1001: small-sums .* 120/1000 0:00:0\d about 1:02:0\d left", e) for e in lines
+    )
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,12 @@ def test_without_ids_a_question_goes_by_what_it_says(tmp_path: Path) -> None:
         ("a.jsonl", "", "holds no rows"),
         ("a.csv", "question,answer\na,1\nb,2,3\n", "a.csv, line 3: has 3 fields, and the first line names 2"),
         ("a.csv", 'question,answer\na,1\n"b,2\n', "a.csv, line 3: not valid CSV"),
+        ("a.csv", 'question,answer\n"a,1\nb,2\n', "line 2: not valid CSV: a quotation mark that opens here"),
+        ("a.csv", "question,answer,answer\na,1,2\n", "line 1: names the column 'answer' twice"),
+        ("a.jsonl", '{"question": "?", "answer": 1},\n', "it ends with a comma"),
+        ("a.jsonl", '[\n{"question": "?", "answer": 1}\n]', "name the file .json"),
+        ("a.xlsx", "PK", "save it as .csv"),
+        ("a.jsonl", '{"question": ["?", "!"], "answer": 1}', "(or as one message of a user), got ['?', '!']"),
         ("a.json", "{}", "must be a JSON list of objects"),
         ("a.parquet", "no", "is not a Parquet file"),
         ("a.jsonl", '{"question": "?", "answer": "A", "options": ["1", "2"]}', "its column 'options'"),
@@ -105,6 +111,30 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, name: str, text: str, tol
         registry.load_spec(str(tmp_path / name))
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_nested_in_a_column_is_named_with_a_dot(tmp_path: Path) -> None:
+    """As verl's data sets have it: messages for a prompt, the answer inside a column."""
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": f"What is {i} + 1?"}],
+            "reward_model": {"ground_truth": str(i + 1), "style": "rule"},
+            "extra": {"index": i},
+        }
+        for i in range(3)
+    ]
+    path = written(tmp_path, "a.parquet", rows)
+    with pytest.raises(TaskError, match=r"which column holds the answer\? .*reward_model\.ground_truth"):
+        registry.load_spec(path)
+    described = Described(path, {"answer": "reward_model.ground_truth", "id": "extra.index"})
+    found = own.task("nested", described).questions("all")
+    assert [(each.id, each.text, each.gold) for each in found] == [
+        (str(i), f"What is {i} + 1?", str(i + 1)) for i in range(3)
+    ]
+    rows[1]["prompt"] = [{"role": "system", "content": "?"}]
+    path = written(tmp_path, "b.parquet", rows)
+    with pytest.raises(TaskError, match="row 2: column 'prompt' must hold the question as text"):
+        own.task("nested", Described(path, described.columns)).questions("all")
 
 
 def test_a_file_is_gone_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

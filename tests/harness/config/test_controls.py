@@ -9,6 +9,7 @@ import pytest
 from evals.base.errors import UsageError
 from harness.config import GRPO, Experiment, RewardTerm, validate
 from harness.config.compare import arm_experiment, untrained
+from harness.config.controls import controlled
 
 
 def raw(**settings: Any) -> dict[str, Any]:
@@ -70,10 +71,33 @@ def test_rewards_of_distillation_have_controls_only_where_they_count() -> None:
     assert RewardTerm.of(0.0).counts is False
 
 
+SWEPT: dict[str, Any] = {
+    "compare": None,
+    "stages": [{"name": "rl", "rewards": {"accuracy": 1.0}}, {"kind": "sft", "data": "x.jsonl"}],
+    "sweep": {"space": {"rl.beta": [0.0, 0.1]}},
+    "eval": {"benchmarks": ["tiny-aime"]},
+    "controls": {},
+}
+
+
+def test_a_sweep_s_winner_has_them_when_there_is_one() -> None:
+    found = validate(raw(**SWEPT), where="here")
+    assert found.controls is not None
+    assert found.controls.rewards == ["random", "format"]
+    assert found.compare is None
+    first, second = controlled(found.stages, "random")
+    assert first["rewards"] == {"random": 1.0}
+    assert second["data"] == "x.jsonl"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"compare": None}, "there is no .compare."),
+        ({"compare": None}, "there is no .compare. and no .sweep."),
+        ({**SWEPT, "controls": {"arms": ["rl"]}}, "controls.arms has no effect on a sweep"),
+        ({**SWEPT, "sweep": {"confirm_seeds": 0}}, "need sweep.confirm_seeds"),
+        ({**SWEPT, "eval": {}}, "need eval.benchmarks"),
+        ({**SWEPT, "stages": [{"kind": "sft", "data": "x.jsonl"}]}, "no stage learns from rewards"),
         ({"controls": {"arms": ["none"]}}, "there is no arm 'none'; accepted: rl, sft"),
         ({"controls": {"arms": ["sft"]}}, "where one of its stages learns from rewards"),
         ({"controls": {"rewards": ["luck"]}}, "random"),

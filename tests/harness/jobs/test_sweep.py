@@ -10,10 +10,15 @@ import pytest
 
 from evals.base import io
 from evals.base.progress import Progress
+from evals.comparison.controls import Explained
 from harness.config import read_experiment
+from harness.config.controls import Controls
 from harness.config.shipped import experiment_file
 from harness.jobs.sweep import sweep_and_measure
+from harness.jobs.sweep_controls import control_winner
 from harness.models.policy import Policy, save_policy
+from harness.sweep.costs import ledger
+from harness.train.questions import QuestionSets
 
 SETTINGS = (
     *("grpo.steps=2", "grpo.completions_per_step=16", "grpo.max_tokens=8", "grpo.eval_every=1"),
@@ -55,3 +60,25 @@ def test_a_sweep_ends_in_a_report_and_is_not_done_twice(
     assert more.summary.winner is None
     assert "unconfirmed, seed 1" in more.report.read_text()
     assert {path: path.stat().st_mtime_ns for path in metrics} == before
+
+    # Were the best trial a winner, its settings would be trained again for rewards without meaning.
+    folder, candidate = tmp_path / "sweep", more.summary.selection.candidate
+    crowned = more.summary.model_copy(update={"winner": candidate})
+    controlled = asked.model_copy(update={"controls": Controls(rewards=["random"])})
+    assert candidate is not None
+
+    def control() -> tuple[Explained, ...]:
+        sets = QuestionSets()
+        return control_winner(controlled, folder, crowned, more.scores, Progress(quiet=True), sets)
+
+    [found] = control()
+    assert (found.control, found.benchmark, found.share) == ("winner-random", "tiny-aime", None)
+    [fresh], [run] = candidate.confirmation, (folder / "controls/random/seed-1").glob("attempt-*")
+    mine, theirs = (read_experiment([path / "experiment.toml"]) for path in (folder / fresh.run, run))
+    assert mine.seed == theirs.seed
+    changed = theirs.stages[0].model_copy(update={"rewards": mine.stages[0].rewards})
+    assert changed == mine.stages[0] != theirs.stages[0]
+    trained = (run / "metrics.jsonl").stat().st_mtime_ns
+    assert control() == (found,)
+    assert (run / "metrics.jsonl").stat().st_mtime_ns == trained
+    assert "controls/random/seed-1" in {launch.job for launch in ledger(folder).launches}

@@ -50,7 +50,7 @@ def test_a_run_is_its_last_checkpoint_or_the_best(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
-    assert said(run(tmp_path / "run")).endswith("the run has written no checkpoint yet")
+    assert said(run(tmp_path / "run")).endswith("no checkpoint yet; train it further, or name another")
 
 
 def sweep(folder: Path, winner: dict[str, Any] | None) -> Path:
@@ -117,6 +117,19 @@ def test_an_adapter_is_added_to_its_base_from_any_folder(
     torch.testing.assert_close(added, merged)
     plain = load_policy(config.Policy(model=str(tmp_path / "base"), device="cpu")).model(ids).logits
     assert (plain - added).abs().max() > 0.1
+
+
+def test_an_adapter_whose_base_cannot_be_fetched_says_where_it_is_named(
+    adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = adapted / "checkpoints/step-2/adapter"
+    told = json.loads((adapter / "adapter_config.json").read_text())
+    told["base_model_name_or_path"] = "nobody/none"
+    (adapter / "adapter_config.json").write_text(json.dumps(told))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(JobError, match=r"adapter_config\.json: .*nobody/none, .*`hf download nobody/none`"):
+        find(config.Policy(model=str(adapter)))
 
 
 def test_an_adapter_whose_base_is_gone_says_where_it_is_named(adapted: Path, tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ from harness.models.devices import DEVICES
 from harness.models.policy import Policy as Loaded
 from harness.models.policy import load_policy, save_policy
 from harness.models.quantized import BITS
+from harness.plan import plan as planning
 from harness.plan.hardware import OPERATIONS, SCHEDULING, SENDING, memory, seconds
 from harness.plan.plan import plan_here, plan_on
-from harness.plan.profile import first
+from harness.plan.profile import Tried, first
 from harness.plan.workload import REPLY, RUBRIC, Work, assumed, work
+from harness.sweep.executors import local
 from harness.train.ledger import stage_costs
 from harness.train.pipeline import run_experiment
 
@@ -115,6 +117,32 @@ def test_trying_it_out_measures_every_part(experiment: Experiment) -> None:
     assert found.device_hours * 3600 == pytest.approx(sum(timed.values()))
     assert found.cost == pytest.approx(2 * found.device_hours)
     assert found.memory_gib > 0
+
+
+def test_runs_are_tried_on_the_cores_that_they_will_have(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = {
+        "trials": 5, "workers": 2, "confirm_seeds": 1, "confirm_top": 2, "confirm_steps": 18,
+        "space": {"grpo.beta": [0.0, 0.01]},
+    }  # fmt: skip
+    swept = validate(raw(tmp_path / "policy", sweep=sweep), "test")
+    tried: list[tuple[str, int | None]] = []
+
+    def try_out(run: Experiment, progress: Progress, name: str, threads: int | None) -> Tried:
+        tried.append((name, threads))
+        return Tried({"grpo": 2.0}, {"grpo": 4.0}, rate=100.0, start=1.0, memory=1.0)
+
+    monkeypatch.setattr(planning, "try_out", try_out)
+    monkeypatch.setattr(local, "cores", lambda: 4)
+    found = plan_here(swept, Progress(quiet=True), price=None)
+    # The winner's and the other candidates' fresh seeds differ in nothing that is tried.
+    assert tried == [("trial", 2), ("fresh seed", 4)]
+    trial = sum(part.seconds for part in found.parts if part.run == "trial")
+    others = sum(part.runs * part.seconds for part in found.parts if part.run != "trial")
+    assert found.elapsed == pytest.approx(3 * trial + others)  # five trials, two at a time
+    assert found.device_hours * 3600 == pytest.approx(5 * trial + others)
+    assert found.to_json()["elapsed"] == found.elapsed
 
 
 def test_a_sweep_counts_its_trials(experiment: Experiment, tmp_path: Path) -> None:

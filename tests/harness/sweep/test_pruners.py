@@ -128,7 +128,7 @@ def test_a_forecast_ends_what_cannot_come_up_and_spares_what_may() -> None:
     by_forecast = rule(kind="curve", margin=1.0)
     reason = by_forecast.decide(0, flat, 40, [rising], LAST)
     assert reason is not None
-    assert reason.startswith("step 40: heading for 0.2")
+    assert reason.startswith("step 40: heading for 0.2 ")
     assert by_forecast.decide(0, late, 40, [rising], LAST) is None
     assert rule(margin=1.0).decide(0, late, 40, [rising], LAST) is not None
     assert by_forecast.decide(0, rising, 50, [flat, late], LAST) is None
@@ -160,8 +160,8 @@ def test_a_share_is_never_told_to_head_below_zero_or_above_one() -> None:
     plain = rule(kind="curve").decide(0, falling, 20, [rising], LAST)
     assert told is not None
     assert plain is not None
-    assert told.startswith("step 20: heading for 0 ± ")
-    assert "another trial for 1 ± " in told
+    assert told.startswith("step 20: heading for 0.0 ± ")
+    assert "another trial for 100.0 ± " in told
     assert "heading for -0." in plain
 
 

@@ -57,7 +57,7 @@ def test_a_healthy_run_is_left_alone() -> None:
         ({"truncated": 0.6, "length": 60.0}, "length", "60% of the completions hit", "max_tokens"),
         ({"reward": 0.01}, "reward", "fell from 0.5", "learning_rate"),
         ({"drift": 0.06}, "drift", "are 0.06 nats per token", "sampler_correction"),
-        ({"entropy": 0.01}, "entropy", "nats per token over 10 steps (0.4 in", "entropy_bonus"),
+        ({"entropy": 0.01}, "entropy", "nats per token over 5 steps (0.4 in", "entropy_bonus"),
         ({"zero_variance": 0.95, "reward/accuracy": 0.95}, "groups", "% of the groups", "harder"),
         ({"zero_variance": 1.0, "reward/accuracy": 0.0}, "groups", "% of the groups", "easier"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -53,6 +54,20 @@ def test_the_second_call_finds_it(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HARNESS_CACHE", str(folder.parent))
     monkeypatch.setattr(build.pretrain, "pretrain", lambda *_: pytest.fail("trained again"))
     assert build.tiny_folder(SHORT) == folder
+
+
+def test_configuration_and_tokenizer_are_there_without_pretraining(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build.pretrain, "pretrain", lambda *_: pytest.fail("trained for them"))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    made = build.config_folder(SHORT)
+    for name in ("tokenizer.json", "config.json"):
+        one, other = (json.loads((each / name).read_text()) for each in (made, folder))
+        differing = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+        assert differing <= {"architectures", "dtype"}  # what a model writes beside its configuration
+    monkeypatch.setenv("HARNESS_CACHE", str(folder.parent))
+    assert build.config_folder(SHORT) == folder
 
 
 def test_the_same_recipe_gives_the_same_weights(
