@@ -47,7 +47,7 @@ def test_a_table_is_written_down_and_read_again(tmp_path: Path) -> None:
         ("mine", {"splits": {"train": "[:8]"}}, "tasks.mine.splits.train"),
         ("mine", {"source": "a.csv", "grader": "maths"}, "did you mean 'math'"),
         ("mine", {"source": "a.csv", "grader": {"ignore_case": True}}, "grader.kind"),
-        ("mine", {"source": "a.csv", "columns": {"qestion": "q"}}, "qestion is not what a column may hold"),
+        ("mine", {"source": "a.csv", "columns": {"qestion": "q"}}, "qestion is not a kind of column"),
         ("mine", {"source": "a.csv", "colums": {}}, "colums"),
     ],
 )
