@@ -74,7 +74,7 @@ class GRPO(Training):
     sampler_mask: Bounds | None = None
     """Leave out completions whose geometric mean of trainer / sampler ratios lies outside of these bounds."""
     probe_limit: float | None = Field(None, gt=0.0)
-    """The mean difference of trainer's and sampler's log-probabilities of a fixed text, in nats a token, at
+    """The mean difference of trainer's and sampler's log-probabilities of a fixed text, in nats per token, at
     which the run stops after a sync. By default what rounding explains: 0.001 in float32, 0.2 in bfloat16."""
     rollout_ahead: int = Field(0, ge=0)
     """While a step is learned, the completions of so many later ones are sampled: no token is learned from

@@ -37,6 +37,6 @@ def check(policy: Policy, positions: int, sampler: str, score: Score) -> None:
     if off > trial.limit(policy):
         raise UsageError(
             f"{policy.name} cannot be sampled by {sampler}: with the current weights loaded, "
-            f"log-probabilities of a text differ by {off:.2g} nats a token from its forward pass "
+            f"log-probabilities of a text differ by {off:.2g} nats per token from its forward pass "
             f'(rounding explains {trial.limit(policy):g}); take engine "transformers"'
         )

@@ -94,7 +94,7 @@ class Scorer:
         if off > trial.limit(self._policy):
             raise UsageError(
                 f"policy.model: {name} cannot be trained: its log-probabilities of a text change by "
-                f"{off:.2g} nats a token when others are beside it; training takes causal language models"
+                f"{off:.2g} nats per token when others are beside it; training takes causal language models"
             )
         if self.may_pack:
             self.may_pack = self._right(rows, plain, packed=True) and self._learns(rows)

@@ -62,7 +62,7 @@ class Probe:
             dtype = str(self._policy.dtype).removeprefix("torch.")
             raise JobError(
                 f"after a sync the {self._engine.name} engine does not sample the policy in training: "
-                f"log-probabilities of a fixed text differ by {drift:.3g} nats a token, where rounding in "
+                f"log-probabilities of a fixed text differ by {drift:.3g} nats per token, where rounding in "
                 f"{dtype} explains less than {self._limit:g} (probe_limit); likely causes: a tied LM head or "
                 "experts of a mixture that the engine packed once and did not pack again, adapters that were "
                 "not merged, weights that never arrived; take another engine"

@@ -25,7 +25,7 @@ def write_bundle(root: Path, out: Path) -> int:
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: exists already; name a new folder for the copy")
+        raise UsageError(f"{out}: already exists; choose a new folder for the copy")
     if out.resolve().is_relative_to(root.resolve()):
         raise UsageError(f"{out}: lies inside the folder that is copied; name one outside {root}")
     links = BundleLinks()

@@ -24,6 +24,6 @@ def check_drift(engine: RolloutEngine, policy: Policy, drift: float) -> None:
     if not drift <= limit:
         raise JobError(
             f"the {engine.name} engine does not sample the policy in training: log-probabilities "
-            f"differ by {drift:.3g} nats a token, where rounding explains less than {limit:g}; take "
+            f"differ by {drift:.3g} nats per token, where rounding explains less than {limit:g}; take "
             "another engine"
         )

@@ -72,8 +72,8 @@ def test_embedded_policies_get_the_template_that_they_know() -> None:
         (lambda: GRPO(gropu_size=4), "GRPO: unknown key grpo.gropu_size; did you mean 'group_size'"),  # type: ignore[call-arg]
         (lambda: GRPO(group_size=3), r"completions_per_step \(256\) must be a multiple of group_size \(3\)"),
         (SFT, "SFT: sft.data: Field required"),
-        (lambda: Experiment(data="tiny-math"), "name either model"),
-        (lambda: Experiment(model="tiny", policy={"model": "tiny"}, data="tiny-math"), "name either model"),
+        (lambda: Experiment(data="tiny-math"), "give either model"),
+        (lambda: Experiment(model="tiny", policy={"model": "tiny"}, data="tiny-math"), "give either model"),
         (lambda: Experiment(model="tiny", data={"train": "a"}, dev="b"), "leave out dev="),
         (lambda: Experiment(model="tiny", data="tiny-math", seed=-1), "Experiment: seed: "),
         (

@@ -279,7 +279,7 @@ def test_a_table_is_reproduced_as_json_and_as_words(harness: Harness, tmp_path: 
     cells = json.loads(said.out)
     assert len(cells) == 15
     assert {cell["verdict"] for cell in cells} == {"not run"}
-    assert "holds no evaluation" in said.err
+    assert "contains no evaluation" in said.err
     told = harness(*words, "--quiet")
     assert "QwQ-32B-Preview" in told.out
     assert str(tmp_path / "out" / "table6.tex") in told.out

@@ -89,9 +89,9 @@ def test_the_folder_is_uploaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_bad_words_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected OWNER/NAME"):
         push.write_folder(run, "mine", tmp_path / "hub")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         push.write_folder(run, "me/mine", tmp_path)
-    with pytest.raises(UsageError, match="not the folder of a run or a sweep"):
+    with pytest.raises(UsageError, match="not the folder of a run or sweep"):
         push.write_folder(tmp_path, "me/mine", tmp_path / "hub")
 
 

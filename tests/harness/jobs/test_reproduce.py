@@ -109,7 +109,7 @@ def test_folders_that_hold_nothing_are_said_so_and_the_table_is_made_all_the_sam
     assert len(done.problems) == 1
     assert "contains no evaluation, and no file named aime24.jsonl" in done.problems[0]
     assert {cell.verdict for cell in done.cells} == {"not run"}
-    assert "holds no evaluation" in (tmp_path / "out" / "table6.html").read_text()
+    assert "contains no evaluation" in (tmp_path / "out" / "table6.html").read_text()
     with pytest.raises(UsageError, match="no such folder"):
         from_recordings("table6", [tmp_path / "none"], tmp_path / "out", QUIET)
 

@@ -291,7 +291,7 @@ def test_an_adapter_without_a_base_or_of_another_model_is_refused(
         with pytest.raises(UsageError, match=words):
             load_policy(config.Policy(model=str(tmp_path / "adapter"), device="cpu"))
     file.write_text("{")
-    with pytest.raises(UsageError, match="not valid JSON"):
+    with pytest.raises(UsageError, match="not a valid adapter configuration"):
         load_policy(config.Policy(model=str(tmp_path / "adapter"), device="cpu"))
 
 

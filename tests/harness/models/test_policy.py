@@ -103,7 +103,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "nothing" / "here")
-    assert f"no folder {missing}" in _say(config.Policy(model=missing, device="cpu"))
+    assert f"no such file or folder {missing}" in _say(config.Policy(model=missing, device="cpu"))
 
 
 def test_offline_and_not_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

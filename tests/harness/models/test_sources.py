@@ -135,8 +135,8 @@ def test_an_adapter_whose_base_cannot_be_fetched_says_where_it_is_named(
 def test_an_adapter_whose_base_is_gone_says_where_it_is_named(adapted: Path, tmp_path: Path) -> None:
     (tmp_path / "base").rename(tmp_path / "moved")
     sentence = said(adapted / "checkpoints/step-2/adapter")
-    assert "adapter_config.json: its base model" in sentence
-    assert f"no folder {tmp_path / 'base'}" in sentence
+    assert "adapter_config.json: its base_model_name_or_path is" in sentence
+    assert f"no such file or folder {tmp_path / 'base'}" in sentence
 
 
 def test_an_adapter_keeps_its_bases_revision(tiny_random_policy: Policy, tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_an_adapter_keeps_its_bases_revision(tiny_random_policy: Policy, tmp_pat
 @pytest.mark.parametrize(
     ("name", "content", "wanted"),
     [
-        ("a.gguf", b"no such thing", "is not a GGUF file; download it again"),
+        ("a.gguf", b"no such thing", "not a valid GGUF file; download it again"),
         ("a.gguf", b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
-        ("a.gguf", b"GGUF\x03\x00\x00\x00\x01", "cannot be loaded as a causal language model"),
+        ("a.gguf", b"GGUF\x03\x00\x00\x00\x01", "cannot be read as a causal model"),
         ("a.bin", b"", "is a file, but not a GGUF file; expected"),
     ],
 )

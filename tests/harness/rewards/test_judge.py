@@ -86,7 +86,7 @@ def test_requests_are_capped(judge: Judged, caplog: pytest.LogCaptureFixture) ->
     reward = JudgeReward(allowance=Allowance(2), pauses=(0.01,))
     assert reward([attempt("!"), attempt("!!"), attempt("!!!")]) == [0.0, pytest.approx(1 / 9), None]
     assert reward([attempt("!!!!"), attempt("!!")]) == [None, pytest.approx(1 / 9)]
-    assert "used up" in caplog.text
+    assert "request limit is reached" in caplog.text
 
 
 def test_a_limit_on_requests_holds_for_all_processes_and_launches(judge: Judged, tmp_path: Path) -> None:

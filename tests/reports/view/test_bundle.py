@@ -37,7 +37,7 @@ def test_a_copy_is_written_into_a_new_folder_outside(sweep_folder: Path, tmp_pat
     with pytest.raises(UsageError, match="lies inside the folder that is copied"):
         bundle.write_bundle(sweep_folder, sweep_folder / "copy")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         bundle.write_bundle(sweep_folder, tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         bundle.write_bundle(tmp_path / "nowhere", tmp_path / "copy")
