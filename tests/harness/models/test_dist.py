@@ -100,7 +100,7 @@ def assert_close(mine: Path, theirs: Path) -> None:
     ours, others = (list(io.read_lines(run / "metrics.jsonl")) for run in (mine, theirs))
     assert [row["step"] for row in ours] == [row["step"] for row in others] == list(range(1, LAST + 1))
     for row, other in zip(ours, others, strict=True):
-        names = {name for name in row if not name.startswith(("seconds/", "mfu"))} - {
+        names = {name for name in row if not name.startswith(("seconds/", "mfu", "probe/"))} - {
             "time",
             "memory_gib",
             "devices",
