@@ -115,7 +115,8 @@ def assert_close(mine: Path, theirs: Path) -> None:
         assert checkpoint.damage(mine / "checkpoints" / f"step-{step}") is None
         assert weights.keys() == expected.keys()
         for name, tensor in weights.items():
-            torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5)
+            # A step moves a weight by up to 1e-3; Adam makes more of rounding where a gradient is near 0.
+            torch.testing.assert_close(tensor, expected[name], rtol=0, atol=3e-5)
 
 
 def as_if_killed(run: Path, step: int, copy: Path) -> Path:
