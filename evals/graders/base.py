@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from evals.base.closing import Closing
 from evals.duel import Duel
 from evals.task import Question
 
@@ -79,7 +80,7 @@ class Grader(Protocol):
     ) -> None: ...
 
 
-class OneByOne(ABC):
+class OneByOne(Closing):
     """A grader that judges each response by itself, in this process, and holds nothing."""
 
     isolation = "none needed"
@@ -96,12 +97,7 @@ class OneByOne(ABC):
         """One verdict per item, in order."""
         return [self.verdict(question, response) for question, response in items]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(  # noqa: B027 (there is nothing to end)
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """It holds nothing."""
 
 

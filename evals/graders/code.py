@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from evals.base.closing import Closing
 from evals.graders.base import Response, Verdict
 from evals.graders.code_extract import extract_function, extract_script, with_preamble
 from evals.sandbox import Exam, Limits, Outcome, Program, Sandbox, Script
@@ -36,7 +36,7 @@ BATCH = 64  # programs in the sandbox's queue
 LANGUAGES: tuple[Language, ...] = ("python", "c++")
 
 
-class CodeGrader:
+class CodeGrader(Closing):
     """The grader of code tasks; holds a sandbox with ``workers`` cells until it is left.
 
     The same program for the same question is run once however often it occurs in a call. Where no isolation
@@ -68,12 +68,8 @@ class CodeGrader:
         """None throughout: programs do not vote."""
         return [None] * len(answers)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the sandbox."""
         self._sandbox.close()
 
 

@@ -24,9 +24,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
+from evals.base.closing import Closing
 from evals.base.machine import cores
 from evals.sandbox import confinement
 from evals.sandbox.cell import Cell, CellError, StuckError
@@ -37,7 +36,7 @@ from evals.sandbox.running import run_exam, run_script
 BROKEN = "the sandbox broke down"
 
 
-class Sandbox:
+class Sandbox(Closing):
     """A context manager that runs programs in ``workers`` cells (default: one per processor it may use).
 
     ``isolation`` names the level (see ``confinement``). Where it is "none", nothing is ever run and every
@@ -74,14 +73,6 @@ class Sandbox:
         while not self._cells.empty():
             if cell := self._cells.get():
                 cell.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, program: Program) -> Outcome:
         if self._confinement is None:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Self
 
+from evals.base.closing import Closing
 from evals.engine import Completion, Engine, Request, Sampling
 from evals.graders import safe
 from evals.graders.base import Grader, Verdict
@@ -89,7 +89,7 @@ def sampled(
     ]
 
 
-class Graders:
+class Graders(Closing):
     """One grader of each kind that is asked for, all closed at the end. Threads may share them."""
 
     def __init__(self) -> None:
@@ -97,12 +97,8 @@ class Graders:
         self._open = ExitStack()
         self._graders: dict[str, Grader] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Closes every grader."""
         self._open.close()
 
     def of(self, task: Task) -> Grader:

@@ -6,12 +6,11 @@ score bounded, and the next call of the same command asks again.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
+from evals.base.closing import Closing
 from evals.base.http import PAUSES
 from evals.graders.base import Grader, Response, Verdict
 from evals.graders.judge.client import Judge, JudgeClient, JudgeError
@@ -22,7 +21,7 @@ AT_ONCE = 16  # requests: a vLLM server batches them
 REPLY = 2_000  # characters of a reply that are kept, its end
 
 
-class JudgedGrader(ABC):
+class JudgedGrader(Closing):
     """Asks a ``Judge`` about what a response says after its reasoning; equal answers are judged once."""
 
     isolation = "none needed"
@@ -72,12 +71,8 @@ class JudgedGrader(ABC):
         """None throughout: free answers do not vote."""
         return [None] * len(answers)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Closes the connections to the judge."""
         self._client.close()
 
     def _verdict(self, question: Question, text: str) -> Verdict:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
+from evals.base.closing import Closing
 from evals.graders.base import Response, Verdict, numbered
 from evals.graders.extract import Extraction, extract
 from evals.graders.math import exact
@@ -44,7 +44,7 @@ _WRONG: tuple[Judgement, ...] = ("different", "too slow", "broke down")
 _UNKNOWN: set[Judgement] = {"timed out", "failed", "too slow", "broke down"}
 
 
-class MathGrader:
+class MathGrader(Closing):
     """Answers that are numbers, expressions, sets, intervals, matrices, words.
 
     ``workers`` processes, each comparison limited to ``seconds`` of processor time, and those of one call
@@ -96,14 +96,6 @@ class MathGrader:
     def close(self) -> None:
         """Ends the worker processes."""
         self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _verdict(self, question: Question, extraction: Extraction, outcome: Judgement | None) -> Verdict:
         shown, rule = (extraction.answer or "")[:LONGEST_ANSWER], extraction.rule

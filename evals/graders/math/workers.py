@@ -27,9 +27,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Literal, NamedTuple, Self, cast
+from typing import IO, Any, Literal, NamedTuple, cast
 
+from evals.base.closing import Closing
 from evals.graders.math.votes import KINDS, Kind, Sort
 
 Outcome = Literal["equal", "different", "gold unreadable", "failed", "timed out"]
@@ -82,7 +82,7 @@ class _Worker:
         return cast("IO[bytes]", self.process.stdout)
 
 
-class Pool:
+class Pool(Closing):
     """Up to ``workers`` processes, each comparison limited in processor time and memory.
 
     ``seconds`` and ``memory`` (bytes) are the limits. The first process works alone for a second and a half
@@ -133,14 +133,6 @@ class Pool:
             for worker in self._workers:
                 _end(worker)
             self._workers.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, jobs: Sequence[Job], seconds: float) -> list[str]:
         with self._lock:
