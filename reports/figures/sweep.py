@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from harness.sweep.evaluation import is_share
 from harness.sweep.summary import Trial
 from reports.figures.svg import (
     BLUE,
@@ -32,7 +33,7 @@ from reports.figures.svg import (
     tag,
     tag_brush,
 )
-from reports.measures import choice, is_share, objective, recorded, setting_names, short
+from reports.measures import choice, objective, recorded, setting_names, short
 from reports.study import Sweep
 
 STATES = {
