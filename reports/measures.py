@@ -9,7 +9,7 @@ from typing import Any, Literal
 from evals.base.text import printable
 from harness.sweep.evaluation import is_share
 from harness.sweep.summary import Figure
-from reports.cells import Cell, finite, plain, signed
+from reports.cells import Cell, finite, plain, signed, significant
 from reports.study import Sweep
 
 
@@ -32,7 +32,7 @@ def setting(value: object) -> Cell:
     if isinstance(value, int):
         return Cell(str(value), float(value))
     if isinstance(value, float):
-        return Cell(f"{value:.3g}", value)
+        return Cell(significant(value), value)
     return Cell(choice(value))
 
 
