@@ -45,7 +45,8 @@ class Pace:
             self._before = now.done
         seconds = self._clock() - self._began
         drawn = now.tokens + now.at_work
-        words = f"{drawn:,} tokens" + (f", {drawn / seconds:,.0f} a second" if drawn and seconds else "")
+        words = f"{drawn:,} tokens" if drawn else ""
+        words += f", {drawn / seconds:,.0f} a second" if drawn and seconds else ""
         ended = now.done - self._before
         if ended <= 0 or now.done >= now.total:
             return words, None

@@ -5,6 +5,7 @@ Shares are fractions of 1 in the data and in CSV, and percent with one decimal w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
@@ -154,6 +155,11 @@ def plain(value: float) -> str:
     """A number as it is, with four significant digits; whole thousands are not shortened."""
     text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
     return text.replace("-", "−")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A setting or a tick: 0.001 and 1500 as they are, 1.1e-5 and 2e6 where that would be long."""
+    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:.{digits}g}")
 
 
 def finite(value: Any) -> TypeGuard[float]:

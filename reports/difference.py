@@ -13,10 +13,10 @@ from evals.base.errors import UsageError
 from evals.base.text import printable
 from harness.config.keys import join_key
 from harness.config.mistakes import name_of
+from harness.sweep.evaluation import is_share
 from reports.cells import percent, plain
 from reports.collect import collect
 from reports.costs import costs
-from reports.measures import is_share
 from reports.study import Study
 
 LAST = ("reward", "dev/pass@1", "length", "kl", "entropy", "truncated", "mfu", "memory_gib")

@@ -7,8 +7,9 @@ import re
 from typing import Any, Literal
 
 from evals.base.text import printable
+from harness.sweep.evaluation import is_share
 from harness.sweep.summary import Figure
-from reports.cells import Cell, finite, plain, signed
+from reports.cells import Cell, finite, plain, signed, significant
 from reports.study import Sweep
 
 
@@ -31,7 +32,7 @@ def setting(value: object) -> Cell:
     if isinstance(value, int):
         return Cell(str(value), float(value))
     if isinstance(value, float):
-        return Cell(f"{value:.3g}", value)
+        return Cell(significant(value), value)
     return Cell(choice(value))
 
 
@@ -43,14 +44,6 @@ def recorded(entry: object) -> Any:
 def choice(value: object) -> str:
     """A choice of a search space as it is shown; tables and lists go by JSON, here without its quotes."""
     return re.sub(r'["{}]', "", printable(str(value)))
-
-
-SHARES = ("accuracy", "truncated", "unparsed", "dev/format", "dev/one_language")
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a fraction of 1 that people read as percent."""
-    return "@" in metric or metric.endswith(SHARES)
 
 
 def on_dev(sweep: Sweep) -> str:

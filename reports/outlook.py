@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from harness.sweep.evaluation import is_share
 from harness.sweep.forecast import DEFAULT, Posterior
 from harness.train.ledger import DEVICES, FLOPS, SECONDS
-from reports.measures import is_share
 
 FURTHER = 0.5
 """How far ahead to look where a run has reached its planned end: half of what it has done."""

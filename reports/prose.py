@@ -9,10 +9,11 @@ from typing import Literal
 from evals.base.text import printable
 from evals.comparison.compare import Comparison
 from evals.comparison.ranking import Place
+from harness.sweep.evaluation import is_share
 from reports.cells import percent, plain, signed
 from reports.comparisons import Comparisons
 from reports.contamination import seen_beside
-from reports.measures import is_share, objective, objective_gap, on_dev
+from reports.measures import objective, objective_gap, on_dev
 from reports.study import Evaluation, Study, Sweep, some
 
 SUBJECTS = {"winner": "The winner", "unconfirmed": "The best trial, which was not confirmed,"}

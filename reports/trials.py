@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from harness.sweep.evaluation import is_share
 from harness.sweep.summary import Trial
 from reports.cells import Cell, Column, Table, count, finite, number, plain
 from reports.figures.svg import of_trial
 from reports.measures import (
-    is_share,
     objective_cell,
     on_dev,
     sampled_otherwise,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from harness.engines import tokens as text
 from harness.engines.vllm_settings import VllmSettings
 from harness.engines.vllm_start import BESIDE_TRAINING, Subject
 from harness.engines.vllm_thinking import Drawn, Piece, within_budget
-from harness.engines.watch import Watch
+from harness.engines.vllm_watch import told_between_steps
 from harness.models import policy as policies
 from harness.models.pieces import pieces
 from harness.models.policy import Policy
@@ -63,7 +63,7 @@ class VllmSampler:
         self._positions = min(subject.positions, int(self._llm.llm_engine.model_config.max_model_len))
         self._has_weights = subject.folder is not None
         self._weights_hash = weights_hash
-        self._watch = Watch()
+        self._tell: Callable[[Underway], None] | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -73,9 +73,14 @@ class VllmSampler:
     def model_hash(self) -> str:
         return policies.joint_hash(self._weights_hash, self._tokenizer)
 
-    def watch(self, tell: Callable[[Underway], None]) -> AbstractContextManager[None]:
-        """``tell`` is called whenever all completions of a request have ended; tokens are not counted."""
-        return self._watch.telling(tell)
+    @contextmanager
+    def watch(self, tell: Callable[[Underway], None]) -> Iterator[None]:
+        """``tell`` is called twice a second, and at the end of each call that draws whole completions."""
+        self._tell = tell
+        try:
+            yield
+        finally:
+            self._tell = None
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """Samples every request, in order.
@@ -88,7 +93,6 @@ class VllmSampler:
             raise JobError("vLLM's weights were released: sync the policy before sampling it")
         prompts = text.encode_prompts(self._tokenizer, requests)
         text.check_lengths(prompts, sampling, self._positions)
-        self._watch.begin()
 
         def draw(pieces: Sequence[Piece]) -> list[list[Drawn]]:
             return self._draw(pieces, sampling)
@@ -121,11 +125,13 @@ class VllmSampler:
 
     def _draw(self, pieces: Sequence[Piece], sampling: Sampling) -> list[list[Drawn]]:
         whole = sampling.thinking_budget is None  # no pieces of completions
-        outputs = self._llm.generate(
-            [{"prompt_token_ids": list(piece.prompt)} for piece in pieces],
-            [self._parameters(piece, sampling) for piece in pieces],
-            use_tqdm=self._watch.bar if self._watch.told and whole else False,
-        )
+        told = told_between_steps(self._llm.llm_engine, self._tell) if self._tell and whole else nullcontext()
+        with told:
+            outputs = self._llm.generate(
+                [{"prompt_token_ids": list(piece.prompt)} for piece in pieces],
+                [self._parameters(piece, sampling) for piece in pieces],
+                use_tqdm=False,
+            )
         found = []
         for output in outputs:
             drawn = []

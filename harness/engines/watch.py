@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from tqdm import tqdm
 
 from evals.engine import Underway
 
@@ -28,11 +24,6 @@ class Watch:
         finally:
             self._tell = None
 
-    @property
-    def told(self) -> bool:
-        """Whether anybody listens."""
-        return self._tell is not None
-
     def begin(self) -> None:
         """A call of ``generate`` begins."""
         self._ended = self._tokens = 0
@@ -46,19 +37,3 @@ class Watch:
         """``at_work``: tokens of the completions that have not ended."""
         if self._tell is not None:
             self._tell(Underway(self._ended, self._tokens, at_work))
-
-    def bar(self, *values: Any, **options: Any) -> tqdm:
-        """A bar as libraries ask for one, which shows nothing and tells of each completion that ends."""
-        return _Unseen(self, *values, **options)
-
-
-class _Unseen(tqdm):  # type: ignore[misc]
-    def __init__(self, watch: Watch, *values: Any, **options: Any) -> None:
-        self._watch = watch
-        super().__init__(*values, **options, file=io.StringIO())
-
-    def update(self, n: float | None = 1) -> Any:
-        if self.iterable is None and n:  # not one over what is handed in
-            self._watch.end(0, int(n))
-            self._watch.tell()
-        return super().update(n)

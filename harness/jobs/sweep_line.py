@@ -6,12 +6,13 @@ trial 4: step 12/18, reward 0.9, dev 26.2% · best 33.9% (trial 3) · 2 running,
 from __future__ import annotations
 
 from harness.config import Sweep
+from harness.sweep.evaluation import is_share
 from harness.sweep.events import Event
 
 
 def shown(objective: str, value: float) -> str:
-    """A value of the objective: shares, which have an @ in their names, in percent."""
-    return f"{100 * value:.1f}%" if "@" in objective else f"{value:.4g}"
+    """A value of the objective: shares in percent."""
+    return f"{100 * value:.1f}%" if is_share(objective) else f"{value:.4g}"
 
 
 def estimate(objective: str, value: float, stderr: float | None) -> str:

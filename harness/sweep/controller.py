@@ -358,7 +358,9 @@ class Dispatcher:
         for trial in best:
             own = [run for run, (number, _) in runs.items() if number == trial.number]
             candidates.append(Candidate(trial, [confirmed[run] for run in own if run in confirmed]))
-        selected = selection.verdict(candidates, self.sweep.confirm_seeds, complete, maximize, beyond)
+        selected = selection.verdict(
+            candidates, self.sweep.confirm_seeds, complete, maximize, self.sweep.objectives[0], beyond
+        )
         result = tabulate.write(
             self.folder, self.experiment, self.study, trials, selected, self.study.importances()
         )

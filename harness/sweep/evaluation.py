@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHARES = ("accuracy", "truncated", "unparsed", "dev/format", "dev/one_language")
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a fraction of 1 that people read as percent."""
+    return "@" in metric or metric.endswith(SHARES)
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -23,11 +23,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.config import Sweep
-from harness.sweep.evaluation import Evaluation
+from harness.sweep.evaluation import Evaluation, is_share
 from harness.sweep.forecast import Curve, Forecast
-
-SHARES = ("accuracy", "truncated", "unparsed")
-"""How the names of metrics end that are fractions of 1, besides those at k samples (pass@1)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Rule:
             startup=sweep.pruner_startup,
             margin=sweep.pruner_margin,
             reduction=sweep.pruner_reduction,
-            share="@" in sweep.objectives[0] or sweep.objectives[0].endswith(SHARES),
+            share=is_share(sweep.objectives[0]),
         )
 
     def decide(

@@ -17,7 +17,7 @@ from scipy import integrate, special
 
 from evals.base.errors import UsageError
 from harness.config import Experiment, confirmed_stage, validate
-from harness.sweep.evaluation import Evaluation
+from harness.sweep.evaluation import Evaluation, is_share
 from harness.sweep.summary import Chosen, Figure, Fresh, Improvement, Selection, Trial
 
 CONFIRM_SEED_OFFSET = 1000
@@ -108,8 +108,9 @@ def confirmation_experiment(experiment: Experiment, chosen: Experiment, place: i
 
 
 def verdict(
-    candidates: Sequence[Candidate], wanted: int, complete: int, maximize: bool, out_of_bounds: int = 0
-) -> Selected:
+    candidates: Sequence[Candidate], wanted: int, complete: int, maximize: bool, objective: str,
+    out_of_bounds: int = 0,
+) -> Selected:  # fmt: skip
     """The ``selection`` and ``winner`` entries of the summary.
 
     Of several candidates the one with the best mean over its fresh trainings is judged.
@@ -120,6 +121,7 @@ def verdict(
         complete: How many complete trials they were chosen among.
         out_of_bounds: How many further ones exceed a constraint.
         maximize: Whether more of the objective is better.
+        objective: Its name, by which shares are told in percentage points.
     """
     if not candidates:
         why = f"none of the {out_of_bounds} complete trials keeps within the constraints"
@@ -131,7 +133,8 @@ def verdict(
     fresh, trial = judged.confirmations, judged.trial
     base = _base(judged)
     gain = improvement(fresh, base, maximize, len(candidates)) if fresh and base is not None else None
-    won, sentence = _sentence(trial.number, gain, len(fresh), wanted, len(candidates))
+    figures = "" if gain is None else _told(gain, is_share(objective))
+    won, sentence = _sentence(trial.number, gain, figures, len(fresh), wanted, len(candidates))
     entry = _entry(judged)
     chosen = Selection(
         verdict=sentence,
@@ -177,7 +180,7 @@ def _figure(evaluation: Evaluation) -> Figure:
 
 
 def _sentence(
-    number: int, gain: Improvement | None, confirmed: int, wanted: int, candidates: int
+    number: int, gain: Improvement | None, figures: str, confirmed: int, wanted: int, candidates: int
 ) -> tuple[bool, str]:
     if wanted == 0:
         return True, f"Trial {number} did best; it was not confirmed (confirm_seeds = 0)."
@@ -188,13 +191,19 @@ def _sentence(
             True,
             f"Trial {number} did best; no run evaluated the base policy at step 0 to compare it with.",
         )
-    low, high = gain.ci95
-    figures = f"{gain.value:+.3f} over the base policy, 95% interval [{low:+.3f}, {high:+.3f}]"
     seeds = f"{confirmed} fresh seed" + ("s" if confirmed > 1 else "")
     seeds += f", the best of {candidates} trials that were trained again" if candidates > 1 else ""
     if gain.excludes_zero:
         return True, f"Trial {number} wins: on {seeds}, {figures}."
     return False, f"No winner: on {seeds}, trial {number} comes to {figures}, which does not exclude zero."
+
+
+def _told(gain: Improvement, share: bool) -> str:
+    """ "+73.8 points over the base policy, 95% interval [+66.7, +80.8]"; not a share, "+31.2 over …"."""
+    value, low, high = (
+        f"{100 * each:+.1f}" if share else f"{each:+.4g}" for each in (gain.value, *gain.ci95)
+    )
+    return f"{value}{' points' if share else ''} over the base policy, 95% interval [{low}, {high}]"
 
 
 def _mean(evaluations: Sequence[Evaluation]) -> Evaluation:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
+from harness.sweep.evaluation import is_share
 from reports.figures.svg import tag
-from reports.measures import is_share
 from reports.outlook import Track, horizon_of, sentence
 
 METRICS = ("dev/pass@1", "reward")

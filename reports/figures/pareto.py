@@ -9,10 +9,11 @@ from functools import partial
 from matplotlib.figure import Figure as Canvas
 
 from harness.sweep.attempts import LAST_STEPS
+from harness.sweep.evaluation import is_share
 from harness.sweep.summary import Trial
 from reports.figures.svg import BLUE, FAINT, MUTED, Entry, Figure, Panel, of_trial, slug, tag
 from reports.figures.sweep import told
-from reports.measures import is_share, objective
+from reports.measures import objective
 from reports.study import Sweep
 
 

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evals.base.text import printable
+from reports.cells import significant
 
 if TYPE_CHECKING:
     from reports.study import Sweep
@@ -289,9 +292,16 @@ def _rename(key: str, value: str, names: dict[str, str]) -> str:
     return value
 
 
-def plain(value: float, _position: float) -> str:
-    """A tick label: 0.001 rather than 10⁻³ while that is short, and 1e-05 beyond."""
-    return f"{value:g}"
+def log_ticks(axis: Axis) -> None:
+    """Labels a logarithmic axis on which everything is drawn: 0.001 rather than 10⁻³ while that is short.
+
+    Powers of ten, and where there are fewer than two of them 2 and 5 between them.
+    """
+    low, high = sorted(axis.get_view_interval())
+    between = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=between, numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value, 6)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def slug(text: str) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
+from harness.sweep.evaluation import is_share
 from harness.sweep.summary import Trial
+from reports.cells import significant
 from reports.figures.svg import (
     BLUE,
     FAINT,
@@ -26,13 +28,13 @@ from reports.figures.svg import (
     Figure,
     Panel,
     label,
+    log_ticks,
     of_trial,
-    plain,
     slug,
     tag,
     tag_brush,
 )
-from reports.measures import choice, is_share, objective, recorded, setting_names, short
+from reports.measures import choice, objective, recorded, setting_names, short
 from reports.study import Sweep
 
 STATES = {
@@ -133,6 +135,7 @@ def _draw_timeline(sweep: Sweep, canvas: Canvas) -> None:
     axes.set_yticks(range(len(rows)), [f"trial {trial.number}" for trial in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, longest * 1.12)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_xlabel("training step")
     axes.grid(visible=False)
     axes.xaxis.grid(visible=True)
@@ -196,9 +199,7 @@ def _draw_slice(sweep: Sweep, name: str, rows: Sequence[Trial], canvas: Canvas) 
         axes.set_xlim(-0.5, len(choices) - 0.5)
     elif log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(numticks=5))
-        axes.xaxis.set_major_formatter(FuncFormatter(plain))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        log_ticks(axes.xaxis)
     axes.set_xlabel(short(name) + (" (log scale)" if log and not choices else ""))
     axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
 
@@ -341,7 +342,7 @@ def _unit_axis(values: Sequence[Any], space: object) -> UnitAxis:
     low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
     spread = (scaled - low) / (high - low) if high > low else np.full_like(scaled, 0.5)
     ends = [(0.0, low), (1.0, high)] if high > low else [(0.5, low)]
-    ticks = [(height, f"{math.exp(end) if log else end:.3g}") for height, end in ends]
+    ticks = [(height, significant(math.exp(end) if log else end)) for height, end in ends]
     return spread.tolist(), ticks, {"ends": [float(text) for _, text in ticks], "log": log}
 
 

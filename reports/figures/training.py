@@ -9,10 +9,22 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from reports.figures import ahead
-from reports.figures.svg import BLUE, FAINT, ORANGE, SERIES, Entry, Figure, Panel, of_trial, plain, slug, tag
+from reports.figures.svg import (
+    BLUE,
+    FAINT,
+    ORANGE,
+    SERIES,
+    Entry,
+    Figure,
+    Panel,
+    log_ticks,
+    of_trial,
+    slug,
+    tag,
+)
 from reports.outlook import planned
 from reports.study import Study, Sweep, Training
 
@@ -60,7 +72,7 @@ CURVES = (
 
 
 RESOURCES = (
-    Curve("tokens/s", "Throughput", "sampled tokens per second of a step", zero=True),
+    Curve("tokens/s", "Throughput", "tokens per second", zero=True),
     Curve("mfu", "Model FLOPs utilisation", "MFU (% of the peak)", share=True, zero=True),
     Curve("mfu/rollout", "MFU while sampling", "MFU (% of the peak)", share=True, zero=True),
     Curve("mfu/update", "MFU of the update", "MFU (% of the peak)", share=True, zero=True),
@@ -257,7 +269,7 @@ def _draw_learning(
         _line(axes, chosen, curve, BLUE, 2.0)
         _error_bars(axes, chosen, curve)
         ahead.draw(axes, chosen.frame, curve.metric, BLUE, chosen.end, chosen.of, chosen.entry)
-    _from_zero(axes, curve)
+    _finish(axes, curve)
 
 
 def _draw_runs(curve: Curve, lines: Sequence[Line], colours: Sequence[str], canvas: Canvas) -> None:
@@ -265,7 +277,7 @@ def _draw_runs(curve: Curve, lines: Sequence[Line], colours: Sequence[str], canv
     for line, colour in zip(lines, colours, strict=True):
         _line(axes, line, curve, colour, 1.6)
         ahead.draw(axes, line.frame, curve.metric, colour, line.end, line.of, line.entry)
-    _from_zero(axes, curve)
+    _finish(axes, curve)
 
 
 def _axes(canvas: Canvas, curve: Curve) -> Axes:
@@ -276,14 +288,20 @@ def _axes(canvas: Canvas, curve: Curve) -> Axes:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if curve.log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(plain))
     return axes
 
 
-def _from_zero(axes: Axes, curve: Curve) -> None:
-    """A curve that is constant or near zero must not look wild: its axis starts at 0."""
+def _finish(axes: Axes, curve: Curve) -> None:
+    """Limits and labels of the axis, once all is drawn.
+
+    A curve that is constant or near zero must not look wild: its axis starts at 0.
+    """
+    if curve.log:
+        log_ticks(axes.yaxis)
     if curve.zero:
         axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 0.1))
+        if axes.get_ylim()[1] >= 10_000:
+            axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # 20k
 
 
 def _line(axes: Axes, line: Line, curve: Curve, colour: str, width: float) -> None:

@@ -17,6 +17,7 @@ from evals.task import TaskError
 from harness.config import read_experiment
 from harness.sweep import attempts
 from harness.sweep.attempts import Attempt
+from harness.sweep.evaluation import is_share
 from harness.sweep.status import SweepStatus, TrialStatus, fresh_runs, read_summary
 from harness.sweep.summary import Chosen
 from harness.sweep.timeleft import left_by_files
@@ -24,7 +25,6 @@ from harness.train.advice import advice_on
 from harness.train.ledger import LEDGER
 from harness.train.status import STATUS, read_status
 from reports.cells import plain, signed
-from reports.measures import is_share
 from reports.reading import read_metrics, read_toml
 from reports.view import places
 from reports.view.places import Kind, Place

@@ -23,7 +23,7 @@ def test_a_sample_at_work_counts_by_its_share_of_the_limit() -> None:
 def test_time_left_is_by_what_has_ended() -> None:
     clock = Clock()
     pace = Pace(clock)
-    assert pace(Advance(40, 100, 0, most=1000)) == ("0 tokens", None)  # 40 were there before
+    assert pace(Advance(40, 100, 0, most=1000)) == ("", None)  # 40 were there before
     clock.now = 110.0
     assert pace(Advance(40, 100, 0, at_work=500, most=1000)) == ("500 tokens, 50 a second", None)
     clock.now = 120.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,8 @@ def page(sweep_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def start_browser(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
-    """Starts a headless Chromium with a fresh profile; whoever calls it quits it."""
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium for all tests of a session: starting one takes seconds."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     from selenium.common.exceptions import SessionNotCreatedException
 
@@ -97,7 +97,50 @@ def start_browser(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]
                 raise
             return start(attempts - 1)
 
-    return start
+    started = start()
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Any:
+    """The browser at 1280 pixels, with nothing open and nothing left of what other files did."""
+    chromium.get("about:blank")
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    resize(chromium, 1280)
+    for kind in ("browser", "performance"):
+        chromium.get_log(kind)
+    return chromium
+
+
+@pytest.fixture
+def opened(browser: Any, page: Path) -> Any:
+    """The browser at 1280 pixels with the report as if it were freshly opened: loading it takes longer."""
+    resize(browser, 1280)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    if browser.current_url.partition("#")[0] != page.as_uri():
+        browser.get(page.as_uri())
+    browser.execute_script(AFRESH)
+    return browser
+
+
+AFRESH = """
+document.activeElement?.blur();
+document.getElementById("pair").close();
+for (const form of document.querySelectorAll("#sample-filters, #scope")) form.reset();
+narrowPage();
+for (const one of document.querySelectorAll("details[open]")) one.open = false;
+localStorage.clear();
+delete document.documentElement.dataset.theme;
+history.replaceState(null, "", location.pathname);
+scrollTo(0, 0);
+"""
+
+
+def resize(browser: Any, width: int) -> None:
+    """The window's width; a narrow one is a phone's."""
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def write_sweep(folder: Path, seed: int = 0) -> Path:

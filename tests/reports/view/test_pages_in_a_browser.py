@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,32 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from reports.view import dress
 from reports.view.server import Server, start
+from tests.reports.conftest import resize
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120
 
 
 @pytest.fixture(scope="module")
-def browser(start_browser: Callable[[], Any]) -> Iterator[Any]:
-    driver = start_browser()
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def served(sweep_folder: Path, tmp_path: Path) -> Iterator[Server]:
+def served(sweep_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A finished sweep, and a run that somebody may let go on."""
-    shutil.copytree(sweep_folder, tmp_path / "sweep")
-    run = tmp_path / "run"
+    root = tmp_path_factory.mktemp("served")
+    shutil.copytree(sweep_folder, root / "sweep")
+    run = root / "run"
     run.mkdir()
     shutil.copy(sweep_folder / "trials/0/attempt-1/experiment.toml", run)
     (run / "metrics.jsonl").write_text("".join(map(logged, range(1, 5))))
-    server = start(tmp_path, 0)
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(dress, "REFRESH", 1)
+    server = start(root, 0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
     server.shutdown()
     server.server_close()
+    monkeypatch.undo()
 
 
 def logged(step: int) -> str:
@@ -52,7 +52,7 @@ def logged(step: int) -> str:
 
 
 def text(browser: Any) -> str:
-    return str(browser.find_element(By.TAG_NAME, "main").text)
+    return str(browser.execute_script("return document.querySelector('main').innerText"))
 
 
 def rows(browser: Any) -> list[Any]:
@@ -118,6 +118,17 @@ def test_two_samples_of_a_list_side_by_side(browser: Any, served: Server) -> Non
     assert browser.find_elements(By.CSS_SELECTOR, "#pair mark")
 
 
+def test_headings_go_down_one_level_at_a_time(browser: Any, served: Server) -> None:
+    for path in ("", "at/sweep", "at/run", "samples/sweep"):
+        browser.get(served.url + path)
+        levels = browser.execute_script(
+            "return [...document.querySelectorAll('main :is(h1, h2, h3, h4)')]"
+            ".filter((one) => !one.closest('dialog')).map((one) => +one.tagName[1])"
+        )
+        assert levels[0] == 1, path
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), (path, levels)
+
+
 def test_a_sweep_shows_what_it_makes_of_the_machine(browser: Any, served: Server) -> None:
     browser.get(f"{served.url}at/sweep")
     figure = browser.find_element(By.CSS_SELECTOR, "[id^=figure-resources]")
@@ -140,14 +151,10 @@ def test_a_run_that_goes_on_is_seen_without_loading_the_page_again(browser: Any,
     assert browser.execute_script("return window.stayed")
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_page_is_wider_than_the_window(browser: Any, served: Server, width: int) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        sample = "sample/sweep/evals/base/tiny-aime/samples.jsonl?start=0"
-        for path in ("", "at/sweep", "at/run", "samples/sweep", sample):
-            browser.get(served.url + path)
+def test_no_page_is_wider_than_the_window(browser: Any, served: Server) -> None:
+    sample = "sample/sweep/evals/base/tiny-aime/samples.jsonl?start=0"
+    for path in ("", "at/sweep", "at/run", "samples/sweep", sample):
+        browser.get(served.url + path)
+        for width in (390, 1280):
+            resize(browser, width)
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
