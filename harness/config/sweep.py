@@ -59,6 +59,11 @@ class Sweep(Table):
     """Optuna's sampler; "grid" walks every point of a space of choices and steps, in shuffled order."""
     startup_trials: int = Field(4, ge=0)
     """Random trials before TPE, GP and CMA-ES begin to model."""
+    warm_start: str | None = None
+    """The folder of a finished sweep over the same settings, for example of a smaller model: the settings of
+    its best trials are tried first, learning rates scaled by the models' hidden sizes."""
+    warm_start_trials: int = Field(3, ge=1)
+    """How many of its trials."""
     pruner: Literal["curve", "median", "halving", "hyperband", "none"] = "curve"
     """What ends hopeless trials early, on dev evaluations only; "curve" judges by its forecast."""
     pruner_warmup: int = Field(0, ge=0)
@@ -95,6 +100,15 @@ class Sweep(Table):
             )
         if self.sampler == "cmaes" and len(self.objectives) > 1:
             raise ValueError('sampler = "cmaes" supports one objective; for several, use tpe, gp or nsga2')
+        return self
+
+    @model_validator(mode="after")
+    def _warm(self) -> Sweep:
+        default = type(self).model_fields["warm_start_trials"].default
+        if self.warm_start is None and self.warm_start_trials != default:
+            raise ValueError("warm_start_trials needs warm_start, the folder of a finished sweep")
+        if self.warm_start is not None and self.sampler == "grid":
+            raise ValueError('warm_start has no effect with sampler = "grid", which tries every point')
         return self
 
     @model_validator(mode="after")
