@@ -164,7 +164,6 @@ def ours(job: Job, folder: Path) -> tuple[Clock, dict[str, float]]:
         "seconds/rollout",
         "seconds/reward",
         "seconds/update",
-        "seconds/probe",
     )
     return clock, {name: statistics.median(row[name] for row in rows[1:]) for name in names}
 

@@ -101,6 +101,13 @@ def sweep(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Try the pruners on simulated learning curves, and exit.")
     ] = False,
+    curves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHAPE",
+            help="Shape of the simulated curves: exponential (the default), sigmoid or peaking.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -137,7 +144,9 @@ def sweep(
 
         return _export(out or Path("runs") / read_experiment(files, overrides or ()).name, export)
     if simulate:
-        return _simulate(files, overrides, as_json)
+        return _simulate(files, overrides, curves, as_json)
+    if curves is not None:
+        raise UsageError("--curves needs --simulate")
     caps = {"max_device_hours": max_device_hours, "max_cost": max_cost, "device_hour_price": price}
     given = [f"sweep.{key}={value}" for key, value in caps.items() if value is not None]
     overrides = [*(overrides or []), *given]
@@ -313,15 +322,19 @@ def _export(folder: Path, file: Path) -> None:
     typer.echo(f"{len(rows)} trials: {file}")
 
 
-def _simulate(files: list[Path], overrides: list[str] | None, as_json: bool) -> None:
+def _simulate(files: list[Path], overrides: list[str] | None, curves: str | None, as_json: bool) -> None:
+    from evals.base.registry import accepted
     from harness.cli import sweep_tables
     from harness.config import read_experiment
-    from harness.sweep.simulate import compare_rules
+    from harness.sweep.simulate import SHAPES, compare_rules
 
+    shape = next((each for each in SHAPES if each == (curves or SHAPES[0])), None)
+    if shape is None:
+        raise UsageError(f"--curves {curves}: {accepted(str(curves), list(SHAPES))}")
     experiment = read_experiment(files, overrides or ())
     if experiment.sweep is None:
         raise UsageError(f"{experiment.name}: the experiment has no [sweep] table")
-    rows = compare_rules(experiment.sweep)
+    rows = compare_rules(experiment.sweep, shape=shape)
     if as_json:
         print_json([{"pruner": name, **vars(result)} for name, result in rows])
     else:

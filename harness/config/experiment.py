@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -18,7 +18,7 @@ from harness.config.model import Policy
 from harness.config.names import check_stage_names
 from harness.config.sampling import Drawing
 from harness.config.stages import GRPO, Stage, parts
-from harness.config.sweep import Sweep
+from harness.config.sweep import SpaceTable, Sweep
 from harness.config.table import Table
 from harness.config.tasks import OwnTask, check_names, tasks_of
 
@@ -61,7 +61,7 @@ class Arm(Table):
     """What training may cost; by default the experiment's budget."""
     policy: Policy | None = None
     """Another policy than the experiment's: a student of another size, say. It is measured untrained too."""
-    space: dict[str, Any] = {}
+    space: SpaceTable = {}
     """What is tuned, as in ``[sweep.space]``, with the ``tuning_trials`` that every arm has."""
     control_of: str = ""
     """Another arm, whose tuned settings this one takes: how much of that one's gain it explains is told.

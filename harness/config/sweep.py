@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from harness.config.choice import Choice, ExecutorChoice
 from harness.config.table import Table
@@ -21,6 +22,41 @@ def confirmed_stage(stages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     trained = [stage for stage in stages if "steps" in stage]
     grpo = [stage for stage in trained if stage.get("kind") == "grpo"]
     return next(reversed(grpo or trained), None)
+
+
+def conditions_resolved(space: Any) -> Any:
+    """A space in which ``"grpo.loss.kind=sapo" = { … }`` has become its entries, each with its own ``when``.
+
+    What is no table is left to whoever reads the space.
+    """
+    if not isinstance(space, Mapping):
+        return space
+    resolved: dict[str, Any] = {}
+    for key, entry in space.items():
+        other, equals, value = key.partition("=")
+        if equals and not isinstance(entry, Mapping):
+            raise ValueError(f"{key}: must be a table of settings that are searched under this condition")
+        for inner, searched in entry.items() if equals else [(key, entry)]:
+            if inner in resolved:
+                raise ValueError(f"{inner} is there twice; write the second condition into its `when`")
+            resolved[inner] = _under(other.strip(), _scalar(value), searched) if equals else searched
+    return resolved
+
+
+def _under(other: str, value: Any, entry: Any) -> dict[str, Any]:
+    table = {"choices": entry} if isinstance(entry, list) else dict(entry)
+    return {**table, "when": {**table.get("when", {}), other: value}}
+
+
+def _scalar(text: str) -> Any:
+    """``text`` as a number or truth value where it is one: a key of TOML has no types."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip()
+
+
+SpaceTable = Annotated[dict[str, Any], BeforeValidator(conditions_resolved)]
 
 
 class Sweep(Table):
@@ -59,6 +95,11 @@ class Sweep(Table):
     """Optuna's sampler; "grid" walks every point of a space of choices and steps, in shuffled order."""
     startup_trials: int = Field(4, ge=0)
     """Random trials before TPE, GP and CMA-ES begin to model."""
+    warm_start: str | None = None
+    """The folder of a finished sweep over the same settings, for example of a smaller model: the settings of
+    its best trials are tried first, learning rates scaled by the models' hidden sizes."""
+    warm_start_trials: int = Field(3, ge=1)
+    """How many of its trials."""
     pruner: Literal["curve", "median", "halving", "hyperband", "none"] = "curve"
     """What ends hopeless trials early, on dev evaluations only; "curve" judges by its forecast."""
     pruner_warmup: int = Field(0, ge=0)
@@ -81,8 +122,9 @@ class Sweep(Table):
     """Launches in a row without a newer checkpoint before a trial counts as failed."""
     hang_minutes: float = Field(30.0, gt=0.0)
     """A run that gives no sign of life for this long is killed and resumes from its last checkpoint."""
-    space: dict[str, Any] = {}
-    """Setting (``stage.key``) -> a list of choices, or { low, high, log, step }."""
+    space: SpaceTable = {}
+    """Setting (``stage.key``) -> a list of choices, or { low, high, log, step }; "setting=value" -> a table
+    of such entries, which are searched where the setting has the value."""
 
     @model_validator(mode="after")
     def _objectives(self) -> Sweep:
@@ -95,6 +137,15 @@ class Sweep(Table):
             )
         if self.sampler == "cmaes" and len(self.objectives) > 1:
             raise ValueError('sampler = "cmaes" supports one objective; for several, use tpe, gp or nsga2')
+        return self
+
+    @model_validator(mode="after")
+    def _warm(self) -> Sweep:
+        default = type(self).model_fields["warm_start_trials"].default
+        if self.warm_start is None and self.warm_start_trials != default:
+            raise ValueError("warm_start_trials needs warm_start, the folder of a finished sweep")
+        if self.warm_start is not None and self.sampler == "grid":
+            raise ValueError('warm_start has no effect with sampler = "grid", which tries every point')
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from harness.sweep.runner import run_sweep
 from harness.sweep.summary import Summary
 from harness.sweep.tabulate import best_trials, trials_table
 from harness.sweep.timeleft import TimeLeft
+from harness.sweep.warm_start import WARM_START, WarmStart
 from harness.sweep.winner import write_winner
 from harness.train import checkpoint
 from harness.train.benchmarks import known_tasks
@@ -159,13 +160,18 @@ def _search(
                 progress.say(note)
             update(event.counts.finished + confirmed, str(line), left.seconds)
 
+        def prepare() -> None:
+            if experiment.sweep is not None and experiment.sweep.warm_start is not None:
+                progress.say(str(WarmStart.read(folder / WARM_START)))
+            prepare_policy(experiment.policy, progress)
+
         return run_sweep(
             experiment,
             folder,
             storage=storage,
             on_event=show,
             accept_space_change=accept_space_change,
-            prepare=lambda: prepare_policy(experiment.policy, progress),
+            prepare=prepare,
         )
 
 

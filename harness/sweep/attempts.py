@@ -37,6 +37,7 @@ from evals.base.errors import DamagedFileError, UsageError
 from harness.config import Experiment, dump_toml
 from harness.sweep.evaluation import Evaluation
 from harness.train.heartbeat import ALIVE
+from harness.train.ledger import FLOPS
 from harness.train.run_dir import lock_folder
 
 log = logging.getLogger(__name__)
@@ -275,6 +276,8 @@ class Progress:
         """The mean reward of its last step that has one."""
         self.missing: int | None = None
         """The step of the newest line whose objective was no number, if no good one followed."""
+        self._flops: dict[int, float] = {}
+        """What each step took of training."""
         self._place: tuple[int, int] = (-1, 0)
 
     def refresh(self) -> bool:
@@ -285,7 +288,7 @@ class Progress:
             return False
         inode, offset = self._place
         if stat.st_ino != inode or stat.st_size < offset:  # a resumed run cut it back: read it again
-            self.history, self.step, self.missing, offset = {}, -1, None, 0
+            self.history, self._flops, self.step, self.missing, offset = {}, {}, -1, None, 0
             self.watched = {name: {} for name in self.watched}
         if stat.st_size == offset:
             self._place = (stat.st_ino, offset)
@@ -321,6 +324,8 @@ class Progress:
         self.names.update(row)
         self.dev_seconds = io.number(row.get("seconds/dev")) or self.dev_seconds
         self.step = max(self.step, step)
+        if flops := math.fsum(io.number(row.get(name)) or 0.0 for name in FLOPS):
+            self._flops[step] = flops
         reward = io.number(row.get("reward"))
         self.reward = self.reward if reward is None else reward
         for name, values in self.watched.items():
@@ -335,7 +340,9 @@ class Progress:
         self.missing = None
         group = self.objective.rpartition("/")[0]
         stderr = io.number(row.get(f"{group}/stderr")) if group else None
-        self.history[step] = Evaluation(step, value, stderr or 0.0)
+        known = [self._flops[before] for before in range(1, step + 1) if before in self._flops]
+        flops = math.fsum(known) if len(known) == step else 0.0
+        self.history[step] = Evaluation(step, value, stderr or 0.0, flops)
 
 
 def set_aside_other(job: Path, experiment: Experiment) -> None:

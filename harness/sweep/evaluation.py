@@ -14,8 +14,12 @@ def is_share(metric: str) -> bool:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The objective at a step, with its standard error (0 where the run reports none)."""
+    """The objective at a step, with its standard error (0 where the run reports none).
+
+    ``flops`` is what training has cost up to there; 0 where the run does not log it for every step.
+    """
 
     step: int
     value: float
     stderr: float
+    flops: float = 0.0

@@ -266,14 +266,29 @@ class Curve:
             return self
         return Curve((e for e in self.evaluations if e.step <= step), self.model)
 
+    @cached_property
+    def _in_flops(self) -> bool:
+        """Whether progress is counted in FLOPs: where every evaluation behind the first step knows them."""
+        trained = [e for e in self.evaluations if e.step > 0]
+        return bool(trained) and all(e.flops > 0 for e in trained)
+
+    def extent(self, last_step: int) -> float:
+        """The whole trial in the unit of progress: steps to come cost what the newest known ones did."""
+        if not self._in_flops:
+            return last_step
+        last = self.evaluations[-1]
+        before = self.evaluations[-2] if len(self.evaluations) > 1 else Evaluation(0, 0.0, 0.0)
+        return last.flops + (last_step - last.step) * (last.flops - before.flops) / (last.step - before.step)
+
     def posterior(self, last_step: int) -> Posterior:
         """What the evaluations say of a trial that ends at ``last_step``; there must be one at least."""
-        places, values, stderrs = np.array([(e.step, e.value, e.stderr) for e in self.evaluations], float).T
-        return Posterior(places, values, stderrs, last_step, self.model)
+        places = np.array([e.flops if self._in_flops else e.step for e in self.evaluations], float)
+        values, stderrs = np.array([(e.value, e.stderr) for e in self.evaluations], float).T
+        return Posterior(places, values, stderrs, self.extent(last_step), self.model)
 
     def forecast(self, last_step: int) -> Forecast:
         """The value to expect at ``last_step``; there must be at least one evaluation."""
         if last_step not in self._forecasts:
-            end = self.posterior(last_step).ahead([last_step])
+            end = self.posterior(last_step).ahead([self.extent(last_step)])
             self._forecasts[last_step] = Forecast(float(end.mean[0]), float(end.deviation[0]))
         return self._forecasts[last_step]

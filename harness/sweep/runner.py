@@ -1,6 +1,6 @@
 """A sweep from its folder: checks, claims and locks it, opens the study, and sets a dispatcher to work.
 
-SWEEP/experiment.toml  manifest.json  study.db  summary.json  trials.csv
+SWEEP/experiment.toml  manifest.json  study.db  summary.json  trials.csv  warm_start.json
 SWEEP/trials/N/attempt-M/     SWEEP/confirm/trial-N/seed-K/attempt-M/     (see attempts.py)
 """
 
@@ -27,6 +27,7 @@ from harness.sweep.space_table import parse_space
 from harness.sweep.storage import open_storage
 from harness.sweep.study import Study
 from harness.sweep.summary import Summary
+from harness.sweep.warm_start import WARM_START, warm_start
 from harness.train.run_dir import lock_folder
 
 TRAIN = (sys.executable, "-m", "harness.cli", "train")
@@ -72,6 +73,7 @@ def run_sweep(
     space.check(experiment)
     if sweep.confirm_seeds:
         confirmation_experiment(experiment, space.apply(experiment, {}), 1)
+    warm = warm_start(experiment, space, folder)
     if storage is not None:
         open_storage(storage).engine.dispose()
     executor = executor or make_executor(sweep)
@@ -83,12 +85,15 @@ def run_sweep(
         if own is not None:
             set_aside_damaged(own)
         folder_id = claim(experiment, folder, accept_space_change, own_study=own is not None)
+        if warm is not None:
+            warm.write(folder / WARM_START)
         study = Study(
             experiment,
             space,
             storage or f"sqlite:///{own}",
             folder_id,
             recovered=lambda: settings_on_disk(experiment, space, folder) if own is not None else (),
+            proposed=[each.params for each in warm.proposals] if warm is not None else (),
         )
         dispatcher = Dispatcher(
             experiment,

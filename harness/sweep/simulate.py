@@ -1,7 +1,9 @@
 """Pruning tried out before any compute: the real rule on made-up learning curves with realistic noise.
 
 A population of configurations: each rises from the base policy's accuracy towards a height of its own,
-quickly or slowly, and some collapse on the way, as runs with too high a learning rate do. A dev evaluation of
+quickly or slowly, and some collapse on the way, as runs with too high a learning rate do. They rise by one of
+``SHAPES``: at once and ever more slowly (exponential, which the "curve" pruner supposes), after a while
+(sigmoid), or as the first and fall from some point on (peaking). A dev evaluation of
 Q questions with K samples each sees the truth through two kinds of noise:
 
 - between samples, which is fresh every time: v / (Q K);
@@ -20,7 +22,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -30,6 +32,8 @@ from harness.sweep.forecast import Curve
 from harness.sweep.history import lag_of
 from harness.sweep.pruners import Rule
 
+Shape = Literal["exponential", "sigmoid", "peaking"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
 PACE_SPREAD = 0.35
 """The standard deviation of the logarithm of a trial's time per step."""
 IDIOSYNCRATIC = 0.2
@@ -41,6 +45,7 @@ class Population:
     """What the simulated sweeps are like."""
 
     trials: int = 24
+    shape: Shape = "exponential"
     evaluations: int = 10
     """Dev evaluations per trial, evenly spaced, besides the one before the first step."""
     questions: int = 200
@@ -83,12 +88,29 @@ def draw_curves(population: Population, generator: np.random.Generator) -> np.nd
     waits = np.where(
         generator.random((count, 1)) < population.delayed, generator.uniform(0, 0.4, (count, 1)), 0
     )
-    rises = 1 - np.exp(-np.maximum(places - waits, 0) / constants)
-    curves = population.base + (heights - population.base) * rises
+    lasting = np.maximum(places - waits, 0)
     collapses = generator.random((count, 1)) < population.collapsing
     when = generator.uniform(0.1, 0.9, size=(count, 1))
     fallen = population.base * generator.uniform(0, 1, size=(count, 1))
+    curves = population.base + (heights - population.base) * _rises(
+        population.shape, lasting, constants, generator
+    )
     return np.where(collapses & (places > when), fallen, curves)
+
+
+def _rises(
+    shape: Shape, places: np.ndarray, constants: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """How much of its height each configuration has reached at ``places``."""
+    if shape == "sigmoid":  # ScaleRL's, with the middle of the rise at the time constant
+        exponents = generator.uniform(1, 4, size=constants.shape)
+        return places**exponents / (places**exponents + constants**exponents)
+    rises = 1 - np.exp(-places / constants)
+    if shape == "peaking":  # a peak beyond 1 is not reached within the trial
+        peaks = generator.uniform(0.2, 1.5, size=constants.shape)
+        lost = generator.uniform(0.2, 1, size=constants.shape)
+        rises *= 1 - lost * np.clip((places - peaks) / np.maximum(1 - peaks, 1e-9), 0, None) * (peaks < 1)
+    return np.asarray(rises)
 
 
 def evaluate(
@@ -230,13 +252,13 @@ def simulate(
     )
 
 
-def compare_rules(sweep: Sweep, sweeps: int = 500) -> list[tuple[str, Result]]:
+def compare_rules(sweep: Sweep, sweeps: int = 500, shape: Shape = "exponential") -> list[tuple[str, Result]]:
     """Every pruner on the default population with a sweep's own numbers; its own pruner first.
 
     The trials, the evaluations of each, the margin and the workers are the sweep's; ``pruner_warmup`` is left
     out, since it counts an experiment's steps, of which simulated trials have none.
     """
-    population = Population(trials=sweep.trials)
+    population = Population(trials=sweep.trials, shape=shape)
     own = sweep.model_copy(update={"pruner_warmup": 0})
     names = sorted(get_args(Sweep.model_fields["pruner"].annotation), key=lambda name: name != sweep.pruner)
     return [

@@ -122,7 +122,7 @@ class Space:
                 if same:
                     params[setting.key] = same[0]
             elif (number := _number(_get(raw, setting.key))) is not None:
-                params[setting.key] = _clip(number, setting.distribution)
+                params[setting.key] = clip(number, setting.distribution)
         return params
 
     def holds(self, params: Params, experiment: Experiment) -> bool:
@@ -298,7 +298,8 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _clip(number: float, distribution: BaseDistribution) -> float:
+def clip(number: float, distribution: BaseDistribution) -> float:
+    """The number of a range that is nearest to ``number``."""
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     inside = min(max(number, low), high)

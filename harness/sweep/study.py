@@ -92,8 +92,10 @@ class Study:
         storage: str,
         folder_id: str,
         recovered: Callable[[], Sequence[Params]] = tuple,
+        proposed: Sequence[Params] = (),
     ) -> None:
-        """``recovered``: the settings of trials that a new study is to begin with (see rebuild.py)."""
+        """``recovered``: the settings of trials that a new study is to begin with (see rebuild.py);
+        ``proposed``: those that are tried right after the experiment's own (see warm_start.py)."""
         sweep = _sweep(experiment)
         self.experiment = experiment
         self.space = space
@@ -135,10 +137,13 @@ class Study:
         self._open: dict[int, _OpenTrial] = {}
         self._queue: list[int] | None = None
         """The trials to ask for next, the last of them new; None where the storage is to be asked."""
-        enqueued = [space.nearest(experiment)] if grid is None else grid[: self.total]
+        own = space.nearest(experiment)
+        first = [own, *(params for params in proposed if params != own)] if grid is None else grid
+        enqueued = first[: self.total]
         begun = len(self.trials())
         if grid is None and not begun:
-            enqueued = list(recovered()) or enqueued
+            again = list(recovered())
+            enqueued = again + enqueued[len(again) :]
         for params in enqueued[begun:]:
             self._study.enqueue_trial(params)
 

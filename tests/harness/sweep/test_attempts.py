@@ -202,6 +202,16 @@ def test_progress_reads_what_is_new_and_only_whole_lines(tmp_path: Path) -> None
     assert progress.history[2] == Evaluation(2, 0.75, 0.0)
 
 
+def test_an_evaluation_knows_the_flops_up_to_it_where_every_step_logs_them(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    steps = [{"step": step, "flops/rollout": 2.0, "flops/update": 10.0 * step} for step in (1, 2, 3)]
+    first = ({"step": 0, "dev/pass@1": 0.1}, steps[0], {**steps[1], "dev/pass@1": 0.2}, steps[2])
+    write_rows(path, *first, {"step": 4}, {"step": 5, "flops/update": 1.0, "dev/pass@1": 0.3})
+    progress = Progress(path, "dev/pass@1")
+    progress.refresh()
+    assert [(e.step, e.flops) for e in progress.history.values()] == [(0, 0.0), (2, 34.0), (5, 0.0)]
+
+
 def test_progress_starts_over_when_a_resumed_run_cut_its_metrics_back(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write_rows(path, *({"step": step, "dev/pass@1": 0.1 * step} for step in range(6)))

@@ -174,3 +174,18 @@ def test_until_keeps_what_had_come() -> None:
     assert [e.step for e in curve.until(4).evaluations] == [0, 4]
     assert sorted(curve.by_step) == [0, 4, 8]
     assert Curve().until(3).evaluations == []
+
+
+def test_progress_is_counted_in_flops_where_they_are_known() -> None:
+    values = [0.3, 0.4, 0.45, 0.475]
+    even = Curve(Evaluation(10 * n, v, 0.01) for n, v in enumerate(values))
+    costed = Curve(Evaluation(10 * n, v, 0.01, 5e9 * n) for n, v in enumerate(values))
+    assert costed.extent(100) == 5e10
+    assert costed.forecast(100).mean == pytest.approx(even.forecast(100).mean)
+    # Steps have become three times as expensive: much of the training is still to come.
+    dearer = Curve(
+        Evaluation(10 * n, v, 0.01, f) for n, v, f in zip(range(4), values, [0, 1e9, 2e9, 5e9], strict=True)
+    )
+    assert dearer.extent(100) == pytest.approx(5e9 + 70 * 3e8)
+    assert dearer.forecast(100).deviation > even.forecast(100).deviation
+    assert Curve([*dearer.evaluations, Evaluation(40, 0.49, 0.01)]).extent(100) == 100  # one is not known

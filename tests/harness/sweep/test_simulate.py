@@ -7,7 +7,15 @@ import pytest
 
 from harness.config import Sweep
 from harness.sweep.pruners import Rule
-from harness.sweep.simulate import Population, compare_rules, draw_curves, evaluate, replay, simulate
+from harness.sweep.simulate import (
+    Population,
+    Shape,
+    compare_rules,
+    draw_curves,
+    evaluate,
+    replay,
+    simulate,
+)
 
 DEFAULT = Rule.of(Sweep())
 
@@ -22,6 +30,23 @@ def test_the_noise_is_what_the_evaluation_says_or_less() -> None:
     variance = 0.3 * 0.7 / 2
     assert spread == pytest.approx(np.sqrt(variance * (0.2 + 1 / 4) / 200), rel=0.05)
     assert reported == pytest.approx(np.sqrt(variance * (1 + 1 / 4) / 200), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("shape", "late", "fallen"),
+    [("exponential", (0, 0), (0, 0)), ("sigmoid", (0.5, 0.9), (0, 0)), ("peaking", (0, 0.1), (0.5, 0.7))],
+)
+def test_curves_rise_late_or_peak_and_fall_as_their_shape_says(
+    shape: Shape, late: tuple[float, float], fallen: tuple[float, float]
+) -> None:
+    """Where most of a rise comes after its first step, and where the end lies clearly below the best."""
+    population = Population(trials=2000, shape=shape, collapsing=0.0)
+    curves = draw_curves(population, np.random.default_rng(0))
+    assert (curves[:, 0] == population.base).all()
+    steps = np.diff(curves, axis=1)
+    assert late[0] <= np.mean(steps.argmax(axis=1) > 0) <= late[1]
+    assert fallen[0] <= np.mean(curves.max(axis=1) > curves[:, -1] + 1e-6) <= fallen[1]
+    assert (curves <= population.base + population.gain).all()
 
 
 def test_without_pruning_every_step_is_paid_for() -> None:

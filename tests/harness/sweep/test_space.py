@@ -152,6 +152,35 @@ def test_conditional_settings_are_asked_for_where_they_count(make_experiment: Ma
     assert seen == {frozenset({refresh}), frozenset({refresh, steps}), frozenset({refresh, steps, decay})}
 
 
+def test_a_table_of_a_condition_is_searched_where_it_holds(make_experiment: Make) -> None:
+    kind, rate, epochs = "grpo.loss.kind", "grpo.loss.temperature_negative", "grpo.epochs"
+    under = {rate: {"low": 1.0, "high": 2.0}, epochs: [1, 2]}
+    experiment = make_experiment(space={kind: ["clip", "sapo"], f"{kind}=sapo": under})
+    assert experiment.sweep is not None
+    assert experiment.sweep.space[epochs] == {"choices": [1, 2], "when": {kind: "sapo"}}
+    space = parse_space(experiment.sweep.space)
+    space.check(experiment)
+    for loss, keys in (("clip", {kind}), ("sapo", {kind, rate, epochs})):
+        fixed = optuna.trial.FixedTrial({kind: loss, rate: 1.5, epochs: 2})
+        assert space.suggest(fixed, experiment).keys() == keys  # type: ignore[arg-type]
+    applied = space.apply(experiment, {kind: "sapo", rate: 1.5}).model_dump(mode="json")
+    assert applied["stages"][0]["loss"]["temperature_negative"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("space", "sentence"),
+    [
+        ({"grpo.loss.kind=sapo": [1, 2]}, "must be a table"),
+        ({"grpo.epochs": [1], "grpo.loss.kind=sapo": {"grpo.epochs": [1, 2]}}, "grpo.epochs is there twice"),
+    ],
+)
+def test_a_condition_without_a_table_or_of_a_setting_that_is_there_is_refused(
+    make_experiment: Make, space: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        make_experiment(space=space)
+
+
 def test_a_conditional_contradiction_is_found_under_its_condition(make_experiment: Make) -> None:
     space = {
         **CONDITIONAL,
