@@ -91,8 +91,8 @@ def main() -> None:
 def _usage_sentence(error: Any) -> str:
     """What is wrong with the command line, and how to get help."""
     command = error.ctx.command_path if error.ctx is not None else "harness"
-    said = " ".join(str(error.format_message()).split()).rstrip(".")
-    return f"{said}; see {command} --help"
+    said = " ".join(str(error.format_message()).split()).rstrip(".").replace("Value error, ", "")
+    return f"{said}{' See' if said.endswith('?') else '; see'} {command} --help"
 
 
 def _explain(error: BaseException, code: int) -> None:

@@ -20,6 +20,7 @@ from harness.cli.app import (
     app,
     engine_of,
     print_json,
+    sweep_folder,
 )
 
 Against = Literal["math-verify", "labels"]
@@ -50,8 +51,9 @@ def evaluate_command(
     model: Annotated[
         str,
         typer.Argument(
+            callback=sweep_folder,
             help="A Hugging Face model (OWNER/NAME@REVISION); a folder with a model, an adapter, a run or a "
-            'sweep; a GGUF file; "smollm2" or "tiny"; or an experiment file (TOML), for its policy.'
+            'sweep; a GGUF file; "smollm2" or "tiny"; or an experiment file (TOML), for its policy.',
         ),
     ],
     benchmarks: Annotated[
@@ -271,7 +273,9 @@ def audit(
 
 @app.command(rich_help_panel=MEASURE)
 def rate(
-    folder: Annotated[Path, typer.Argument(help="An evaluation folder that includes codeforces.")],
+    folder: Annotated[
+        Path, typer.Argument(callback=sweep_folder, help="An evaluation folder that includes codeforces.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Converts solved Codeforces problems into a rating and a percentile among the contests' participants.
@@ -295,7 +299,9 @@ def rate(
 def compare(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Two or more evaluation folders, samples files or runs; or one sweep."),
+        typer.Argument(
+            callback=sweep_folder, help="Two or more evaluation folders, samples files or runs; or one sweep."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -336,7 +342,9 @@ def compare(
 
 @app.command(rich_help_panel=MEASURE)
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of sweeps, runs or evaluations.")],
+    folders: Annotated[
+        list[Path], typer.Argument(callback=sweep_folder, help="Folders of sweeps, runs or evaluations.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The HTML file to write. By default report.html in the first folder.")
     ] = None,

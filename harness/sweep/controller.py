@@ -359,9 +359,9 @@ class Dispatcher:
             own = [run for run, (number, _) in runs.items() if number == trial.number]
             candidates.append(Candidate(trial, [confirmed[run] for run in own if run in confirmed]))
         selected = selection.verdict(candidates, self.sweep.confirm_seeds, complete, maximize, beyond)
-        result = tabulate.write(
-            self.folder, self.experiment, self.study, trials, selected, self.study.importances()
-        )
+        self.study.conclude(selected.selection)
+        importances = self.study.importances()
+        result = tabulate.write(self.folder, self.experiment, self.study, trials, selected, importances)
         ledger(self.folder, self.sweep.device_hour_price).write(self.folder / LEDGER)
         self.on_event(Event("selected", self.counts, reason=selected.selection.verdict))
         return result

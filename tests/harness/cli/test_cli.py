@@ -7,8 +7,10 @@ import html
 import json
 import os
 import pty
+import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness import cli
@@ -208,6 +211,22 @@ def test_a_runs_folder_is_a_model_and_two_runs_do_not_share_a_name(
         assert (tmp_path / "runs" / f"eval-{run}-step-2" / "small-sums" / "scores.json").exists()
 
 
+@pytest.fixture(params=["here", "without Linux's calls"])
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This system, and one that lacks what macOS (and Windows, of fcntl) lacks."""
+    if request.param == "here":
+        return
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "pyseccomp", None)
+    for holder, name in [
+        *[(os, "sched_getaffinity"), (os, "memfd_create"), (os, "pidfd_open")],
+        *[(signal, "pidfd_send_signal"), (psutil.Process, "cpu_affinity")],
+    ]:
+        monkeypatch.delattr(holder, name)
+
+
+@pytest.mark.usefixtures("system")
 def test_an_evaluation_goes_on_and_can_be_scored_and_compared(
     harness: Harness, model: Path, tmp_path: Path
 ) -> None:

@@ -185,7 +185,10 @@ def test_stages_that_would_share_files_are_refused(tmp_path: Path, first: str) -
     [
         ("lora = { rank = 2 }", r"teacher\.lora has no effect: a teacher is not trained"),
         ("gradient_checkpointing = true", r"teacher\.gradient_checkpointing has no effect"),
-        ('server = "http://x/v1", engine = "vllm"', r"teacher\.engine has no effect: http://x/v1 decides how the teacher is sampled"),
+        (
+            'server = "http://x/v1", engine = "vllm"',
+            r"teacher\.engine has no effect: http://x/v1 decides how the teacher is sampled",
+        ),
         ('server = "http://x/v1", dtype = "bfloat16"', r"teacher\.dtype has no effect"),
         ('server = "http://x/v1", device = "cuda"', r"teacher\.device has no effect"),
     ],
@@ -230,7 +233,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     broken.write_text("name = ")
     with pytest.raises(UsageError, match=r"broken\.toml: not valid TOML"):
         read_experiment([broken])
-    with pytest.raises(UsageError, match="no experiment.toml in this folder"):
+    with pytest.raises(UsageError, match=r"no experiment\.toml in this folder"):
         read_experiment([tmp_path])
 
 

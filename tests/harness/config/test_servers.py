@@ -40,4 +40,6 @@ def test_what_goes_with_servers() -> None:
     assert Policy.model_validate({"model": "tiny", "servers": {"count": 2}, "engine": engine}).engine.settings
     assert "they were started with" in refusal(servers=["http://a:1"], engine=engine)
     assert 'engine is "transformers"' in refusal(servers={"count": 1}, engine="transformers")
-    assert "servers is for training and server for evaluation" in refusal(servers={"count": 1}, server="http://a:1/v1")
+    assert "servers is for training and server for evaluation" in refusal(
+        servers={"count": 1}, server="http://a:1/v1"
+    )

@@ -182,7 +182,9 @@ def test_a_server_that_fails_in_an_update_ends_the_run_at_once(
     policy = make_random_policy()
     engine = engine_of(policy, server, seconds=600.0)
     began = time.monotonic()
-    with pytest.raises(JobError, match=r"does not answer /pause\?mode=keep .*; run the same command again to resume"):
+    with pytest.raises(
+        JobError, match=r"does not answer /pause\?mode=keep .*; run the same command again to resume"
+    ):
         train(policy, engine, tmp_path / "run", stage(3))
     engine.close()
     assert time.monotonic() - began < 300

@@ -205,7 +205,9 @@ class Truncating(TransformersEngine):
 def test_completions_of_another_distribution_are_caught_where_the_probe_sees_nothing(
     tiny_random_policy: Policy, train: Callable[..., Outcome]
 ) -> None:
-    with pytest.raises(JobError, match=r"differ by .* nats per token, where rounding explains less than 0\.05"):
+    with pytest.raises(
+        JobError, match=r"differ by .* nats per token, where rounding explains less than 0\.05"
+    ):
         train(tiny_random_policy, stage(), engine=Truncating(tiny_random_policy))
 
 
