@@ -230,7 +230,8 @@ def _download(model: str, revision: str | None, files: Sequence[str]) -> Path:
     except Exception as error:  # the hub client's network errors share no base class
         raise JobError(
             f"policy.model: {model} is not a folder, is not in the local hub cache, and could not be fetched "
-            f"({_why(error)}); {_meant(model)}name a folder, or run `hf download {model}` where the hub can be reached"
+            f"({_why(error)}); {_meant(model)}name a folder, or run `hf download {model}` where the hub can "
+            "be reached"
         ) from error
 
 

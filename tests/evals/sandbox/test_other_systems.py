@@ -22,7 +22,7 @@ for module, name in [(os, "sched_getaffinity"), (os, "memfd_create"), (os, "pidf
         delattr(module, name)
 platform.system = lambda: "Darwin"
 sys.modules["pyseccomp"] = sys.modules["fcntl"] = None  # Windows has no fcntl
-import harness.cli, evals.comparison.compare, evals.recorded  # what eval, score, compare and report begin with
+import harness.cli, evals.comparison.compare, evals.recorded
 from evals.graders import registry
 with registry.make_grader("math") as grader:
     print(grader)

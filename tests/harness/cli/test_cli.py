@@ -6,8 +6,8 @@ import contextlib
 import html
 import json
 import os
-import pty
 import platform
+import pty
 import re
 import shutil
 import signal
@@ -106,6 +106,9 @@ def test_a_runs_folder_stands_for_its_experiment(harness: Harness, tmp_path: Pat
     said = harness("plan", tmp_path, "--device", "h100", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out)["name"] == "tiny-quickstart"
+    (tmp_path / "summary.json").write_text("{}", encoding="utf-8")
+    by_file = harness("plan", tmp_path / "summary.json", "--device", "h100", "--json")
+    assert (by_file.code, by_file.out) == (0, said.out)
     (tmp_path / "experiment.toml").unlink()
     assert "no experiment.toml in this folder" in harness("plan", tmp_path).err
 
