@@ -1,7 +1,7 @@
 """The example reports of the documentation, made from recorded runs: `make docs` runs this.
 
-docs/gallery/NAME.tar.xz has what a command left in its folder, without weights; the page docs/gallery/NAME.html
-is made from it anew at every build, so that the examples look as reports look now. To record a run:
+docs/gallery/NAME.tar.xz is what a command left in its folder, without weights; docs/gallery/NAME.html is
+made from it at every build, so that the examples look as reports look now. To record a run:
 
     python scripts/gallery.py runs/tiny-quickstart
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from reports.page import build_report
 
 GALLERY = Path(__file__).resolve().parents[1] / "docs" / "gallery"
-LEFT_OUT = ("checkpoints", "wandb", "study.db", "wandb.json", "report.html", "progress.jsonl", ".alive", ".lock")
+LEFT_OUT = ("checkpoints", "wandb", "study.db", "report.html", "progress.jsonl", ".alive", ".lock")
 MOST = 1_500_000
 """Bytes that a recording, or a page, may have."""
 

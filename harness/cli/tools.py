@@ -77,8 +77,8 @@ def data(
 def tasks(as_json: Json = False) -> None:
     """Lists the built-in tasks, for training or evaluation, and where their questions come from.
 
-    "not checked" means that the rows were not compared with the published ones. To use your own questions,
-    see docs/your-own-data.md.
+    "not checked" means that the rows were not compared with the published ones. --json adds titles, and the
+    commits that data sets are pinned to. To use your own questions, see docs/your-own-data.md.
 
     Example: harness tasks --json
     """

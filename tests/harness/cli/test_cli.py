@@ -177,7 +177,7 @@ def test_the_module_is_a_program() -> None:
         (["report", ".", "--export", "pdf"], "unknown export format 'pdf'; accepted: md, csv, tex, png, svg"),
         (["view", "nowhere"], "nowhere: no such folder"),
         (["view", ".", "--bundle", "copy", "--port", "1"], "--bundle writes files and serves nothing"),
-        (["track", "sync", "nowhere"], "nowhere: holds no W&B run that was recorded offline"),
+        (["track", "sync", "nowhere"], "nowhere: contains no W&B run that was recorded offline"),
         (["reproduce", "table3"], "unknown table 'table3'; accepted: table2, table4, table5, table6"),
         (["reproduce", "table5", "--from", "nowhere"], "nowhere: no such folder"),
         (["reproduce", "table5", "--paper", "none.csv"], "none.csv: no such file"),

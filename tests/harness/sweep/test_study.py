@@ -303,7 +303,7 @@ def test_a_storage_whose_making_was_cut_short_is_made_anew(
 
 def test_optuna_dashboard_shows_the_metric_and_the_verdict(make_experiment: Make, tmp_path: Path) -> None:
     dashboard = pytest.importorskip("optuna_dashboard")
-    study = open_study(make_experiment(trials=1), tmp_path)
+    study = open_study(make_experiment(trials=1, space=MIXED), tmp_path)
     run_to_the_end(study)
     study.conclude(Selection(verdict="Trial 0 did best."))
     environment: dict[str, Any] = {"PATH_INFO": "/api/studies/1"}
