@@ -61,7 +61,7 @@ SMALLEST = {
     "data.dev": '["tiny-math:dev[:2]"]',
     "data.dev_samples": 1,
     "grpo.steps": 2,
-    "grpo.completions_per_step": 8,
+    "grpo.completions_per_step": 16,
     "grpo.max_tokens": 16,
     "grpo.eval_every": 2,
     "grpo.checkpoint_every": 2,
