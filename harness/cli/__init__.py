@@ -30,8 +30,9 @@ from harness.cli import (  # noqa: F401
     train,
     view,
 )
-from harness.cli.app import app
+from harness.cli.app import app, place
 
+app.registered_commands.sort(key=place)
 WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it
 INTERRUPTED = 130
 _debug = False

@@ -42,6 +42,15 @@ app = typer.Typer(
 
 RUN, MEASURE, AROUND = "Train", "Evaluate and report", "Set up and share"
 """Panels of `harness --help`."""
+FIRST = ("quickstart", "train", "sweep", "plan", "eval", "score", "compare", "report")
+"""Commands at the top of their panels."""
+
+
+def place(command: Any) -> tuple[int, int]:
+    """Where `harness --help` shows a command: its panel, and its place there."""
+    name = command.name or command.callback.__name__
+    panel = (RUN, MEASURE, AROUND).index(command.rich_help_panel)
+    return panel, FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 def sweep_folder(given: Any) -> Any:

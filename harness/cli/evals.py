@@ -24,12 +24,11 @@ from harness.cli.app import (
 )
 
 Against = Literal["math-verify", "labels"]
-TaskFile = Annotated[
+TASK_FILE = r"A TOML file with \[tasks.NAME] tables, such as an experiment: its tasks can be named too."
+TaskFile = Annotated[Path | None, typer.Option(help=TASK_FILE)]
+ModelTaskFile = Annotated[
     Path | None,
-    typer.Option(
-        help=r"A TOML file with \[tasks.NAME] tables, such as an experiment: its tasks can be named too. "
-        "By default, the tasks of the run or sweep that is evaluated."
-    ),
+    typer.Option(help=f"{TASK_FILE} By default, the tasks of the run or sweep that is evaluated."),
 ]
 Benchmark = Annotated[
     str,
@@ -66,7 +65,7 @@ def evaluate_command(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first N questions of each benchmark.", metavar="N")
     ] = None,
-    task_file: TaskFile = None,
+    task_file: ModelTaskFile = None,
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="Samples per question. By default, the benchmark's usual number."),

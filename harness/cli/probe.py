@@ -23,7 +23,7 @@ from harness.cli.app import (
     engine_of,
     print_json,
 )
-from harness.cli.evals import TaskFile
+from harness.cli.evals import ModelTaskFile
 
 
 @app.command(rich_help_panel=MEASURE)
@@ -42,7 +42,7 @@ def probe(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first N questions of each task.", metavar="N")
     ] = None,
-    task_file: TaskFile = None,
+    task_file: ModelTaskFile = None,
     engine: EngineKind = "transformers",
     engine_set: EngineSettings = None,
     dtype: Annotated[Dtype, typer.Option(help="Data type of the forward pass.")] = "float32",
