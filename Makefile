@@ -42,8 +42,9 @@ format: $(VENV)/.installed-dev
 reference: $(VENV)/.installed-dev
 	$(BIN)/python scripts/reference.py
 
-# The documentation as a site, into build/docs; a broken link or a missing page fails
+# The documentation as a site with its example reports, into build/docs; a broken link or a missing page fails
 docs: $(VENV)/.installed-docs
+	$(BIN)/python scripts/gallery.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(VENV)/bin/python:

@@ -72,7 +72,7 @@ def audit_file(path: Path, benchmark: str, against: str = "math-verify", tasks: 
             compared += len(known)
             found += _differing(known, first, against)
     if not compared:
-        raise TaskError(f"{path}: holds no rows" + (' with "correct"' if against == "labels" else ""))
+        raise TaskError(f"{path}: contains no rows" + (' with "correct"' if against == "labels" else ""))
     return Audit(tuple(found), compared, against)
 
 

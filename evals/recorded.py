@@ -65,7 +65,7 @@ def score_file(
         for _ in book.fill(_rows(path, source, progress), unclosed_answers):
             pass
         if not book.models:
-            raise TaskError(f"{path}: holds no rows")
+            raise TaskError(f"{path}: contains no rows")
         return book.finish(source.questions)
 
 

@@ -78,7 +78,7 @@ def _collect_folder(folder: Path, name: str, study: Study, several: bool) -> Non
         _collect_evaluations(folder, study, name, name)
     else:
         held = sorted(path for path in folder.iterdir() if path.is_file())
-        told = _foreign(held) or f"{folder}: holds neither a sweep, a run nor an evaluation."
+        told = _foreign(held) or f"{folder}: contains neither a sweep, a run nor an evaluation."
         study.problems.append(told)
 
 
@@ -202,7 +202,7 @@ def _collect_run(folder: Path, name: str, study: Study, several: bool) -> None:
     elif run.state == "failed":
         study.problems.append(f"{folder}: this run failed: {run.reason or 'no reason recorded'}.")
     if run.metrics.empty:
-        study.problems.append(f"{folder}: metrics.jsonl holds no line yet.")
+        study.problems.append(f"{folder}: metrics.jsonl contains no line yet.")
     prefix = f"{name}: " if several else ""
     if _benchmark_folders(folder / "evals"):
         _collect_evaluations(folder / "evals", study, name, name, "trained")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from evals.base.text import duration
 from harness.sweep.costs import LaunchCost, SweepLedger
 from harness.train.ledger import FLOPS, LEDGER, RunLedger
 from harness.train.ledger import Cost as StageCost
@@ -62,17 +63,17 @@ def table(study: Study) -> Table | None:
         key="costs",
         title="What it cost",
         caption="Tokens are those that were sampled, or learned from in supervised stages; TFLOPs are what "
-        "the model's mathematics needs, no padding, no recomputation. Training in minutes, by what they were "
+        "the model's mathematics needs, no padding, no recomputation. Time of training, by what it was "
         "spent on; wall is the time of the processes, with start-up, saving and what was tried again. Pruned "
-        "and failed trials are included. Evaluations do not log their minutes apart.",
+        "and failed trials are included. Evaluations do not log their time apart.",
         columns=(
             Column("part", "Part", "text"),
             Column("runs", "Runs"),
             Column("steps", "Steps", help="training steps"),
             Column("tokens", "Tokens", help="sampled or learned from"),
             Column("tflops", "TFLOPs", help="10^12 floating point operations of the model"),
-            *(Column(f"minutes/{name}", f"{name.title()}, min", help="minutes") for name in SHARES),
-            Column("minutes/wall", "Wall, min", help="minutes"),
+            *(Column(f"minutes/{name}", name.title(), help="time; minutes in CSV") for name in SHARES),
+            Column("minutes/wall", "Wall", help="time of the processes; minutes in CSV"),
             *(
                 [Column("price", "Price", help="of a server's answers, by its count of tokens")]
                 if priced
@@ -200,4 +201,5 @@ def _row(cost: Cost, priced: bool, strong: bool = False) -> tuple[Cell, ...]:
 
 
 def _minutes(seconds: float | None) -> Cell:
-    return number(None if seconds is None else seconds / 60, 1)
+    """A time as people read it, "42 s" or "7 min", over the minutes that CSV has."""
+    return Cell("–") if seconds is None else Cell(duration(seconds), seconds / 60)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from evals.base.errors import UsageError
-from evals.base.text import printable
+from evals.base.text import duration, printable
 from harness.config.keys import join_key
 from harness.config.mistakes import name_of
 from harness.sweep.evaluation import is_share
@@ -21,6 +21,8 @@ from reports.study import Study
 
 LAST = ("reward", "dev/pass@1", "length", "kl", "entropy", "truncated", "mfu", "memory_gib")
 """Metrics of which the last logged value is compared; rewards by function come besides."""
+TIME = "seconds"
+"""What the processes took, start-up and retries included."""
 IGNORED = ("name", "sweep_of")
 """Settings in which any two runs differ."""
 
@@ -51,12 +53,24 @@ class Figure:
         return None if self.a is None or self.b is None else self.b - self.a
 
     def shown(self, value: float | None) -> str:
-        """A value of it as people read it: shares in percent."""
+        """A value of it as people read it: shares in percent, "42 s", "7 min"."""
         if value is None:
             return "–"
         if self.share:
             return f"{100 * value:.1f}%"
-        return plain(value)
+        return duration(value) if self.name == TIME else plain(value)
+
+    @property
+    def gap(self) -> str:
+        """b − a as people read it, signed."""
+        gap = self.difference
+        if gap is None:
+            return "–"
+        if self.share:
+            return f"{100 * gap:+.1f} points"
+        if self.name == TIME:
+            return ("−" if gap < 0 else "+") + duration(abs(gap))
+        return f"{gap:+.4g}"
 
 
 @dataclass(frozen=True)
@@ -149,5 +163,5 @@ def _logged(study: Study) -> dict[str, float]:
     spent = [cost for cost in costs(study) if cost.wall is not None]
     if spent:
         found["tokens"] = sum(cost.tokens or 0.0 for cost in spent)
-        found["minutes"] = sum(cost.wall or 0.0 for cost in spent) / 60
+        found[TIME] = sum(cost.wall or 0.0 for cost in spent)
     return found

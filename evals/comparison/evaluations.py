@@ -51,7 +51,7 @@ def read_evaluations(path: Path) -> dict[str, Scores]:
                 f"{path}: no document in it is right or wrong, so there is nothing to compare question by "
                 "question; `harness report` shows its metrics"
             )
-    raise TaskError(f"{path}: holds neither scores.json nor samples.jsonl, nor folders that do")
+    raise TaskError(f"{path}: contains neither scores.json nor samples.jsonl, nor folders that do")
 
 
 def _read_folder(folder: Path) -> Scores | None:
@@ -80,7 +80,7 @@ def _read_samples(path: Path, benchmark: str) -> Scores:
         counted[0] += 1
         counted[1] += correct
     if not counts:
-        raise TaskError(f"{path}: holds no samples")
+        raise TaskError(f"{path}: contains no samples")
     questions = tuple(QuestionStats(name, n, correct) for name, (n, correct) in counts.items())
     return Scores(benchmark, questions, isolation="", votes=False)
 

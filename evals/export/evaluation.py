@@ -83,8 +83,8 @@ def find(folder: Path) -> list[Evaluated]:
         if paths := sorted(folder.glob(layout)):
             return [_read(path.parent, path.parent.parent.name if layout[0] == "e" else "") for path in paths]
     raise TaskError(
-        f"{folder}: holds no evaluation to export (a scores.json with its samples.jsonl, here, in folders of "
-        "benchmarks, or in evals/ of a run or sweep)"
+        f"{folder}: contains no evaluation to export (a scores.json with its samples.jsonl, here, in folders "
+        "of benchmarks, or in evals/ of a run or sweep)"
     )
 
 

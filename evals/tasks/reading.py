@@ -137,7 +137,7 @@ def reading(where: str, rows: Rows, named: Mapping[str, str], grader: str) -> Re
     """
     first = next(iter(rows), None)
     if first is None:
-        raise TaskError(f"{where}: holds no rows")
+        raise TaskError(f"{where}: contains no rows")
     there = list(_columns(first))
     for thing, column in named.items():
         if thing not in USUAL:

@@ -30,8 +30,9 @@ from harness.cli import (  # noqa: F401
     train,
     view,
 )
-from harness.cli.app import app
+from harness.cli.app import app, place
 
+app.registered_commands.sort(key=place)
 WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, wherever this typer keeps it
 INTERRUPTED = 130
 _debug = False
@@ -91,8 +92,8 @@ def main() -> None:
 def _usage_sentence(error: Any) -> str:
     """What is wrong with the command line, and how to get help."""
     command = error.ctx.command_path if error.ctx is not None else "harness"
-    said = " ".join(str(error.format_message()).split()).rstrip(".")
-    return f"{said}; see {command} --help"
+    said = " ".join(str(error.format_message()).split()).rstrip(".").replace("Value error, ", "")
+    return f"{said}{' See' if said.endswith('?') else '; see'} {command} --help"
 
 
 def _explain(error: BaseException, code: int) -> None:

@@ -42,12 +42,33 @@ app = typer.Typer(
 
 RUN, MEASURE, AROUND = "Train", "Evaluate and report", "Set up and share"
 """Panels of `harness --help`."""
+FIRST = ("quickstart", "train", "sweep", "plan", "eval", "score", "compare", "report")
+"""Commands at the top of their panels."""
+
+
+def place(command: Any) -> tuple[int, int]:
+    """Where `harness --help` shows a command: its panel, and its place there."""
+    name = command.name or command.callback.__name__
+    panel = (RUN, MEASURE, AROUND).index(command.rich_help_panel)
+    return panel, FIRST.index(name) if name in FIRST else len(FIRST)
+
+
+def sweep_folder(given: Any) -> Any:
+    """``given``, with a sweep's folder in place of its summary.json: a callback of what names a folder."""
+    if isinstance(given, list | tuple):
+        return [sweep_folder(each) for each in given]
+    path = None if given is None else Path(given)
+    if path is None or path.name != "summary.json" or not path.is_file():
+        return given
+    return type(given)(path.parent)
+
 
 Experiments = Annotated[
     list[Path],
     typer.Argument(
+        callback=sweep_folder,
         help="Experiment files (TOML), or the folder of a run or sweep. Settings in later files override "
-        "those in earlier ones."
+        "those in earlier ones.",
     ),
 ]
 

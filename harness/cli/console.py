@@ -324,13 +324,14 @@ def _by_reason(cells: Sequence[Reproduced]) -> dict[tuple[str, str], list[str]]:
 
 
 def tasks_table(found: Sequence[TaskRow]) -> None:
-    """One line per task."""
+    """One row per task. Titles, and the commits that data are pinned to, are left to --json."""
     table = plain_table(None)
-    for heading in ("task", "what", "grader", "questions", "from", ""):
-        table.add_column(heading, overflow="fold")
+    for heading in ("task", "grader", "questions", "data", ""):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("task", ""))
     for task in found:
         counts = ", ".join(split if n is None else f"{split} {n:,}" for split, n in task.splits.items())
-        table.add_row(task.name, escape(task.title), task.grader, counts, escape(task.source), task.checked)
+        data = task.title if task.source == "generated" else task.source.partition("@")[0]
+        table.add_row(task.name, task.grader, counts, escape(data), task.checked)
     Terminal().print(table)
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from evals.base.terminal import Terminal
 from evals.base.text import printable
-from harness.cli.app import MEASURE, Json, app, print_json
+from harness.cli.app import MEASURE, Json, app, print_json, sweep_folder
 
 if TYPE_CHECKING:
     from reports.difference import Difference
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel=MEASURE)
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A run, a sweep or an evaluation.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another run, sweep or evaluation.")],
+    a: Annotated[
+        Path, typer.Argument(metavar="A", callback=sweep_folder, help="A run, a sweep or an evaluation.")
+    ],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", callback=sweep_folder, help="Another run, sweep or evaluation.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Prints the settings in which two runs or sweeps differ, and the metrics of both.
@@ -64,9 +68,8 @@ def _print(found: Difference, a: str, b: str) -> None:
     for heading in ("metric", "a", "b", "b − a"):
         table.add_column(heading, overflow="fold", justify="left" if heading == "metric" else "right")
     for figure in found.figures:
-        gap = figure.difference
-        told = "–" if gap is None else f"{100 * gap:+.1f} points" if figure.share else f"{gap:+.4g}"
-        table.add_row(escape(printable(figure.name)), figure.shown(figure.a), figure.shown(figure.b), told)
+        name = escape(printable(figure.name))
+        table.add_row(name, figure.shown(figure.a), figure.shown(figure.b), figure.gap)
     if found.figures:
         console.print(table)
     for problem in found.problems:

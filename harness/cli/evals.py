@@ -20,15 +20,15 @@ from harness.cli.app import (
     app,
     engine_of,
     print_json,
+    sweep_folder,
 )
 
 Against = Literal["math-verify", "labels"]
-TaskFile = Annotated[
+TASK_FILE = r"A TOML file with \[tasks.NAME] tables, such as an experiment: its tasks can be named too."
+TaskFile = Annotated[Path | None, typer.Option(help=TASK_FILE)]
+ModelTaskFile = Annotated[
     Path | None,
-    typer.Option(
-        help=r"A TOML file with \[tasks.NAME] tables, such as an experiment: its tasks can be named too. "
-        "By default, the tasks of the run or sweep that is evaluated."
-    ),
+    typer.Option(help=f"{TASK_FILE} By default, the tasks of the run or sweep that is evaluated."),
 ]
 Benchmark = Annotated[
     str,
@@ -50,8 +50,9 @@ def evaluate_command(
     model: Annotated[
         str,
         typer.Argument(
+            callback=sweep_folder,
             help="A Hugging Face model (OWNER/NAME@REVISION); a folder with a model, an adapter, a run or a "
-            'sweep; a GGUF file; "smollm2" or "tiny"; or an experiment file (TOML), for its policy.'
+            'sweep; a GGUF file; "smollm2" or "tiny"; or an experiment file (TOML), for its policy.',
         ),
     ],
     benchmarks: Annotated[
@@ -64,7 +65,7 @@ def evaluate_command(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first N questions of each benchmark.", metavar="N")
     ] = None,
-    task_file: TaskFile = None,
+    task_file: ModelTaskFile = None,
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="Samples per question. By default, the benchmark's usual number."),
@@ -271,7 +272,9 @@ def audit(
 
 @app.command(rich_help_panel=MEASURE)
 def rate(
-    folder: Annotated[Path, typer.Argument(help="An evaluation folder that includes codeforces.")],
+    folder: Annotated[
+        Path, typer.Argument(callback=sweep_folder, help="An evaluation folder that includes codeforces.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Converts solved Codeforces problems into a rating and a percentile among the contests' participants.
@@ -295,7 +298,9 @@ def rate(
 def compare(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Two or more evaluation folders, samples files or runs; or one sweep."),
+        typer.Argument(
+            callback=sweep_folder, help="Two or more evaluation folders, samples files or runs; or one sweep."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -336,7 +341,9 @@ def compare(
 
 @app.command(rich_help_panel=MEASURE)
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of sweeps, runs or evaluations.")],
+    folders: Annotated[
+        list[Path], typer.Argument(callback=sweep_folder, help="Folders of sweeps, runs or evaluations.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The HTML file to write. By default report.html in the first folder.")
     ] = None,

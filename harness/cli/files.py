@@ -17,7 +17,7 @@ from harness.cli.app import AROUND, app
 def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("experiment.toml"),
 ) -> None:
-    """Writes a starter experiment file: every setting with a comment, ready to run and edit.
+    """Writes a starter experiment file with comments, ready to run and edit.
 
     Example: harness init mine.toml && harness train mine.toml
     """

@@ -14,7 +14,7 @@ from rich.markup import escape
 from evals.base.errors import UsageError
 from evals.base.terminal import Terminal
 from evals.base.text import printable
-from harness.cli.app import MEASURE, Json, app, print_json
+from harness.cli.app import MEASURE, Json, app, print_json, sweep_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,10 @@ BUDGET = re.compile(r"(\d+(?:\.\d*)?(?:e\+?\d+)?)\s*(steps?|h|hours?|m|minutes?|
 @app.command(rich_help_panel=MEASURE)
 def forecast(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run, a sweep, or a CSV file with a step column.")
+        Path,
+        typer.Argument(
+            metavar="RUN", callback=sweep_folder, help="A run, a sweep, or a CSV file with a step column."
+        ),
     ],
     budget: Annotated[
         str | None,

@@ -23,14 +23,14 @@ from harness.cli.app import (
     engine_of,
     print_json,
 )
-from harness.cli.evals import TaskFile
+from harness.cli.evals import ModelTaskFile
 
 
 @app.command(rich_help_panel=MEASURE)
 def probe(
     model: Annotated[str, typer.Argument(help="As for `harness eval`.")],
     benchmarks: Annotated[
-        str, typer.Option(help="Tasks with commas between, as for `harness eval`: gsm8k,math500[:200]")
+        str, typer.Option(help="Comma-separated tasks, as for `harness eval`: gsm8k,math500[:200]")
     ],
     against: Annotated[
         str | None,
@@ -40,19 +40,20 @@ def probe(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many questions of each task.")
+        int | None, typer.Option(min=1, help="Use only the first N questions of each task.", metavar="N")
     ] = None,
-    task_file: TaskFile = None,
+    task_file: ModelTaskFile = None,
     engine: EngineKind = "transformers",
     engine_set: EngineSettings = None,
-    dtype: Annotated[Dtype, typer.Option(help="The dtype of the forward pass.")] = "float32",
-    revision: Annotated[str | None, typer.Option(help="The hub revision of the model (a commit).")] = None,
-    device: Annotated[Device, typer.Option(help="Where it runs; auto takes a GPU if there is one.")] = "auto",
+    dtype: Annotated[Dtype, typer.Option(help="Data type of the forward pass.")] = "float32",
+    revision: Annotated[str | None, typer.Option(help="Revision of the model on the hub (a commit).")] = None,
+    device: Annotated[Device, typer.Option(help="Where to run. auto uses a GPU if there is one.")] = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Responses sampled at once; by default what memory holds.")
+        int | None,
+        typer.Option(min=1, help="Responses sampled at once. By default, as many as fit in memory."),
     ] = None,
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that the model itself brings.")
+        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False,
     server: served.Addresses = None,
     api: served.Api = None,
@@ -60,14 +61,14 @@ def probe(
     served_model: served.ServedModel = None,
     concurrency: served.Concurrency = None,
     price: served.Price = None,
-    out: Annotated[Path | None, typer.Option(help="The probe's folder; by default runs/probe-MODEL.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder. By default runs/probe-MODEL.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Checks whether a model has seen benchmarks: it completes questions, and answers without reasoning.
 
-    Each question's last two fifths are asked for, greedily, given the rest; then its bare answer. The same
-    command resumes. `harness report` shows the result beside scores of the same model.
+    The model is given the first three fifths of each question and completes it greedily; then it is asked
+    for the bare answer. The same command resumes. `harness report` shows the result, too.
 
     Example: harness probe Qwen/Qwen2.5-7B --benchmarks math500,gsm8k:test[:200] --against mine-2026.jsonl
     """

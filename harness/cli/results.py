@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from evals.base.errors import UsageError
-from harness.cli.app import AROUND, MEASURE, Json, app, print_json
+from harness.cli.app import AROUND, MEASURE, Json, app, print_json, sweep_folder
 
 
 @app.command(rich_help_panel=MEASURE)
 def export(
-    folder: Annotated[Path, typer.Argument(help="The folder of an evaluation, a run or a sweep.")],
+    folder: Annotated[
+        Path, typer.Argument(callback=sweep_folder, help="The folder of an evaluation, a run or a sweep.")
+    ],
     to: Annotated[str, typer.Option(help="inspect (.eval logs), lm-eval (results and samples) or parquet.")],
     out: Annotated[
         Path | None, typer.Option(help="Output folder. By default export/ in the given folder.")
@@ -37,7 +39,10 @@ def export(
 
 @app.command(rich_help_panel=AROUND)
 def push(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, or of a sweep (for its winner).")],
+    run: Annotated[
+        Path,
+        typer.Argument(callback=sweep_folder, help="The folder of a run, or of a sweep (for its winner)."),
+    ],
     name: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub: OWNER/NAME.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the files that would be uploaded, and upload nothing.")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from evals.base.text import printable
-from harness.cli.app import AROUND, Json, app, print_json
+from harness.cli.app import AROUND, Json, app, print_json, sweep_folder
 
 DataAction = Literal["list", "fetch", "check"]
 TrackAction = Literal["sync"]
@@ -77,8 +77,8 @@ def data(
 def tasks(as_json: Json = False) -> None:
     """Lists the built-in tasks, for training or evaluation, and where their questions come from.
 
-    "not checked" means that the rows were not compared with the published ones. To use your own questions,
-    see docs/your-own-data.md.
+    "not checked" means that the rows were not compared with the published ones. --json adds titles, and the
+    commits that data sets are pinned to. To use your own questions, see docs/your-own-data.md.
 
     Example: harness tasks --json
     """
@@ -94,7 +94,9 @@ def tasks(as_json: Json = False) -> None:
 @app.command(rich_help_panel=AROUND)
 def track(
     action: Annotated[TrackAction, typer.Argument(help="What to do: sync.")],
-    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or a folder that contains some.")],
+    folder: Annotated[
+        Path, typer.Argument(callback=sweep_folder, help="A run, a sweep, or a folder that contains some.")
+    ],
 ) -> None:
     """Uploads W&B runs that were recorded offline. A resumed run is uploaded as one.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.base.errors import JobError, UsageError
-from harness.cli.app import RUN, Experiments, Json, Overrides, Quiet, app, print_json, watched
+from harness.cli.app import RUN, Experiments, Json, Overrides, Quiet, app, print_json, sweep_folder, watched
 
 if TYPE_CHECKING:
     from harness.config import Experiment
@@ -88,11 +88,16 @@ def sweep(
     ] = None,
     price: Annotated[float | None, typer.Option(help="Price of a device-hour, in any currency.")] = None,
     status: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Show the state of the sweep in this folder, and exit.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", callback=sweep_folder, help="Show the state of the sweep in this folder, and exit."
+        ),
     ] = None,
     watch: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Show the sweep in this folder live, until it ends."),
+        typer.Option(
+            metavar="DIR", callback=sweep_folder, help="Show the sweep in this folder live, until it ends."
+        ),
     ] = None,
     export: Annotated[
         Path | None,
@@ -158,8 +163,9 @@ def plan(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
+            callback=sweep_folder,
             help="Experiment files (TOML), or the folder of a run or sweep. Settings in later files override "
-            "those in earlier ones."
+            "those in earlier ones.",
         ),
     ] = None,
     overrides: Overrides = None,

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from evals.base.errors import UsageError
-from harness.cli.app import MEASURE, app
+from harness.cli.app import MEASURE, app, sweep_folder
 
 
 @app.command(rich_help_panel=MEASURE)
 def view(
-    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or a folder that contains some.")] = Path(
-        "runs"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(callback=sweep_folder, help="A run, a sweep, or a folder that contains some.")
+    ] = Path("runs"),
     port: Annotated[
         int | None,
         typer.Option(

@@ -18,6 +18,7 @@ from huggingface_hub import errors as hub
 
 from evals.base import io
 from evals.base.errors import DamagedFileError, JobError, UsageError, first_line
+from evals.base.registry import nearest
 from harness import config
 from harness.models import gguf_file, lora
 from harness.models.damage import WEIGHT_FILES, check_config
@@ -224,13 +225,20 @@ def _download(model: str, revision: str | None, files: Sequence[str]) -> Path:
         raise UsageError(f"policy.revision: {model} has no revision {revision} on the hub") from None
     except hub.RepositoryNotFoundError:
         raise UsageError(
-            f"policy.model: {model} is neither a folder nor a model on the hub; {EXPECTED}"
+            f"policy.model: {model} is neither a folder nor a model on the hub; {_meant(model)}{EXPECTED}"
         ) from None
     except Exception as error:  # the hub client's network errors share no base class
         raise JobError(
             f"policy.model: {model} is not a folder, is not in the local hub cache, and could not be fetched "
-            f"({_why(error)}); name a folder, or run `hf download {model}` where the hub can be reached"
+            f"({_why(error)}); {_meant(model)}name a folder, or run `hf download {model}` where the hub can "
+            "be reached"
         ) from error
+
+
+def _meant(model: str) -> str:
+    """A question whether one of the models that need no hub was meant; "" where no name is near."""
+    meant = nearest(model, (*SIZES, gguf_file.SMOLLM2))
+    return meant and f"{meant} Otherwise "
 
 
 def _why(error: Exception) -> str:

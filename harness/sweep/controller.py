@@ -361,9 +361,9 @@ class Dispatcher:
         selected = selection.verdict(
             candidates, self.sweep.confirm_seeds, complete, maximize, self.sweep.objectives[0], beyond
         )
-        result = tabulate.write(
-            self.folder, self.experiment, self.study, trials, selected, self.study.importances()
-        )
+        self.study.conclude(selected.selection)
+        importances = self.study.importances()
+        result = tabulate.write(self.folder, self.experiment, self.study, trials, selected, importances)
         ledger(self.folder, self.sweep.device_hour_price).write(self.folder / LEDGER)
         self.on_event(Event("selected", self.counts, reason=selected.selection.verdict))
         return result

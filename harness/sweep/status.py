@@ -47,7 +47,9 @@ def read_summary(folder: Path) -> SweepStatus:
         UsageError: there is no sweep in the folder, or a newer version of this program wrote it.
     """
     if not (folder / "experiment.toml").exists():
-        raise UsageError(f"{folder}: holds no sweep (no experiment.toml); name a folder that `sweep` wrote")
+        raise UsageError(
+            f"{folder}: contains no sweep (no experiment.toml); name a folder written by `sweep`"
+        )
     sweep = read_experiment([folder / "experiment.toml"]).sweep
     if sweep is None:
         raise UsageError(f"{folder}: holds a run, not a sweep: its experiment has no [sweep] table")

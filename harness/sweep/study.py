@@ -28,6 +28,7 @@ from harness.sweep.sampler import make_sampler
 from harness.sweep.space import Params, Space
 from harness.sweep.space_table import parse_space
 from harness.sweep.storage import is_damage, open_storage, said
+from harness.sweep.summary import Selection
 
 RECORD = "record"
 FOLDER = "folder"
@@ -128,6 +129,8 @@ class Study:
             self._study.user_attrs[space_migration.SPACE] != sweep.space
         ):  # and that was agreed to: see claim.py
             self._study = space_migration.move(self._study, experiment.name, space, experiment)
+        if self._study.metric_names is None:
+            self._study.set_metric_names(list(sweep.objectives))  # what optuna-dashboard writes at its axes
         self._view = View(self._study.study_name, self._study._storage)
         self._view.bounded = sweep.sampler == "tpe" and len(sweep.objectives) == 1
         self._lag = lag_of(sweep)
@@ -264,6 +267,19 @@ class Study:
 
         self._patiently(tell)
         self._open.pop(number, None)
+
+    def conclude(self, selection: Selection) -> None:
+        """Keeps the verdict, and what each fresh seed came to, as attributes that optuna-dashboard shows."""
+        found: dict[str, Any] = {"verdict": selection.verdict}
+        for each in filter(None, (selection.candidate, *selection.others)):
+            for fresh in each.confirmation:
+                found[f"confirmed/trial-{each.trial}/seed-{fresh.seed}"] = fresh.value
+
+        def keep() -> None:
+            for key, value in found.items():
+                self._study.set_user_attr(key, value)
+
+        self._patiently(keep)
 
     def _patiently(self, action: Callable[[], Result]) -> Result:
         """Does what may be done twice, again and again while the storage is away.

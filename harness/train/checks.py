@@ -24,6 +24,7 @@ from harness.config.kinds import ENGINES, LOSSES, TRACKERS
 from harness.config.names import TINY_TRACES
 from harness.rewards import check_names
 from harness.rewards.registry import JUDGE, single_reward
+from harness.train.mistakes import Mistakes
 from harness.train.overlap import Named, Texts, overlaps
 from harness.train.questions import Asked, QuestionSets
 from harness.train.sft.rows import is_source
@@ -46,7 +47,7 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
     Returns the questions that were read.
 
     Raises:
-        UsageError, TaskError: one sentence that names the key.
+        UsageError, TaskError: a sentence that names the key; what is named wrongly is told all at once.
     """
     if not experiment.stages:
         raise UsageError("stages: the experiment has no [[stages]] table, so there is nothing to train")
@@ -56,8 +57,10 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
         _check_devices(experiment)
     sets = QuestionSets(config.tasks_of(experiment.tasks))
     kept: list[str] = []
+    mistakes = Mistakes()
     for stage in parts(experiment.stages):
-        _check_stage(stage, kept, experiment, sets)
+        with mistakes.noted():
+            _check_stage(stage, kept, experiment, sets)
         if isinstance(stage, Training) and not experiment.data.dev:
             _check_nothing_evaluated(stage)
         if runs_here and isinstance(stage, Training) and stage.optimizer == "adamw8bit":
@@ -75,8 +78,14 @@ def check_experiment(experiment: Experiment, runs_here: bool = True) -> Question
         from harness.models.quantized import check_installed
 
         check_installed("policy.quantization")
-    _check_template("policy.template", experiment.policy.template)
-    _check_engines(experiment)
+    with mistakes.noted():
+        _check_template("policy.template", experiment.policy.template)
+    with mistakes.noted():
+        _check_engines(experiment)
+    for specs in (experiment.data.train, experiment.data.dev):
+        with mistakes.noted():
+            sets.of(specs)
+    mistakes.tell()
     check_ahead(experiment)
     _check_trackers(experiment.tracking)
     if experiment.policy.server:

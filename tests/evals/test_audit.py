@@ -68,5 +68,5 @@ def test_what_cannot_be_audited_is_told(file: Path, tmp_path: Path) -> None:
         audit_file(file, "choice")
     bare = tmp_path / "bare.jsonl"
     bare.write_text('{"id": "a", "gold": "1", "response": "1"}\n')
-    with pytest.raises(TaskError, match='holds no rows with "correct"'):
+    with pytest.raises(TaskError, match='contains no rows with "correct"'):
         audit_file(bare, "math", "labels")

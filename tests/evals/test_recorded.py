@@ -201,7 +201,7 @@ def test_unknown_ids_and_benchmarks_are_named(tmp_path: Path) -> None:
         score_file(path, "tiny-aim")
     with pytest.raises(TaskError, match="no such file"):
         score_file(tmp_path / "missing.jsonl", "math")
-    with pytest.raises(TaskError, match="holds no rows"):
+    with pytest.raises(TaskError, match="contains no rows"):
         score_file(write(path, ["\n"]), "math")
 
 

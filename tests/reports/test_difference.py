@@ -41,5 +41,5 @@ def test_two_evaluations_have_their_intervals_and_no_settings(sweep_folder: Path
 
 
 def test_a_folder_that_holds_nothing_is_one_sentence(sweep_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds neither a sweep, a run nor an evaluation"):
+    with pytest.raises(UsageError, match="contains neither a sweep, a run nor an evaluation"):
         difference(sweep_folder, tmp_path)

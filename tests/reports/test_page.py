@@ -186,7 +186,7 @@ def test_an_evaluation_folder_alone_gives_a_page(sweep_folder: Path, tmp_path: P
 
 
 def test_nothing_to_report_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds neither a sweep, a run nor an evaluation"):
+    with pytest.raises(UsageError, match="contains neither a sweep, a run nor an evaluation"):
         page.build_report([tmp_path])
     with pytest.raises(UsageError, match="at least one"):
         page.build_report([])

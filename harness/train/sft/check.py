@@ -71,7 +71,7 @@ def check_data(
             first = first or each
     if first is None:
         why = broken.such_as[0] if broken.rows else "it is empty"
-        raise UsageError(f"{data}: holds no examples to learn from ({why})")
+        raise UsageError(f"{data}: contains no examples to learn from ({why})")
     return DataCheck(lengths, learned, broken, preview(first, tokenizer))
 
 

@@ -141,7 +141,7 @@ def _read(data: str, stage: SFT, parse: Callable[[Row], T]) -> Iterator[T]:
     if broken:
         log.warning("%s: %d broken rows left out, %d examples kept", data, broken, kept)
     if not kept:
-        raise UsageError(f"{data}: holds no examples to learn from")
+        raise UsageError(f"{data}: contains no examples to learn from")
 
 
 def _written(item: Example | Marked) -> Iterator[str]:

@@ -120,7 +120,9 @@ def sync(folder: Path) -> int:
     runs = sorted(path.parent for path in folder.rglob("offline-run-*/*.wandb"))
     runs += sorted(path.parent for path in folder.rglob("run-*/*.wandb") if _broke_off(path))
     if not runs:
-        raise UsageError(f"{folder}: holds no W&B run that was recorded offline or not uploaded to its end")
+        raise UsageError(
+            f"{folder}: contains no W&B run that was recorded offline or not uploaded to its end"
+        )
     waiting = [run for run in runs if not any(run.glob("*.synced"))]
     if not waiting:
         return 0

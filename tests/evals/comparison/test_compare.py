@@ -283,7 +283,7 @@ def test_bad_paths_are_named(tmp_path: Path) -> None:
     for paths, told in [
         ([tmp_path / "a"], "at least two"),
         ([tmp_path / "a", tmp_path / "none"], "none: no such file or folder"),
-        ([tmp_path / "a", tmp_path / "empty"], "holds neither"),
+        ([tmp_path / "a", tmp_path / "empty"], "contains neither"),
         ([tmp_path / "a", tmp_path / "b"], "a has aime; b has other"),
         ([tmp_path / "a", ungraded], "line 1 has no 'correct'.*harness score"),
         ([tmp_path / "a", twice], "line 2 repeats sample 0 of id 'q'"),

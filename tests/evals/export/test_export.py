@@ -120,7 +120,7 @@ def test_samples_that_are_not_those_scored_are_refused(folder: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="holds no evaluation to export"):
+    with pytest.raises(TaskError, match="contains no evaluation to export"):
         export(tmp_path, "parquet")
     with pytest.raises(TaskError, match="did you mean 'inspect'"):
         export(tmp_path, "inspct")

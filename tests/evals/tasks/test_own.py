@@ -91,7 +91,7 @@ def test_without_ids_a_question_goes_by_what_it_says(tmp_path: Path) -> None:
         ("a.jsonl", '{"question": "?", "a": 1}', "which column holds the answer? It has question, a;"),
         ("a.jsonl", '{"id": 1, "question": "?", "answer": 1}\n' * 2, "line 2: has the id '1' of line 1"),
         ("a.jsonl", '{"question": "\\ud800", "answer": 1}', "line 1: holds half a character"),
-        ("a.jsonl", "", "holds no rows"),
+        ("a.jsonl", "", "contains no rows"),
         ("a.csv", "question,answer\na,1\nb,2,3\n", "a.csv, line 3: has 3 fields, and the first line names 2"),
         ("a.csv", 'question,answer\na,1\n"b,2\n', "a.csv, line 3: not valid CSV"),
         ("a.csv", 'question,answer\n"a,1\nb,2\n', "line 2: not valid CSV: a quotation mark that opens here"),

@@ -6,9 +6,11 @@ import contextlib
 import html
 import json
 import os
+import platform
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness import cli
@@ -103,6 +106,9 @@ def test_a_runs_folder_stands_for_its_experiment(harness: Harness, tmp_path: Pat
     said = harness("plan", tmp_path, "--device", "h100", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out)["name"] == "tiny-quickstart"
+    (tmp_path / "summary.json").write_text("{}", encoding="utf-8")
+    by_file = harness("plan", tmp_path / "summary.json", "--device", "h100", "--json")
+    assert (by_file.code, by_file.out) == (0, said.out)
     (tmp_path / "experiment.toml").unlink()
     assert "no experiment.toml in this folder" in harness("plan", tmp_path).err
 
@@ -171,7 +177,7 @@ def test_the_module_is_a_program() -> None:
         (["report", ".", "--export", "pdf"], "unknown export format 'pdf'; accepted: md, csv, tex, png, svg"),
         (["view", "nowhere"], "nowhere: no such folder"),
         (["view", ".", "--bundle", "copy", "--port", "1"], "--bundle writes files and serves nothing"),
-        (["track", "sync", "nowhere"], "nowhere: holds no W&B run that was recorded offline"),
+        (["track", "sync", "nowhere"], "nowhere: contains no W&B run that was recorded offline"),
         (["reproduce", "table3"], "unknown table 'table3'; accepted: table2, table4, table5, table6"),
         (["reproduce", "table5", "--from", "nowhere"], "nowhere: no such folder"),
         (["reproduce", "table5", "--paper", "none.csv"], "none.csv: no such file"),
@@ -208,6 +214,22 @@ def test_a_runs_folder_is_a_model_and_two_runs_do_not_share_a_name(
         assert (tmp_path / "runs" / f"eval-{run}-step-2" / "small-sums" / "scores.json").exists()
 
 
+@pytest.fixture(params=["here", "without Linux's calls"])
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This system, and one that lacks what macOS (and Windows, of fcntl) lacks."""
+    if request.param == "here":
+        return
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "pyseccomp", None)
+    for holder, name in [
+        *[(os, "sched_getaffinity"), (os, "memfd_create"), (os, "pidfd_open")],
+        *[(signal, "pidfd_send_signal"), (psutil.Process, "cpu_affinity")],
+    ]:
+        monkeypatch.delattr(holder, name)
+
+
+@pytest.mark.usefixtures("system")
 def test_an_evaluation_goes_on_and_can_be_scored_and_compared(
     harness: Harness, model: Path, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_offline_and_not_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     sentence = _say(config.Policy(model="nobody-at-all/nothing", device="cpu"))
     assert "nobody-at-all/nothing" in sentence
     assert "could not be fetched" in sentence
+    assert "did you mean 'tiny'?" in _say(config.Policy(model="tny", device="cpu"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing weight", "not json", "no tokenizer"])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import psutil
 import pytest
 
@@ -54,6 +55,12 @@ def test_a_sweep_from_ask_to_winner(make_experiment: Make, sweep_it: Sweep, tmp_
     winners = ["evals/winner-seed-1", "evals/winner-seed-2"]
     assert summary["evals"] == {"base": "evals/base", "winner": winners, "unconfirmed": []}
     assert set(summary["importances"]) == {"grpo.learning_rate", "grpo.group_size"}
+    study = optuna.load_study(study_name="swept", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert study.metric_names == ["dev/pass@1"]
+    assert study.user_attrs["verdict"] == summary["selection"]["verdict"]
+    for fresh in summary["winner"]["confirmation"]:
+        key = f"confirmed/trial-{best['number']}/seed-{fresh['seed']}"
+        assert study.user_attrs[key] == fresh["value"]
     first = summary["trials"][0]
     assert first["params"] == {"grpo.learning_rate": 1e-3, "grpo.group_size": 4}
     assert [e["step"] for e in first["history"]] == [0, 2, 4, 6, 8, 10]

@@ -53,5 +53,5 @@ def test_an_ended_sweep_is_exported(make_experiment: Make, sweep_it: Any, tmp_pa
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds no sweep \(no experiment.toml\)"):
+    with pytest.raises(UsageError, match=r"contains no sweep \(no experiment.toml\)"):
         read_summary(tmp_path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -21,6 +23,7 @@ from harness.sweep.evaluation import Evaluation
 from harness.sweep.sampler import trial_seed
 from harness.sweep.space_table import parse_space
 from harness.sweep.study import Record, Study
+from harness.sweep.summary import Selection
 
 Make = Callable[..., Experiment]
 MIXED = {
@@ -296,3 +299,16 @@ def test_a_storage_whose_making_was_cut_short_is_made_anew(
     indices = inspect(study._study._storage._backend.engine).get_indexes("studies")  # type: ignore[attr-defined]
     assert [index["column_names"] for index in indices if index["unique"]] == [["study_name"]]
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".new"] == []
+
+
+def test_optuna_dashboard_shows_the_metric_and_the_verdict(make_experiment: Make, tmp_path: Path) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard")
+    study = open_study(make_experiment(trials=1, space=MIXED), tmp_path)
+    run_to_the_end(study)
+    study.conclude(Selection(verdict="Trial 0 did best."))
+    environment: dict[str, Any] = {"PATH_INFO": "/api/studies/1"}
+    setup_testing_defaults(environment)
+    served = dashboard.wsgi(f"sqlite:///{tmp_path / 'study.db'}")(environment, lambda *_: None)
+    shown = json.loads(b"".join(served))
+    assert shown["objective_names"] == ["dev/pass@1"]
+    assert {"key": "verdict", "value": "Trial 0 did best."} in shown["user_attrs"]

@@ -68,7 +68,7 @@ def test_the_end_of_a_sweep_ends_the_watching(make_experiment: Make, sweep_it: A
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no sweep"):
+    with pytest.raises(UsageError, match="contains no sweep"):
         sweep_watch.watch(tmp_path)
 
 

@@ -87,6 +87,17 @@ def test_a_revision_of_what_is_built_here_is_refused(no_gpu: Path, tmp_path: Pat
     assert not no_gpu.exists()
 
 
+def test_names_that_are_not_known_are_told_all_at_once() -> None:
+    made = experiment(config.Policy(model="tiny", template="tagz"), [GRPO(rewards={"acuracy": 1.0})])
+    made.data.dev = ["tiny-mth:dev"]
+    with pytest.raises(UsageError) as caught:
+        check_experiment(made, runs_here=False)
+    told = str(caught.value)
+    for meant in ("tags", "accuracy", "tiny-math"):
+        assert f"did you mean '{meant}'?" in told
+    assert len(told.splitlines()) == 3
+
+
 def test_settings_of_an_advantage_that_do_not_fit_the_group_are_refused() -> None:
     chosen = {"kind": "pass_at_k", "k": 9}
     made = experiment(config.Policy(model="tiny"), [GRPO(advantage=chosen, group_size=8)])  # type: ignore[arg-type]

@@ -266,7 +266,7 @@ def test_a_file_that_is_gone_ends_tracking_alone(tmp_path: Path, caplog: pytest.
 def test_syncing_needs_a_run_and_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 
-    with pytest.raises(UsageError, match="holds no W&B run that was recorded offline"):
+    with pytest.raises(UsageError, match="contains no W&B run that was recorded offline"):
         wandb_sink.sync(tmp_path)
     one = tracker(tmp_path)
     one.log({"step": 1, "reward": 1.0})
