@@ -44,7 +44,7 @@ def conditions_resolved(space: Any) -> Any:
 
 
 def _under(other: str, value: Any, entry: Any) -> dict[str, Any]:
-    table = {"choices": entry} if isinstance(entry, list) else dict(entry)
+    table: dict[str, Any] = {"choices": entry} if isinstance(entry, list) else dict(entry)
     return {**table, "when": {**table.get("when", {}), other: value}}
 
 
