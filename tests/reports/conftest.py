@@ -114,14 +114,14 @@ def browser(chromium: Any) -> Any:
 
 
 @pytest.fixture
-def opened(browser: Any, page: Path) -> Any:
+def opened(browser: Any, page: Path) -> Iterator[Any]:
     """The browser at 1280 pixels with the report as if it were freshly opened: loading it takes longer."""
-    resize(browser, 1280)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     if browser.current_url.partition("#")[0] != page.as_uri():
         browser.get(page.as_uri())
     browser.execute_script(AFRESH)
-    return browser
+    yield browser
+    resize(browser, 1280)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
 AFRESH = """
