@@ -18,7 +18,11 @@ from pathlib import Path
 from reports.page import build_report
 
 GALLERY = Path(__file__).resolve().parents[1] / "docs" / "gallery"
-LEFT_OUT = ("checkpoints", "wandb", "study.db", "report.html", "progress.jsonl", ".alive", ".lock")
+LEFT_OUT = (
+    *("checkpoints", "wandb", "study.db", "report.html", "progress.jsonl", "log.txt", "tokens.jsonl"),
+    *(".alive", ".holder", ".lock", "process"),
+)
+"""What a report does without, by how its name begins."""
 MOST = 1_500_000
 """Bytes that a recording, or a page, may have."""
 
@@ -36,7 +40,7 @@ def record(folder: Path) -> Path:
             content = path.read_bytes()
             if path.name == "manifest.json":
                 manifest = json.loads(content)
-                manifest["command"][0] = Path(manifest["command"][0]).name
+                manifest["command"] = [Path(w).name if w.startswith("/") else w for w in manifest["command"]]
                 content = json.dumps(manifest).encode()
             entry = tarfile.TarInfo(f"{folder.name}/{inside.as_posix()}")
             entry.size = len(content)

@@ -1,4 +1,4 @@
-"""The wheel contains all that its commands need, and a small study runs from it."""
+"""The wheel contains all that its commands need, and it trains."""
 
 from __future__ import annotations
 
@@ -55,40 +55,39 @@ def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
     assert not [name for name in inside if name.startswith("tests/")]
 
 
-SMALLEST = {
-    "sweep.trials": 1,
-    "sweep.confirm_seeds": 0,
-    "data.dev": '["tiny-math:dev[:2]"]',
-    "data.dev_samples": 1,
-    "grpo.steps": 2,
-    "grpo.completions_per_step": 16,
-    "grpo.max_tokens": 16,
-    "grpo.eval_every": 2,
-    "grpo.checkpoint_every": 2,
-    "eval.benchmarks": '["tiny-math[:2]"]',
-    "eval.samples": 1,
-    "eval.max_tokens": 16,
-    "tracking.wandb": "off",
-}
-"""The quickstart's study, of one trial that takes two steps."""
+SMALLEST = """
+name = "smallest"
+[policy]
+model = "tiny"
+template = "tags"
+[data]
+train = "tiny-math:train[:8]"
+[[stages]]
+kind = "grpo"
+steps = 2
+completions_per_step = 8
+group_size = 4
+max_tokens = 8
+rewards = { accuracy = 1.0 }
+[tracking]
+wandb = "off"
+"""
 
 
 @pytest.mark.slow
-def test_installed_it_runs_a_study_far_from_this_checkout(wheel: Path, tmp_path: Path) -> None:
+def test_installed_it_trains_far_from_this_checkout(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
     install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel)
-    installed = said(*install, folder=tmp_path)
+    installed = said(*install, "--no-compile", folder=tmp_path)
     assert installed.returncode == 0, installed.stderr
     # It uses the dependencies of this environment, but not its .pth files, which may lead to this checkout.
     [packages] = (tmp_path / "venv").glob("lib/python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    overrides = [word for key, value in SMALLEST.items() for word in ("-s", f"{key}={value}")]
+    (tmp_path / "smallest.toml").write_text(SMALLEST, encoding="utf-8")
     harness = tmp_path / "venv" / "bin" / "harness"
-    done = said(harness, "quickstart", "--tiny", "--quiet", "--out", "run", *overrides, folder=tmp_path)
+    done = said(harness, "train", "smallest.toml", "--out", "run", "--quiet", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    [trial] = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))["trials"]
-    assert trial["state"] == "complete"
-    assert "tiny-math" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "run" / "status.json").read_text(encoding="utf-8"))["state"] == "done"
     where = said(python, "-c", "import harness; print(harness.__file__)", folder=tmp_path)
     assert where.stdout.startswith(str(packages))

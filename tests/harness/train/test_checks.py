@@ -88,8 +88,12 @@ def test_a_revision_of_what_is_built_here_is_refused(no_gpu: Path, tmp_path: Pat
 
 
 def test_names_that_are_not_known_are_told_all_at_once() -> None:
-    made = experiment(config.Policy(model="tiny", template="tagz"), [GRPO(rewards={"acuracy": 1.0})])
-    made.data.dev = ["tiny-mth:dev"]
+    made = Experiment(
+        name="x",
+        policy=config.Policy(model="tiny", template="tagz"),
+        data=Data(train="tiny-aime:train[:4]", dev="tiny-mth:dev"),
+        stages=[GRPO(rewards={"acuracy": 1.0})],
+    )
     with pytest.raises(UsageError) as caught:
         check_experiment(made, runs_here=False)
     told = str(caught.value)
