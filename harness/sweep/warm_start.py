@@ -125,8 +125,8 @@ def _finished(folder: Path) -> tuple[Experiment, list[Trial]]:
     ranked = best_trials(summary.trials, summary.direction == "maximize", len(summary.trials))
     if not ranked:
         raise UsageError(f"{KEY}: the sweep in {folder} has no complete trial to begin with")
-    if summary.winner is not None:
-        ranked.sort(key=lambda trial: trial.number != summary.winner.trial)
+    if (winner := summary.winner) is not None:
+        ranked.sort(key=lambda trial: trial.number != winner.trial)
     return experiment, ranked
 
 
