@@ -104,7 +104,7 @@ def _rises(
     """How much of its height each configuration has reached at ``places``."""
     if shape == "sigmoid":  # ScaleRL's, with the middle of the rise at the time constant
         exponents = generator.uniform(1, 4, size=constants.shape)
-        return places**exponents / (places**exponents + constants**exponents)
+        return np.asarray(places**exponents / (places**exponents + constants**exponents))
     rises = 1 - np.exp(-places / constants)
     if shape == "peaking":  # a peak beyond 1 is not reached within the trial
         peaks = generator.uniform(0.2, 1.5, size=constants.shape)
