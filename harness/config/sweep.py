@@ -45,7 +45,7 @@ def conditions_resolved(space: Any) -> Any:
 
 def _under(other: str, value: Any, entry: Any) -> Any:
     """An entry with one condition more; one that is no entry stays, to be refused as any other."""
-    table = {"choices": entry} if isinstance(entry, list) else entry
+    table: Any = {"choices": entry} if isinstance(entry, list) else entry
     if not isinstance(table, Mapping) or not isinstance(table.get("when", {}), Mapping):
         return entry
     return {**table, "when": {**table.get("when", {}), other: value}}
