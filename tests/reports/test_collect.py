@@ -109,28 +109,34 @@ def test_scores_of_another_program_are_shown_but_not_compared(fresh_sweep: Path)
 
 
 DEEP = "[" * 50_000
+DAMAGED = {
+    "summary.json": (DEEP, '{"evals": "x", "trials": 3, "winner": [1]}', "[]", '{"evals": {"winner": 3}}'),
+    "status.json": (DEEP,),
+    "manifest.json": (DEEP, '{"hardware": 3, "seeds": []}'),
+    "experiment.toml": (
+        'eval = "x"\nstages = [1]\nsweep = 3',
+        "[eval]\nbenchmarks = 3\n[sweep]\nspace = 3",
+    ),
+    "evals/base/tiny-aime/scores.json": (
+        DEEP,
+        '{"benchmark": ["x"], "per_question": [[]], "pass@1": "x"}',
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        *(("summary.json", text) for text in (DEEP, '{"evals": "x", "trials": 3, "winner": [1]}', "[]")),
-        ("summary.json", '{"evals": {"winner": 3}}'),
-        *(("status.json", DEEP), ("manifest.json", DEEP), ("manifest.json", '{"hardware": 3, "seeds": []}')),
-        ("experiment.toml", 'eval = "x"\nstages = [1]\nsweep = 3'),
-        ("experiment.toml", "[eval]\nbenchmarks = 3\n[sweep]\nspace = 3"),
-        ("evals/base/tiny-aime/scores.json", DEEP),
-        ("evals/base/tiny-aime/scores.json", '{"benchmark": ["x"], "per_question": [[]], "pass@1": "x"}'),
-    ],
-)
-def test_what_is_damaged_is_told_and_costs_the_page_nothing_else(
-    fresh_sweep: Path, name: str, text: str
-) -> None:
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name in DAMAGED for text in DAMAGED[name]])
+def test_what_is_damaged_is_told_and_costs_nothing_else(fresh_sweep: Path, name: str, text: str) -> None:
     (fresh_sweep / name).write_text(text)
     study = collect([fresh_sweep])
     assert any(problem.startswith(f"{fresh_sweep / name}: ") for problem in study.problems)
     assert len(study.sweeps[0].trials) == 10
     assert "winner, seed 2" in study.models()
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_with_every_file_damaged_there_is_a_page(fresh_sweep: Path, which: int) -> None:
+    for name, texts in DAMAGED.items():
+        (fresh_sweep / name).write_text(texts[which])
     assert build_report([fresh_sweep], fresh_sweep / "report.html").exists()
 
 

@@ -47,12 +47,12 @@ def test_the_share_is_the_ratio_of_gains() -> None:
 def test_its_interval_covers_the_truth() -> None:
     rng = np.random.default_rng(1)
     covered = []
-    for _ in range(120):
+    for _ in range(40):
         [found] = explained(*arms(rng, 0.3, 0.12))
         assert found.low is not None
         assert found.high is not None
         covered.append(found.low <= 0.4 <= found.high)
-    assert np.mean(covered) >= 0.9
+    assert np.mean(covered) >= 0.85  # of 40: below 0.85 once in 70 where 95% is true
 
 
 def test_without_a_gain_there_is_nothing_to_explain() -> None:

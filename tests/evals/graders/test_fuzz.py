@@ -97,7 +97,7 @@ def check(items: list[tuple[Question, Response]], verdicts: list[Verdict]) -> No
 
 @pytest.fixture(scope="module")
 def grader() -> Iterator[MathGrader]:
-    with MathGrader(seconds=0.5) as made:
+    with MathGrader(seconds=0.3) as made:
         yield made
 
 
@@ -131,10 +131,10 @@ def test_any_text(grader: MathGrader, text: str, gold: str, truncated: bool) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_twenty_thousand_responses(grader: MathGrader) -> None:
+def test_thousands_of_responses(grader: MathGrader) -> None:
     generator = random.Random(0)
     items = []
-    for _ in range(20_000):
+    for _ in range(6_000):
         answer = fragment(generator, generator.randint(0, 3))
         text = generator.choice(
             [f"\\boxed{{{answer}}}", f"<answer>{answer}</answer>", answer, f"Answer: ${answer}$"]

@@ -101,7 +101,7 @@ def test_controls_and_on_policy_distillation_are_arms(
     assert rows["on-policy"].teacher_flops > 0
     assert rows["on-policy"].tokens >= 3000
     [control] = result.recorded().controls
-    assert (control["arm"], control["control"], control["share"]) == ("rl", "rl-random", None)
+    assert (control.arm, control.control, control.share) == ("rl", "rl-random", None)
     written = io.read_lines(next((tmp_path / "out/arms/rl-random").glob("*/*/metrics.jsonl")))
     assert any("reward/random" in row for row in written)
     assert "Is it real?" in result.report.read_text(encoding="utf-8")

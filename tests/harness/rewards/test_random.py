@@ -28,7 +28,8 @@ def attempts(count: int, text: str = "the same", logprob: float = -0.5) -> list[
 
 def test_it_is_a_coin_for_each_completion_even_of_one_text() -> None:
     reward = make_reward("random", RewardTerm(weight=1.0))
-    groups = [attempts(8 * (i + 1))[8 * i :] for i in range(500)]
+    every = attempts(4000)
+    groups = [every[first : first + 8] for first in range(0, 4000, 8)]
     values = [list(reward(group)) for group in groups]
     assert {value for group in values for value in group} == {0.0, 1.0}
     mean = fmean(value for group in values for value in group)  # type: ignore[misc]

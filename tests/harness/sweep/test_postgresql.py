@@ -95,7 +95,7 @@ def storage(server: Server) -> str:
 
 
 @pytest.mark.parametrize(
-    ("kills", "workers"), [(4, 1), pytest.param(50, 1, marks=pytest.mark.slow), pytest.param(4, 3)]
+    ("kills", "workers"), [(4, 1), pytest.param(12, 3, marks=pytest.mark.slow)]
 )
 def test_kills_lose_nothing(
     make_experiment: Make,
@@ -123,7 +123,7 @@ def test_kills_lose_nothing(
         assert selected(disturbed) == selected(undisturbed)
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_server_that_goes_away_for_a_while_loses_nothing(
     make_experiment: Make,
     sweep_it: Callable[..., Any],

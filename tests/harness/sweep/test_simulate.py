@@ -61,12 +61,11 @@ def test_trials_run_side_by_side() -> None:
     assert replay(Rule.of(Sweep(pruner="none")), trials, workers=3).lasts == [3] * 7
 
 
-@pytest.mark.parametrize("sweeps", [60, pytest.param(500, marks=pytest.mark.slow)])
-def test_the_default_keeps_the_best_for_less_than_half(sweeps: int) -> None:
-    result = simulate(DEFAULT, Population(), sweeps=sweeps)
-    assert result.survived >= (0.95 if sweeps == 500 else 0.9)
-    assert result.compute <= (0.45 if sweeps == 500 else 0.5)
-    unpruned = simulate(Rule.of(Sweep(pruner="none")), Population(), sweeps=sweeps)
+def test_the_default_keeps_the_best_for_less_than_half() -> None:
+    result = simulate(DEFAULT, Population(), sweeps=60)
+    assert result.survived >= 0.9
+    assert result.compute <= 0.5
+    unpruned = simulate(Rule.of(Sweep(pruner="none")), Population(), sweeps=60)
     assert result.regret <= unpruned.regret + 0.005
 
 

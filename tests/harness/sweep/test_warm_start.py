@@ -137,7 +137,7 @@ def test_a_folder_without_a_finished_sweep_is_refused(
     make_experiment: Make, sweep_it: Callable[..., Any], tmp_path: Path
 ) -> None:
     large = make_experiment(warm_start=str(tmp_path / "small"))
-    with pytest.raises(UsageError, match=r"sweep.warm_start: .*holds no sweep"):
+    with pytest.raises(UsageError, match=r"sweep.warm_start: .*contains no sweep"):
         sweep_it(large, tmp_path / "large")
     assert not (tmp_path / "large").exists()  # so that the same command goes on once it is mended
     write_sweep(tmp_path / "small", make_experiment(), [trial(0, 0.5, 1e-3)], selection=Selection())

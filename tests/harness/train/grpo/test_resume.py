@@ -56,7 +56,7 @@ def assert_same(mine: Any, theirs: Any) -> None:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("kills", "write_kills", "seed"), [(2, 2, 1), pytest.param(20, 12, 2, marks=pytest.mark.slow)]
+    ("kills", "write_kills", "seed"), [(2, 2, 1), pytest.param(8, 5, 2, marks=pytest.mark.slow)]
 )
 def test_killed_at_random_moments(
     tiny_random_policy: Policy, tmp_path: Path, kills: int, write_kills: int, seed: int
