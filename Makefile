@@ -13,9 +13,10 @@ quickstart: $(VENV)/.installed
 	@scripts/system_packages.sh bubblewrap
 	$(BIN)/harness quickstart
 
+# Three processes on two cores: many tests wait for a server, a clock or a process
 test: $(VENV)/.installed-dev
 	@scripts/system_packages.sh bubblewrap
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
 
 # What failed last time, one test at a time
 test-failed: $(VENV)/.installed-dev
