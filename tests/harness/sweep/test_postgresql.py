@@ -94,7 +94,7 @@ def storage(server: Server) -> str:
     return server.address(name)
 
 
-@pytest.mark.parametrize(("kills", "workers"), [(4, 1), pytest.param(12, 3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "workers"), [(4, 1), pytest.param(12, 1, marks=pytest.mark.slow), (4, 3)])
 def test_kills_lose_nothing(
     make_experiment: Make,
     sweep_it: Callable[..., Any],

@@ -29,12 +29,12 @@ KINDS: dict[str, type[Versioned]] = {
 
 
 def without_later_fields(written: Any, old: Any) -> Any:
-    """``written`` less the fields that the old file cannot have known: absent there, and null here."""
+    """``written`` less the fields that the old file cannot have known: absent there, and null or 0 here."""
     if isinstance(written, dict) and isinstance(old, dict):
         return {
             key: without_later_fields(value, old.get(key))
             for key, value in written.items()
-            if key in old or value is not None
+            if key in old or value not in (None, 0.0)
         }
     if isinstance(written, list) and isinstance(old, list) and len(written) == len(old):
         return [without_later_fields(*pair) for pair in zip(written, old, strict=True)]
