@@ -171,7 +171,7 @@ def test_neither_a_killed_run_nor_a_killed_server_is_the_end(
     assert status is not None
     assert status.state == "failed"
     assert status.reason.startswith("policy.servers: the server at http://127.0.0.1:")
-    assert "has ended" in status.reason
+    assert "exited" in status.reason
     said = (tmp_path / "said.txt").read_text()
     assert "Traceback" not in said
     assert servers_of(run) == []
