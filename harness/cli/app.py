@@ -63,13 +63,14 @@ def sweep_folder(given: Any) -> Any:
     return type(given)(path.parent)
 
 
-Experiments = Annotated[
-    list[Path],
-    typer.Argument(
-        callback=sweep_folder,
-        help="Experiment files (TOML), or the folder of a run or sweep. Settings in later files override "
-        "those in earlier ones.",
-    ),
+EXPERIMENTS = typer.Argument(
+    callback=sweep_folder,
+    help="Experiment files (TOML), or the folder of a run or sweep. Settings in later files override "
+    "those in earlier ones.",
+)
+Experiments = Annotated[list[Path], EXPERIMENTS]
+Below = Annotated[
+    Path, typer.Argument(callback=sweep_folder, help="A run, a sweep, or a folder that contains some.")
 ]
 
 Overrides = Annotated[

@@ -13,7 +13,7 @@ from rich.markup import escape
 from evals.base.errors import UsageError
 from evals.base.terminal import Terminal
 from evals.base.text import duration
-from harness.cli.app import MEASURE, Json, app, print_json, sweep_folder
+from harness.cli.app import MEASURE, Below, Json, app, print_json
 
 if TYPE_CHECKING:
     from reports.view.places import Place
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel=MEASURE)
 def status(
-    folder: Annotated[
-        Path, typer.Argument(callback=sweep_folder, help="A run, a sweep, or a folder that contains some.")
-    ] = Path("runs"),
+    folder: Below = Path("runs"),
     running: Annotated[bool, typer.Option("--running", help="Show only what is running now.")] = False,
     as_json: Json = False,
 ) -> None:

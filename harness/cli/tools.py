@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from evals.base.text import printable
-from harness.cli.app import AROUND, Json, app, print_json, sweep_folder
+from harness.cli.app import AROUND, Below, Json, app, print_json
 
 DataAction = Literal["list", "fetch", "check"]
 TrackAction = Literal["sync"]
@@ -94,9 +94,7 @@ def tasks(as_json: Json = False) -> None:
 @app.command(rich_help_panel=AROUND)
 def track(
     action: Annotated[TrackAction, typer.Argument(help="What to do: sync.")],
-    folder: Annotated[
-        Path, typer.Argument(callback=sweep_folder, help="A run, a sweep, or a folder that contains some.")
-    ],
+    folder: Below,
 ) -> None:
     """Uploads W&B runs that were recorded offline. A resumed run is uploaded as one.
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.base.errors import JobError, UsageError
-from harness.cli.app import RUN, Experiments, Json, Overrides, Quiet, app, print_json, sweep_folder, watched
+from harness.cli.app import (
+    EXPERIMENTS,
+    RUN,
+    Experiments,
+    Json,
+    Overrides,
+    Quiet,
+    app,
+    print_json,
+    sweep_folder,
+    watched,
+)
 
 if TYPE_CHECKING:
     from harness.config import Experiment
@@ -160,14 +171,7 @@ def sweep(
 
 @app.command(rich_help_panel=RUN)
 def plan(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            callback=sweep_folder,
-            help="Experiment files (TOML), or the folder of a run or sweep. Settings in later files override "
-            "those in earlier ones.",
-        ),
-    ] = None,
+    files: Annotated[list[Path] | None, EXPERIMENTS] = None,
     overrides: Overrides = None,
     sizes: Annotated[
         bool,

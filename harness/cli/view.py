@@ -9,14 +9,12 @@ from typing import Annotated
 import typer
 
 from evals.base.errors import UsageError
-from harness.cli.app import MEASURE, app, sweep_folder
+from harness.cli.app import MEASURE, Below, app
 
 
 @app.command(rich_help_panel=MEASURE)
 def view(
-    folder: Annotated[
-        Path, typer.Argument(callback=sweep_folder, help="A run, a sweep, or a folder that contains some.")
-    ] = Path("runs"),
+    folder: Below = Path("runs"),
     port: Annotated[
         int | None,
         typer.Option(

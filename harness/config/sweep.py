@@ -27,7 +27,7 @@ def confirmed_stage(stages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 def conditions_resolved(space: Any) -> Any:
     """A space in which ``"grpo.loss.kind=sapo" = { … }`` has become its entries, each with its own ``when``.
 
-    What is no table is left to whoever reads the space.
+    Anything that is not a table is passed on, for the reader of the space to refuse.
     """
     if not isinstance(space, Mapping):
         return space
@@ -44,7 +44,7 @@ def conditions_resolved(space: Any) -> Any:
 
 
 def _under(other: str, value: Any, entry: Any) -> Any:
-    """An entry with one condition more; one that is no entry stays, to be refused as any other."""
+    """The entry with one more condition. An invalid entry is returned unchanged and refused later."""
     table: Any = {"choices": entry} if isinstance(entry, list) else entry
     if not isinstance(table, Mapping) or not isinstance(table.get("when", {}), Mapping):
         return entry
@@ -52,7 +52,7 @@ def _under(other: str, value: Any, entry: Any) -> Any:
 
 
 def _scalar(text: str) -> Any:
-    """``text`` as a number or truth value where it is one: a key of TOML has no types."""
+    """``text`` as a number or truth value if it is one: TOML keys have no types."""
     try:
         return json.loads(text)
     except ValueError:

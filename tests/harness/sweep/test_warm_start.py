@@ -101,7 +101,7 @@ def test_a_list_of_learning_rates_has_the_nearest(make_experiment: Make, tmp_pat
 def test_what_the_schema_refuses_here_is_left_out(make_experiment: Make, tmp_path: Path) -> None:
     small = write_sweep(tmp_path / "s", make_experiment(), [trial(0, 0.9, 1e-3, 8), trial(1, 0.5, 1e-3, 2)])
     large = make_experiment(stage={"completions_per_step": 20}, warm_start=str(small))
-    assert [each.trial for each in translated(large).proposals] == [1]  # 20 is no multiple of 8
+    assert [each.trial for each in translated(large).proposals] == [1]  # 20 is not a multiple of 8
 
 
 @pytest.mark.parametrize(
