@@ -23,7 +23,7 @@ from harness.config.stages import (
 from harness.config.sweep import Sweep, confirmed_stage
 from harness.config.task_file import read_tasks
 from harness.config.tasks import OwnTask, tasks_of
-from harness.config.terms import Bounds, Epsilon, Reference, RewardTerm, SamplerCorrection
+from harness.config.terms import Bounds, EntropyBonus, Epsilon, Reference, RewardTerm, SamplerCorrection
 from harness.config.training import Training
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Compare",
     "Data",
     "Distill",
+    "EntropyBonus",
     "Epsilon",
     "Eval",
     "Evaluate",

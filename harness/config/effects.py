@@ -8,7 +8,7 @@ from harness.config.stages import GRPO, Stage
 from harness.config.table import Table
 from harness.config.terms import Reference, RewardTerm
 
-OWN_RANGE = ("sapo", "gmpo", "vespo", "dppo")
+OWN_RANGE = ("sapo", "gmpo", "vespo", "dppo", "kl_cov")
 """Losses that do without ``epsilon`` and ``delta``."""
 BY_GROUP = ("group", "length_aware")
 """Advantages that ``baseline`` and the settings of the standard deviation are for."""
@@ -26,8 +26,14 @@ def check_effects(stages: Sequence[Stage], swept: Collection[str], adapters: boo
     for stage in stages:
         for key, decided_by, why in _without_effect(stage) if isinstance(stage, GRPO) else ():
             both = (f"{stage.name}.{key}", f"{stage.name}.{decided_by}")
-            if not any(_touches(searched, one) for searched in swept for one in both):
+            if not _searched(swept, both):
                 raise ValueError(f"{both[0]} has no effect with {why}: leave one of them out")
+        updates = [f"{stage.name}.{key}" for key in ("loss", "epochs", "minibatches")]
+        if _single_update(stage) and not _searched(swept, updates):
+            raise ValueError(
+                f"{stage.name}.loss: 'kl_cov' acts from a batch's second update on: set epochs or "
+                "minibatches above 1"
+            )
         if adapters and isinstance(stage, GRPO) and stage.reference.offload:
             raise ValueError(
                 f"{stage.name}.reference.offload has no effect with policy.lora, where the reference "
@@ -56,10 +62,22 @@ def _without_effect(stage: GRPO) -> Iterator[tuple[str, str, str]]:
     if stage.advantage.kind not in BY_GROUP:
         for key in _changed(stage, ("baseline", "scale_rewards", "std_ddof", "std_epsilon")):
             yield key, "advantage", f"advantage = {stage.advantage.kind!r}"
+    if stage.entropy_bonus.target is None:
+        for key in _changed(stage.entropy_bonus, ("step", "high")):
+            yield f"entropy_bonus.{key}", "entropy_bonus.target", "no target"
     for name, entry in stage.rewards.items():
         if isinstance(entry, RewardTerm) and entry.final is None:
             for key in _changed(entry, ("steps",)):
                 yield f"rewards.{name}.{key}", f"rewards.{name}.final", "no final weight"
+
+
+def _single_update(stage: Stage) -> bool:
+    """Whether "kl_cov", whose penalty is on what earlier updates of a batch have moved, finds none."""
+    return isinstance(stage, GRPO) and stage.loss.kind == "kl_cov" and stage.epochs * stage.minibatches == 1
+
+
+def _searched(swept: Collection[str], keys: Sequence[str]) -> bool:
+    return any(_touches(searched, key) for searched in swept for key in keys)
 
 
 def _touches(searched: str, key: str) -> bool:

@@ -39,6 +39,8 @@ LOSSES = Registry(
         "luspo": "harness.train.grpo.losses.luspo:luspo",
         "gspo_token": "harness.train.grpo.losses.gspo_token:gspo_token",
         "dppo": "harness.train.grpo.losses.dppo:dppo",
+        "clip_cov": "harness.train.grpo.losses.clip_cov:ClipCov",
+        "kl_cov": "harness.train.grpo.losses.kl_cov:KlCov",
     },
 )
 """Contract: harness/train/grpo/losses/base.py."""

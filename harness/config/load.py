@@ -19,6 +19,8 @@ from harness.config.mistakes import NOWHERE, Sources, explain, name_of
 CHOICES = ("loss", "advantage", "engine", "executor", "grader")
 """Keys that hold a name, or a table of ``kind`` and settings (harness/config/choice.py)."""
 
+BARE = {"epsilon": ("low", "high"), "sampler_correction": ("high",), "entropy_bonus": ("weight",)}
+"""Tables that may be a number, and the keys that it then stands for (harness/config/terms.py)."""
 
 OWN = "experiment.toml"
 """The experiment as the folder of a run or a sweep has it."""
@@ -104,11 +106,8 @@ def _set_path(table: dict[str, Any], path: Sequence[str], value: object, key: st
             continue
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):
-            # `epsilon = 0.2` and then `epsilon.high`: the one number stood for both sides.
-            if part == "epsilon":
-                inner = table[part] = {"low": inner, "high": inner}
-            elif part == "sampler_correction":
-                inner = table[part] = {"high": inner}
+            if part in BARE:  # `epsilon = 0.2` and then `epsilon.high`: the one number stood for both sides
+                inner = table[part] = dict.fromkeys(BARE[part], inner)
             elif part in CHOICES and isinstance(inner, str):  # `loss = "clip"` and then `loss.kind`
                 inner = table[part] = {"kind": inner}
             else:

@@ -15,6 +15,8 @@ from harness.config.table import Table
 from harness.config.terms import (
     Bounds,
     CorrectionEntry,
+    EntropyBonus,
+    EntropyEntry,
     Epsilon,
     EpsilonEntry,
     Reference,
@@ -64,8 +66,8 @@ class GRPO(Training):
     loss: LossChoice = Choice(kind="clip")
     """How a token's loss follows from its ratio and advantage: "clip" is PPO's clipped ratio, "cispo" weighs
     log-probabilities by the ratio, cut at 1 + epsilon.high; "sapo", "gmpo", "vespo", "luspo", "gspo_token",
-    "dppo", or one of your own. A name, or a table of ``kind`` and the loss's own settings. ``surrogate`` is
-    an earlier name of this key."""
+    "dppo", "clip_cov", "kl_cov", or one of your own. A name, or a table of ``kind`` and the loss's own
+    settings. ``surrogate`` is an earlier name of this key."""
     delta: float | None = Field(None, gt=1.0)
     """The dual clip: a bound on the ratio where the advantage is negative; off by default."""
     sampler_correction: CorrectionEntry | None = None
@@ -80,8 +82,9 @@ class GRPO(Training):
     """While a step is learned, the completions of so many later ones are sampled: no token is learned from
     more than so many updates after the weights that drew it. With ``policy.servers`` new weights reach
     completions half-way; elsewhere each is drawn by the policy from before the update, and 1 is the most."""
-    entropy_bonus: float = Field(0.0, ge=0.0)
-    """The weight of the policy's mean entropy per token, which the loss rewards."""
+    entropy_bonus: EntropyEntry = EntropyBonus()
+    """The weight of the policy's mean entropy per token, which the loss rewards: a number, or a table with a
+    target entropy that the weight is to hold."""
     advantage: AdvantageChoice = Choice(kind="group")
     """How rewards become advantages: "group" by the four settings below, "opo" (a baseline weighed by
     length), "reinforce_plus_plus", "pass_at_k", "length_aware" (by those four too), or one of your own. A

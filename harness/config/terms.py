@@ -32,8 +32,11 @@ def _if_number(*keys: str) -> Callable[[object], object]:
     """A bare number sets all of ``keys``."""
 
     def table(value: object) -> object:
-        bare = isinstance(value, int | float) and not isinstance(value, bool)
-        return dict.fromkeys(keys, value) if bare else value
+        if isinstance(value, dict | Table):
+            return value
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError("Input should be a number or a table")
+        return dict.fromkeys(keys, value)
 
     return table
 
@@ -84,6 +87,42 @@ class SamplerCorrection(Table):
 
 CorrectionEntry = Annotated[
     SamplerCorrection, BeforeValidator(_if_number("high"), json_schema_input_type=float | SamplerCorrection)
+]
+
+
+class EntropyBonus(Table):
+    """The loss's reward for the policy's mean entropy per token; a bare number is its ``weight``."""
+
+    weight: float = Field(0.0, ge=0.0)
+    """The weight; with ``target`` the one that it begins with."""
+    target: float | None = Field(None, gt=0.0)
+    """An entropy, in nats per token, to be held (Skywork-OR1: 0.2): the weight rises by ``step`` after a
+    training step whose mean entropy was lower, falls by ``step`` after one whose entropy was higher, and
+    applies only after an entropy of at most ``target``. By default the weight stays as it is."""
+    step: float = Field(0.005, gt=0.0)
+    """By how much the weight changes in a step (Skywork-OR1: 0.005)."""
+    high: float = Field(0.5, gt=0.0)
+    """The largest weight."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.target is not None and self.weight > self.high:
+            raise ValueError(f"weight ({self.weight:g}) must be at most high ({self.high:g})")
+        return self
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes part in the loss of any step."""
+        return self.weight > 0 or self.target is not None
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, whole: SerializerFunctionWrapHandler) -> Any:
+        """A bare number where that says all, as sweeps vary it."""
+        return self.weight if self == EntropyBonus(weight=self.weight) else whole(self)
+
+
+EntropyEntry = Annotated[
+    EntropyBonus, BeforeValidator(_if_number("weight"), json_schema_input_type=float | EntropyBonus)
 ]
 
 

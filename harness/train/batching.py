@@ -20,7 +20,8 @@ class Row:
     """One completion in an update: ``index`` is its place in the step's batch; a group shares its prompt.
 
     ``advantage`` weighs its tokens; ``sampler`` holds their log-probabilities as the sampling engine gave
-    them; ``counts``: whether it is in the loss.
+    them; ``counts``: whether it is in the loss; ``chosen``: the places of its tokens that the loss has
+    chosen.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Row:
     advantage: float = 0.0
     sampler: tuple[float, ...] = ()
     counts: bool = True
+    chosen: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:

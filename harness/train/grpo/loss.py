@@ -110,6 +110,7 @@ class TokenTerms:
     log-probabilities: under the policy before this step's first update (None: this is that update), under
     the reference policy (None where beta is 0) and as the sampling engine reported them (None where no
     correction is asked for). ``entropy`` takes part in the loss only where ``entropy_bonus`` is set.
+    ``chosen``: the tokens that the loss has chosen (losses/base.py), bool; None: none of these.
     """
 
     logprobs: torch.Tensor
@@ -119,6 +120,7 @@ class TokenTerms:
     reference: torch.Tensor | None = None
     sampler: torch.Tensor | None = None
     entropy: torch.Tensor | None = None
+    chosen: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,16 @@ class Loss:
 
 
 def grpo_loss(
-    terms: TokenTerms, stage: GRPO, whole: Denominators, function: LossFunction | None = None
+    terms: TokenTerms,
+    stage: GRPO,
+    whole: Denominators,
+    function: LossFunction | None = None,
+    entropy_weight: float | None = None,
 ) -> Loss:
     """This micro-batch's share of the loss of one optimiser step: shares add up to it.
 
-    ``function``: ``loss_of(stage)`` where that is at hand.
+    ``function``: ``loss_of(stage)`` where that is at hand. ``entropy_weight``: that of the entropy bonus in
+    this step; by default the stage's.
     """
     mask = terms.mask.bool()
     logprobs = torch.where(mask, terms.logprobs, 0.0)
@@ -147,7 +154,7 @@ def grpo_loss(
     ratio = importance_ratio(logprobs - old, mask, stage)
     correction = correction_of(old, terms.sampler, mask, stage)
     entropy = None if terms.entropy is None else torch.where(mask, terms.entropy, 0.0).detach()
-    tokens = Tokens(logprobs, old, ratio, advantages, mask, stage, correction.weights, entropy)
+    tokens = Tokens(logprobs, old, ratio, advantages, mask, stage, correction.weights, entropy, terms.chosen)
     found = surrogate_losses(tokens, function or loss_of(stage))
     token_losses = found.losses
     applied = Correction(kept=correction.kept).applied() if found.corrected else correction.applied()
@@ -163,12 +170,11 @@ def grpo_loss(
         token_losses = token_losses + stage.beta * kl
 
     value = (token_losses * token_weights(mask, stage, whole).to(token_losses.dtype)).sum()
-    if stage.entropy_bonus > 0:
+    bonus = stage.entropy_bonus.weight if entropy_weight is None else entropy_weight
+    if bonus > 0:
         if terms.entropy is None:
             raise ValueError("entropy_bonus needs the policy's entropy")
-        value = value - stage.entropy_bonus * torch.where(mask, terms.entropy, 0.0).sum() / max(
-            whole.tokens, 1
-        )
+        value = value - bonus * torch.where(mask, terms.entropy, 0.0).sum() / max(whole.tokens, 1)
     return Loss(
         value,
         ratio.detach(),

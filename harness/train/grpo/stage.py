@@ -70,7 +70,7 @@ class GrpoLearner(Learner):
         self.overlaps = self._ahead is not None
         self.reference = make_reference(policy, stage.reference) if stage.beta > 0 else None
         self.micro_batch = MicroBatch(stage.micro_batch_tokens, run.micro_batch(stage.name))
-        self._updater = Updater(policy, stage, self.reference, self.micro_batch)
+        self._updater = Updater(policy, stage, self.reference, self.micro_batch, seed)
         self.optimizer = self._updater.optimizer
         self._advantage = advantage_of(stage)
         self._shape = shape_of(policy.model)
@@ -118,14 +118,17 @@ class GrpoLearner(Learner):
         self._probe.check()
 
     def state(self) -> dict[str, Any]:
-        parked = {"parked": self.stream.parked} if isinstance(self.stream, CurriculumStream) else {}
-        return parked if self._ahead is None else parked | self._ahead.state()
+        state = self._updater.entropy.state()
+        if isinstance(self.stream, CurriculumStream):
+            state["parked"] = self.stream.parked
+        return state if self._ahead is None else state | self._ahead.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         if self.reference is not None:
             self.reference.restore(state.get("reference"))
         if isinstance(self.stream, CurriculumStream):
             self.stream.parked = dict(state["parked"])
+        self._updater.entropy.restore(state)
         if self._ahead is not None:
             self._ahead.restore(state)
 

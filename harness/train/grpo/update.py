@@ -19,7 +19,10 @@ from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
 from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
 from harness.train.forward import Scorer, Scores, evaluation_mode
+from harness.train.grpo.choosing import choose, marked
+from harness.train.grpo.entropy import EntropyWeight
 from harness.train.grpo.loss import Denominators, TokenTerms, grpo_loss, loss_of
+from harness.train.grpo.losses.base import Choosing
 from harness.train.grpo.metrics import TokenMeans
 from harness.train.grpo.reference import Reference
 from harness.train.micro_batch import MicroBatch
@@ -67,13 +70,21 @@ class Updater:
     """Owns the optimiser and the size of the micro-batches."""
 
     def __init__(
-        self, policy: Policy, stage: GRPO, reference: Reference | None, micro_batch: MicroBatch
+        self,
+        policy: Policy,
+        stage: GRPO,
+        reference: Reference | None,
+        micro_batch: MicroBatch,
+        seed: int = 0,
     ) -> None:
+        """``seed``: the run's, for losses that choose tokens by chance."""
         self.micro_batch = micro_batch
         self.optimizer = make_optimizer(policy.model, stage)
         self._policy = policy
         self._stage = stage
         self._loss = loss_of(stage)
+        self._seed = seed
+        self.entropy = EntropyWeight(stage.entropy_bonus)
         self._shape = shape_of(policy.model)
         self.scorer = Scorer(policy.model, policy, stage.temperature, stage.packing)
         self._reference = reference
@@ -95,6 +106,7 @@ class Updater:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         means, losses, norms = TokenMeans(), [], []
+        rows = self._chosen(rows, step)
         with evaluation_mode(self._policy.model):
             known = self._known(rows)
             tokens_each = loss_tokens(rows) / self._stage.minibatches
@@ -116,12 +128,25 @@ class Updater:
                     losses.append(loss)
                     norms.append(norm)
             self.optimizer.zero_grad(set_to_none=True)
-        return means.values() | {
+        found = means.values()
+        if self.entropy.adapts:
+            found["entropy/weight"] = self.entropy.value
+            self.entropy.follow(found.get("entropy"))
+        if isinstance(self._loss, Choosing):
+            found["chosen"] = sum(len(row.chosen) for row in rows) / max(loss_tokens(rows), 1)
+        return found | {
             "loss": sum(losses) / len(losses),
             "grad_norm": sum(norms) / len(norms),
             "learning_rate": learning_rate,
             "flops/update": self._flops(rows),
         }
+
+    def _chosen(self, rows: Sequence[Row], step: int) -> Sequence[Row]:
+        """The rows, with what the loss chooses of each minibatch where it is one that chooses."""
+        if not isinstance(self._loss, Choosing):
+            return rows
+        parts = enumerate(split(rows, self._stage.minibatches))
+        return [row for i, part in parts for row in choose(self._loss, part, (self._seed, step, i))]
 
     def _flops(self, rows: Sequence[Row]) -> float:
         """Model FLOPs of the update: gradients each epoch, old and reference log-probabilities once."""
@@ -162,9 +187,10 @@ class Updater:
             return score(self._reference_scorer)
 
     def _needed(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows with a gradient: without KL and entropy terms, an advantage of 0 leaves nothing."""
-        every = self._stage.beta > 0 or self._stage.entropy_bonus > 0
-        return [row for row in rows if row.counts and (every or row.advantage != 0)]
+        """The rows with a gradient: without KL and entropy terms and chosen tokens, an advantage of 0 leaves
+        nothing."""
+        every = self._stage.beta > 0 or self._stage.entropy_bonus.counts
+        return [row for row in rows if row.counts and (every or row.advantage != 0 or row.chosen)]
 
     def _mine(self, minibatch: Sequence[Row]) -> list[Row]:
         """The rows with a gradient that this process has to learn from."""
@@ -193,7 +219,7 @@ class Updater:
                     (scores.logprobs.sum() * 0).backward()  # type: ignore[no-untyped-call]
                     continue
                 terms = _terms(scores, known)
-                share = grpo_loss(terms, self._stage, whole, self._loss)
+                share = grpo_loss(terms, self._stage, whole, self._loss, self.entropy.value)
                 share.value.backward()  # type: ignore[no-untyped-call]
                 loss += share.value.detach()
                 means.add_loss(share, terms)
@@ -227,6 +253,7 @@ def _terms(scores: Scores, known: _Known) -> TokenTerms:
         reference=of_rows(known.reference),
         sampler=padded([torch.tensor(row.sampler) for row in rows]),
         entropy=scores.entropy,
+        chosen=marked(rows, scores.mask),
     )
 
 

@@ -72,6 +72,26 @@ def test_a_sweep_over_losses_and_the_settings_of_one() -> None:
     }
 
 
+def test_a_sweep_over_losses_that_choose_tokens_and_their_settings() -> None:
+    experiment = made(minibatches=2)
+    space = parse_space(
+        {
+            "grpo.loss.kind": ["clip", "clip_cov", "kl_cov"],
+            "grpo.loss.share": {
+                "low": 1e-4,
+                "high": 1e-2,
+                "when": {"grpo.loss.kind": ["clip_cov", "kl_cov"]},
+            },
+            "grpo.loss.coefficient": {"choices": [0.1, 1.0], "when": {"grpo.loss.kind": "kl_cov"}},
+        }
+    )
+    space.check(experiment)
+    point = {"grpo.loss.kind": "kl_cov", "grpo.loss.share": 1e-3, "grpo.loss.coefficient": 0.1}
+    chosen = space.apply(experiment, point)
+    assert chosen.stages[0].loss == Choice(kind="kl_cov", share=1e-3, coefficient=0.1)  # type: ignore[union-attr, call-arg]
+    assert space.point_of(chosen, experiment) == point
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -80,6 +100,7 @@ def test_a_sweep_over_losses_and_the_settings_of_one() -> None:
         ("grpo.advantage", "grup", "grpo.advantage: unknown advantage 'grup'; did you mean 'group'"),
         ("grpo.loss", {"low": 1}, "grpo.loss.kind: Field required"),
         ("grpo.loss", "sapo", r"grpo.epsilon has no effect with loss = 'sapo'"),
+        ("grpo.loss", "kl_cov", r"grpo.epsilon has no effect with loss = 'kl_cov'"),
         ("grpo.advantage", "opo", r"grpo.baseline has no effect with advantage = 'opo'"),
     ],
 )

@@ -19,6 +19,7 @@ from harness.config import (
     GRPO,
     SFT,
     Budget,
+    EntropyBonus,
     Epsilon,
     Eval,
     Reject,
@@ -102,12 +103,36 @@ def test_files_overlay_left_to_right_and_overrides_come_last(file: Path, tmp_pat
         ("grpo.reference.refresh=every", r"grpo\.reference has no effect with beta = 0"),
         ("grpo.kl_unbiased=true", r"grpo\.kl_unbiased has no effect with beta = 0"),
         ("grpo.rewards.format={weight=1,steps=9}", r"rewards\.format\.steps has no effect with no final"),
+        ("grpo.loss=kl_cov", r"grpo\.loss: 'kl_cov' acts from a batch's second update on: set epochs or"),
+        ("grpo.entropy_bonus=-1", r"grpo\.entropy_bonus: Input should be greater than or equal to 0, got -1"),
+        ("grpo.entropy_bonus=much", r"grpo\.entropy_bonus: Input should be a number or a table, got 'much'"),
+        ("grpo.entropy_bonus.step=0.1", r"grpo\.entropy_bonus\.step has no effect with no target"),
+        ("grpo.entropy_bonus.tgt=0.2", r"unknown key grpo\.entropy_bonus\.tgt.*did you mean 'target'"),
+        (
+            "grpo.entropy_bonus={weight=1,target=0.2}",
+            r"grpo\.entropy_bonus: weight \(1\) must be at most high \(0\.5\)",
+        ),
         ("beta", r"-s beta: must be key=value"),
     ],
 )
 def test_what_is_refused_is_named(file: Path, override: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         read_experiment([file], [override])
+
+
+def test_an_entropy_bonus_is_a_number_where_that_says_all(file: Path, tmp_path: Path) -> None:
+    for override, written in [
+        ("grpo.entropy_bonus=0.01", "entropy_bonus = 0.01"),
+        ("grpo.entropy_bonus.target=0.2", "target = 0.2"),
+    ]:
+        experiment = read_experiment([file], [override])
+        text = dump_toml(experiment)
+        assert written in text
+        (tmp_path / "again.toml").write_text(text)
+        assert read_experiment([tmp_path / "again.toml"]) == experiment
+    (stage, *_) = read_experiment([file], ["grpo.entropy_bonus=0.01", "grpo.entropy_bonus.target=0.2"]).stages
+    assert isinstance(stage, GRPO)
+    assert stage.entropy_bonus == EntropyBonus(weight=0.01, target=0.2)
 
 
 def floats(table: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -16,7 +16,8 @@ DOCS = Path(__file__).parents[3] / "docs"
 NOT_METRICS = {"step", "stage", "time"}
 SETTINGS = [
     *("grpo.steps=1", "grpo.completions_per_step=8", "grpo.group_size=4", "grpo.max_tokens=16"),
-    *("grpo.eval_every=1", "grpo.beta=0.01", "grpo.entropy_bonus=0.001", "grpo.refill_rounds=1"),
+    *("grpo.eval_every=1", "grpo.beta=0.01", "grpo.entropy_bonus.target=0.3", "grpo.refill_rounds=1"),
+    "grpo.loss=clip_cov",
     *("data.train=tiny-math:train[:64]", "data.dev=tiny-math:dev[:2]", "data.dev_samples=2"),
     *("eval.benchmarks=[]", "tracking.wandb=off"),
 ]
@@ -42,7 +43,7 @@ def test_what_a_run_writes_is_explained(tiny_random_policy: Policy, tmp_path: Pa
     plain = experiment.model_copy(update={"sweep": None})
     assert run_experiment(plain, tmp_path / "run", Progress(quiet=True)) == "done"
     written = {name for row in read_lines(tmp_path / "run" / "metrics.jsonl") for name in row}
-    assert {"reward", "kl", "entropy", "dev/pass@1", "seconds/update"} <= written
+    assert {"reward", "kl", "entropy", "entropy/weight", "chosen", "dev/pass@1", "seconds/update"} <= written
     assert unexplained(written - NOT_METRICS) == set()
 
 

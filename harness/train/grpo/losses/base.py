@@ -9,7 +9,11 @@ penalty, the entropy bonus and the aggregation, which the stage adds for every l
   ``mask`` is set. Elsewhere any finite value: its weight is 0;
 - of a row's own values only: rows are cut into micro-batches and spread over processes, and their losses add
   up to the loss of the whole;
-- constant for a row whose advantage is 0: such completions are left out of the backward pass.
+- constant for a row whose advantage is 0: such completions are left out of the backward pass, but for those
+  with chosen tokens.
+
+A loss may also be a class, made with its settings. Where it has a method ``choose`` (``Choosing``), that
+picks tokens out of a whole minibatch before the update, and ``tokens.chosen`` marks them in a micro-batch.
 
 The sum over a step's tokens of ``weight * loss`` is what is minimised, the weights being those of
 ``stage.aggregation``: with "grpo" 1 / (sequences * tokens of the sequence), so that a (B, 1) loss counts
@@ -20,7 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from harness.config import GRPO
@@ -39,7 +46,7 @@ class Tokens:
     ``correction`` (B, T), or (B, 1) where it is a sequence's, constant and positive: the bounded ratio old /
     sampler by ``stage.sampler_correction``; None without one. What a mask leaves out has 1 there, and the
     stage multiplies its loss by 0. ``entropy`` (B, T), of the policy, constant; None where it was not
-    computed.
+    computed. ``chosen`` (B, T) bool: what the loss has chosen of these tokens; None: none of them.
     """
 
     logprobs: torch.Tensor
@@ -50,6 +57,7 @@ class Tokens:
     stage: GRPO
     correction: torch.Tensor | None = None
     entropy: torch.Tensor | None = None
+    chosen: torch.Tensor | None = None
 
     @property
     def log_ratio(self) -> torch.Tensor:
@@ -83,6 +91,31 @@ class TokenLosses:
 
 LossFunction = Callable[[Tokens], torch.Tensor | TokenLosses]
 """A loss whose settings are filled in."""
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """All N tokens in the loss of one optimiser step, completion after completion, the same in every process.
+
+    ``logprobs`` (N,): of the policy that drew them, as the sampling engine reported them, which is the policy
+    before the step's first update where ``rollout_ahead`` is 0. ``advantages`` (N,). ``rng``: seeded by the
+    run's seed, the step and the minibatch, for what is left to chance.
+    """
+
+    logprobs: npt.NDArray[np.float64]
+    advantages: npt.NDArray[np.float64]
+    rng: np.random.Generator
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A loss that chooses tokens out of a whole minibatch."""
+
+    def choose(self, minibatch: Minibatch) -> npt.NDArray[np.intp]:
+        """The places, each once and in any order, of the chosen ones among the minibatch's N tokens."""
+        ...
+
+    def __call__(self, tokens: Tokens) -> torch.Tensor | TokenLosses: ...
 
 
 def bounded_exp(x: torch.Tensor) -> torch.Tensor:

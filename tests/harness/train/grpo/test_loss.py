@@ -41,6 +41,7 @@ def terms(seed: int = 0, rows: int = 4, tokens: int = 5) -> TokenTerms:
         reference=old + normal(0.5),
         sampler=old + normal(0.2),
         entropy=normal(1.0).abs(),
+        chosen=torch.rand(rows, tokens, generator=rng) < 0.3,
     )
 
 
@@ -91,7 +92,7 @@ def plain(of: TokenTerms, stage: GRPO) -> torch.Tensor:
                 "dapo": 1 / sum(lengths),
                 "dr_grpo": 1 / (rows * stage.max_tokens),
             }[stage.aggregation]
-            total = total + loss * share - stage.entropy_bonus * of.entropy[i, t] / sum(lengths)
+            total = total + loss * share - stage.entropy_bonus.weight * of.entropy[i, t] / sum(lengths)
     return total
 
 
@@ -131,10 +132,13 @@ def test_variants_equal_the_plain_formula(
     cut=st.integers(1, 3),
     aggregation=st.sampled_from(AGGREGATIONS),
     ratio=st.sampled_from(["token", "sequence"]),
+    loss=st.sampled_from(["clip", "clip_cov", "kl_cov"]),
     seed=st.integers(0, 50),
 )
-def test_micro_batches_add_up_to_the_whole(cut: int, aggregation: Any, ratio: Any, seed: int) -> None:
-    stage = GRPO(aggregation=aggregation, ratio=ratio, beta=0.1, entropy_bonus=0.1, max_tokens=9)
+def test_micro_batches_add_up_to_the_whole(
+    cut: int, aggregation: Any, ratio: Any, loss: Any, seed: int
+) -> None:
+    stage = GRPO(aggregation=aggregation, ratio=ratio, loss=loss, beta=0.1, entropy_bonus=0.1, max_tokens=9)
     of = terms(seed)
     value, gradient = value_and_gradient(of, stage, whole(of))
     pieces = [
@@ -165,6 +169,15 @@ def test_padding_never_matters_whatever_stands_there(aggregation: Any) -> None:
     assert dirty_value == value
     torch.testing.assert_close(dirty_gradient, gradient, rtol=0, atol=0)
     assert not gradient[~of.mask].any()
+
+
+def test_the_weight_of_a_step_stands_for_the_one_that_the_stage_begins_with() -> None:
+    of, by = terms(), whole(terms())
+    without, fixed = (grpo_loss(of, GRPO(entropy_bonus=bonus), by).value for bonus in (0.0, 0.3))  # type: ignore[arg-type]
+    adapting = GRPO(entropy_bonus={"weight": 0.1, "target": 0.2})  # type: ignore[arg-type]
+    assert float(grpo_loss(of, adapting, by, None, 0.3).value) == pytest.approx(float(fixed), abs=1e-12)
+    assert float(grpo_loss(of, adapting, by, None, 0.0).value) == pytest.approx(float(without), abs=1e-12)
+    assert abs(float(fixed - without)) > 0.01
 
 
 def test_masked_sequences_count_in_grpo_and_vanish_in_token_means() -> None:

@@ -284,6 +284,57 @@ def test_the_update_does_not_depend_on_the_micro_batch(
     torch.testing.assert_close(gradient(tiny_random_policy, of, batch, budget=64), whole, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["clip_cov", "kl_cov"])
+@pytest.mark.parametrize("aggregation", ["grpo", "dapo"])
+def test_chosen_tokens_do_not_depend_on_the_micro_batch(
+    tiny_random_policy: Policy, loss: str, aggregation: Any
+) -> None:
+    many = {"share": 0.05} | ({"low": 0.0} if loss == "clip_cov" else {})
+    settings = {"aggregation": aggregation, "max_grad_norm": 1e9, "minibatches": 3, "epochs": 2}
+    of = stage(loss={"kind": loss, **many}, **settings)
+    batch = draw(tiny_random_policy, of)
+    whole = gradient(tiny_random_policy, of, batch)
+    torch.testing.assert_close(gradient(tiny_random_policy, of, batch, budget=64), whole, rtol=0, atol=1e-5)
+    few = gradient(tiny_random_policy, stage(loss={"kind": loss, "share": 1e-9}, **settings), batch)
+    assert (few - whole).abs().max() > 1e-4
+
+
+def test_rows_without_an_advantage_have_a_part_in_the_choice_and_are_learned_where_chosen(
+    tiny_random_policy: Policy, tmp_path: Path
+) -> None:
+    of = stage(loss={"kind": "kl_cov", "share": 1e-9}, epochs=2, learning_rate=1e-9)
+    made = rows_of(draw(tiny_random_policy, of).weighed(torch.ones(3, 4)).groups, False)
+    lowest, other = (row.index for row in sorted(made, key=lambda row: min(row.sampler))[:2])
+    # Two rows far below the mean advantage: the less likely a token of theirs, the larger its covariance.
+    for index in (lowest, other):
+        made[index] = replace(made[index], advantage=0.0)
+    updater = Updater(tiny_random_policy, of, None, MicroBatch(16384))
+    seen: list[int] = []
+    real = updater.scorer.micro_batches
+
+    def watched(block: Any, *rest: Any) -> Any:
+        seen.extend(row.index for batch in block.micro_batches for row in batch)
+        return real(block, *rest)
+
+    updater.scorer.micro_batches = watched  # type: ignore[method-assign]
+    metrics = updater.update(made, 1, tmp_path / "failed.json")
+    assert set(seen) == {row.index for row in made} - {other}
+    assert metrics["chosen"] == pytest.approx(1 / loss_tokens(made))
+
+
+def test_the_weight_of_the_entropy_bonus_follows_a_target(
+    tiny_random_policy: Policy, train: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    high = {"weight": 0.01, "target": 100.0, "step": 0.02, "high": 0.04}
+    train(tiny_random_policy, stage(steps=3, entropy_bonus=high, checkpoint_every=1))
+    assert [row["entropy/weight"] for row in rows(tmp_path / "run")] == pytest.approx([0.01, 0.03, 0.04])
+    state = torch.load(tmp_path / "run" / "checkpoints" / "step-3" / "trainer.pt")
+    assert state["entropy_bonus"] == {"coefficient": 0.04, "entropy": rows(tmp_path / "run")[-1]["entropy"]}
+    low = {"weight": 0.05, "target": 0.001, "step": 0.02}
+    train(tiny_random_policy, stage(steps=2, entropy_bonus=low), name="low")
+    assert [row["entropy/weight"] for row in rows(tmp_path / "low")] == [0.05, 0.0]
+
+
 def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
     tiny_random_policy: Policy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

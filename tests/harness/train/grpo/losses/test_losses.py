@@ -24,7 +24,9 @@ def terms(rows: int = 4, tokens: int = 5) -> TokenTerms:
     old = -normal(1.0).abs()
     mask = torch.arange(tokens) < torch.tensor([[5], [2], [4], [1]])
     advantages = torch.tensor([1.0, -0.5, 0.0, 2.0], dtype=torch.float64)
-    return TokenTerms(old + normal(0.5), mask, advantages, old, sampler=old + normal(0.2))
+    logprobs, sampler = old + normal(0.5), old + normal(0.2)
+    chosen = torch.arange(tokens) % 3 == torch.tensor([[1], [0], [1], [0]])
+    return TokenTerms(logprobs, mask, advantages, old, sampler=sampler, chosen=chosen)
 
 
 def gradient(stage: GRPO, of: TokenTerms) -> tuple[float, torch.Tensor]:
@@ -117,7 +119,9 @@ def test_every_built_in_loss_keeps_the_contract(kind: str, ratio: Any) -> None:
     value, whole = gradient(stage, of)
     assert math.isfinite(value)
     assert not whole[~of.mask].any()
-    assert not whole[2].any()  # an advantage of 0
+    assert of.chosen is not None
+    assert not whole[2, ~of.chosen[2]].any()  # an advantage of 0
+    assert kind == "kl_cov" or not whole[2].any()
     assert whole[of.mask & (of.advantages != 0)[:, None]].any()
     # Rows do not see each other: a row's gradient does not change with the others gone.
     alone = TokenTerms(**{k: v[:1] if v is not None else None for k, v in vars(of).items()})
