@@ -94,7 +94,7 @@ class EntropyBonus(Table):
     """The loss's reward for the policy's mean entropy per token; a bare number is its ``weight``."""
 
     weight: float = Field(0.0, ge=0.0)
-    """The weight; with ``target`` the one that it begins with."""
+    """The weight; with ``target`` what it rises or falls from after the first step."""
     target: float | None = Field(None, gt=0.0)
     """An entropy, in nats per token, to be held (Skywork-OR1: 0.2): the weight rises by ``step`` after a
     training step whose mean entropy was lower, falls by ``step`` after one whose entropy was higher, and

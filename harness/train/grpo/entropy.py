@@ -4,10 +4,10 @@ The adaptive entropy control of Skywork-OR1 (arXiv 2505.22312, section 3.2.5). W
 ``weight``, e_k the mean entropy of step k's learned tokens, t the target and d the step:
 
     c_k+1 = min(max(c_k + d, 0), high) where e_k < t, with - d where e_k > t, else c_k
-    weight of step k+1 = c_k+1 where e_k <= t, else 0
+    weight of step k+1 = c_k+1 where e_k <= t, else 0; that of step 1 = 0
 
-The paper decides whether step k's bonus counts by e_k itself, and begins with c = 0. Here an entropy is known
-only once its step has been learned, so that the step before decides.
+In the paper e_k itself decides whether step k's bonus counts, and c_1 = 0. Here, as in TRL, an entropy is
+known only once its step has been learned, so that the step before decides.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class EntropyWeight:
     @property
     def value(self) -> float:
         target, last = self._bonus.target, self._entropy
-        return 0.0 if target is not None and last is not None and last > target else self._coefficient
+        applies = target is None or (last is not None and last <= target)
+        return self._coefficient if applies else 0.0
 
     def follow(self, entropy: float | None) -> None:
         """Takes in a step's mean entropy, in nats per token; None, where no token was learned: as before."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from evals.task import Question, Task
-from harness.config import GRPO, Data, Experiment, Policy, Reference
+from harness.config import GRPO, Data, EntropyBonus, Experiment, Policy, Reference
 from harness.engines.hf import TransformersEngine
 from harness.models.policy import load_policy
 from harness.train.learners import train_stage
@@ -36,6 +36,8 @@ STAGES = [
         beta=0.05,
         reference=Reference(refresh="ema", steps=2),
         epochs=2,
+        loss={"kind": "clip_cov", "share": 0.05, "low": 0.0},  # type: ignore[arg-type]
+        entropy_bonus=EntropyBonus(target=10.0, step=0.003),
         rewards={"language": 1.0, "overlong": 1.0},
         overlong_buffer=14,
         refill_rounds=1,

@@ -15,8 +15,8 @@ ENTROPIES = st.lists(st.one_of(st.none(), st.sampled_from([0.1, 0.2, 0.3])), max
 @given(entropies=ENTROPIES, start=st.sampled_from([0.0, 0.01, 0.03]))
 def test_the_weight_follows_the_formula(entropies: list[float | None], start: float) -> None:
     weight = EntropyWeight(EntropyBonus(weight=start, target=0.2, step=0.02, high=0.05))
-    coefficient, active = start, True
-    assert weight.value == start
+    coefficient, active = start, False
+    assert weight.value == 0
     for entropy in entropies:
         weight.follow(entropy)
         if entropy is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from itertools import product
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from harness.config import GRPO, Epsilon
+from harness.train.grpo.entropy import EntropyWeight
 from harness.train.grpo.loss import Denominators, TokenTerms, grpo_loss
 
 trl = pytest.importorskip("trl", reason="TRL is a development dependency")
@@ -48,8 +50,8 @@ class Case:
         self.mask = torch.arange(TOKENS) < lengths[:, None]
 
 
-def theirs(case: Case, aggregation: str, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """TRL's loss and gradient: the real method on a trainer that skipped ``__init__``."""
+def trl_trainer(aggregation: str, **settings: Any) -> Any:
+    """TRL's trainer, which skipped ``__init__``, with what its loss looks at."""
     from trl import GRPOConfig, GRPOTrainer
     from trl.experimental.gmpo import GMPOTrainer
 
@@ -97,6 +99,17 @@ def theirs(case: Case, aggregation: str, **settings: Any) -> tuple[torch.Tensor,
     trainer.args.steps_per_generation = 1
     trainer._metrics = {"train": defaultdict(list)}
     trainer.model = SimpleNamespace(training=True)
+    return trainer
+
+
+def theirs(case: Case, aggregation: str, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """TRL's loss and gradient: the real method."""
+    return loss_of_theirs(trl_trainer(aggregation, **settings), case, settings.get("correction"))
+
+
+def loss_of_theirs(
+    trainer: Any, case: Case, correction: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     logprobs = case.logprobs.clone().requires_grad_()
     entropy = case.entropy.clone()
     trainer._get_per_token_logps_and_entropies = lambda *a, **k: (logprobs, entropy, None)
@@ -111,8 +124,8 @@ def theirs(case: Case, aggregation: str, **settings: Any) -> tuple[torch.Tensor,
         "ref_per_token_logps": case.reference,
         "num_items_in_batch": mask.sum(),
     }
-    if chosen["correction"] is not None:
-        inputs["importance_sampling_ratio"] = (case.old - case.sampler).exp().clamp(max=chosen["correction"])
+    if correction is not None:
+        inputs["importance_sampling_ratio"] = (case.old - case.sampler).exp().clamp(max=correction)
         inputs["importance_sampling_ratio"] = torch.where(case.mask, inputs["importance_sampling_ratio"], 1.0)
     loss = trainer._compute_loss(None, inputs)
     loss.backward()
@@ -120,7 +133,7 @@ def theirs(case: Case, aggregation: str, **settings: Any) -> tuple[torch.Tensor,
     return loss.detach(), logprobs.grad
 
 
-def ours(case: Case, stage: GRPO) -> tuple[torch.Tensor, torch.Tensor]:
+def ours(case: Case, stage: GRPO, entropy_weight: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     logprobs = case.logprobs.clone().requires_grad_()
     tokens = int(case.mask.sum())
     loss = grpo_loss(
@@ -129,6 +142,7 @@ def ours(case: Case, stage: GRPO) -> tuple[torch.Tensor, torch.Tensor]:
         ),
         stage,
         Denominators(ROWS, tokens, tokens),
+        entropy_weight=entropy_weight,
     )
     loss.value.backward()
     assert logprobs.grad is not None
@@ -217,6 +231,26 @@ def test_entropy_bonus() -> None:
     with_bonus, _ = ours(Case(), stage(entropy_bonus=0.3))
     without, _ = ours(Case(), stage())
     assert abs(float(with_bonus - without)) > 0.01
+
+
+def test_the_weight_of_the_entropy_bonus_follows_a_target() -> None:
+    """Step after step, entropies on both sides of the target, down to 0 and up to the bound."""
+    adaptive = {"entropy_coef_delta": 0.1, "entropy_coef_max": 0.25, "entropy_target": 0.5}
+    trainer = trl_trainer("grpo", entropy_coef=0.1, arguments=adaptive)
+    trainer.use_adaptive_entropy, trainer._last_world_entropy = True, math.inf
+    trainer._entropy_window_stats = None
+    mine = stage(entropy_bonus={"weight": 0.1, "target": 0.5, "step": 0.1, "high": 0.25})
+    weight, seen = EntropyWeight(mine.entropy_bonus), []
+    for scale in (0.1, 0.2, 0.3, 1.0, 1.0, 1.0, 1.0, 0.2, 0.1, 1.0, 0.1, 0.1):
+        case = Case()
+        case.entropy = case.entropy * scale
+        seen.append(weight.value)
+        value, gradient = ours(case, mine, weight.value)
+        their_value, their_gradient = loss_of_theirs(trainer, case)
+        torch.testing.assert_close(value, their_value, rtol=0, atol=1e-6)
+        torch.testing.assert_close(gradient, their_gradient, rtol=0, atol=1e-6)
+        weight.follow(float(case.entropy[case.mask].mean()))
+    assert seen == pytest.approx([0.0, 0.2, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0, 0.1, 0.2, 0.0, 0.2], abs=1e-12)
 
 
 def test_without_old_logprobs_the_ratio_is_one_and_the_gradient_is_there() -> None:
