@@ -23,7 +23,7 @@ from rich.table import Column
 from rich.text import Text
 
 from evals.base.terminal import Terminal
-from evals.base.text import printable
+from evals.base.text import duration, printable
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -150,9 +150,9 @@ class _Lines:
         left = self.left
         if left is None and self.done > before:
             left = (now - began) / (self.done - before) * (self.total - self.done)
-        parts = [f"{self.description}: {int(self.done)}/{self.total}", f"{elapsed:.0f} s"]
+        parts = [f"{self.description}: {int(self.done)}/{self.total}", duration(round(elapsed))]
         if left:
-            parts.append(f"about {left:.0f} s left")
+            parts.append(f"about {duration(round(left))} left")
         if self.note:
             parts.append(self.note)
         self.console.print(", ".join(parts), markup=False, soft_wrap=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from evals.base.errors import DamagedFileError, UsageError
 from harness.config import read_experiment
 from harness.sweep import attempts
 from harness.sweep.attempts import Progress
 from harness.sweep.costs import Total, ledger
+from harness.sweep.space_table import parse_space
 from harness.sweep.summary import SUMMARY, Summary, Trial
 
 log = logging.getLogger(__name__)
@@ -57,7 +60,8 @@ def read_summary(folder: Path) -> SweepStatus:
     trials = {trial.number: trial for trial in summary.trials if trial.state != "running"}
     for job in (folder / "trials").glob("*/experiment.toml"):
         if job.parent.name.isdigit() and (number := int(job.parent.name)) not in trials:
-            trials[number] = _from_folder(job.parent, number, sweep.objectives[0])
+            found = _from_folder(job.parent, number, sweep.objectives[0])
+            trials[number] = found.model_copy(update={"params": _params(sweep.space, job)})
     return summary.model_copy(
         update={
             "objective": sweep.objectives[0],
@@ -67,6 +71,14 @@ def read_summary(folder: Path) -> SweepStatus:
             "cost": ledger(folder, sweep.device_hour_price).total,
         }
     )
+
+
+def _params(space: Mapping[str, Any], job: Path) -> dict[str, Any]:
+    """A trial's settings, as its experiment has them; {} where that cannot be read."""
+    try:
+        return parse_space(space).nearest(read_experiment([job]))
+    except UsageError:
+        return {}
 
 
 def fresh_runs(folder: Path, objective: str) -> dict[tuple[int, int], TrialStatus]:

@@ -43,11 +43,14 @@ def test_the_time_left_is_reckoned_from_what_this_run_has_done(
 def test_the_time_left_may_be_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter([100.0, 120.0, 140.0])
+    clock = iter([100.0, 120.0, 700.0, 720.0])
     monkeypatch.setattr("evals.base.progress.time.monotonic", lambda: next(clock))
     with Progress().step("sweep", 100) as update:
         update(90, left=7.0)
-    assert capsys.readouterr().err.splitlines()[0].endswith(", about 7 s left")
+        update(91, left=413.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith(", about 7 s left")
+    assert lines[1].endswith(", about 7 min left")
 
 
 def test_a_bar_counts_the_time_that_was_told_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from evals.base.errors import UsageError
 from harness.cli import app
-from harness.config import Experiment
+from harness.config import GRPO, Experiment, read_experiment
 from harness.sweep.status import read_summary
 
 Make = Callable[..., Experiment]
@@ -34,6 +34,10 @@ def test_a_sweep_at_work_shows_its_running_trials(
     assert (first["state"], first["history"][-1]["step"]) == ("complete", 10)
     assert (second["state"], second["step"], second["attempts"]) == ("running", 4, 1)
     assert second["value"] > 0
+    tried = read_experiment([tmp_path / "trials/1/experiment.toml"]).stages[0]
+    assert isinstance(tried, GRPO)
+    asked = {"grpo.learning_rate": tried.learning_rate, "grpo.group_size": tried.group_size}
+    assert second["params"] == asked
     shown = CliRunner().invoke(app, ["sweep", "--status", str(tmp_path)]).output
     assert "1 of 3 trials have ended." in shown
     (tmp_path / "trials/1/go").touch()
