@@ -71,6 +71,11 @@ class Outlook:
     held: tuple[Held, ...] = ()
 
     @property
+    def now(self) -> float:
+        """Where the curve is at ``step``: the newest evaluation without its noise."""
+        return float(_within(self.metric, np.array([self.forecast - self.gain]))[0])
+
+    @property
     def gain_per_device_hour(self) -> float | None:
         return self.gain / self.device_hours if self.device_hours else None
 
@@ -208,7 +213,9 @@ class Track:
 
 
 def planned(experiment: Mapping[str, Any]) -> int | None:
-    """The last step of an experiment; None where its stages do not say."""
+    """The last step of an experiment; None where its stages do not say, or where a budget ends them first."""
+    if experiment.get("budget"):
+        return None
     stages = experiment.get("stages") or []
     steps = [stage.get("steps") for stage in stages if isinstance(stage, Mapping)]
     known = [step for step in steps if isinstance(step, int) and not isinstance(step, bool)]
@@ -245,7 +252,8 @@ def sentence(found: Outlook) -> str:
     scale, unit = (100.0, "%") if is_share(found.metric) else (1.0, "")
     low, high = (f"{scale * each:.3g}" for each in found.interval80)
     text = (
-        f"{found.metric} is {scale * found.value:.3g}{unit} at step {found.step} and heading for "
+        f"{found.metric} is {scale * found.value:.3g}{unit} at step {found.step}, "
+        f"{scale * found.now:.3g}{unit} by its fitted curve, and heading for "
         f"{scale * found.forecast:.3g}{unit} at step {found.horizon} (80% interval {low} to {high}{unit})"
     )
     points = " points" if unit else ""

@@ -41,7 +41,7 @@ STATES = {
     "complete": (BLUE, "o", "ran to the end", "dot"),
     "pruned": (VERMILION, "X", "pruned", "cross"),
     "failed": (INK, "s", "failed", "square"),
-    "running": (GREEN, "^", "running", "dot"),
+    "running": (GREEN, "^", "running", "triangle"),
 }
 
 
@@ -117,7 +117,7 @@ def _draw_timeline(sweep: Sweep, canvas: Canvas) -> None:
             ),
             *axes.plot(steps, [row] * len(steps), "|", color=MUTED, ms=5, zorder=3),
         ]
-        (end,) = axes.plot([reach], [row], marker, color=colour, ms=7, zorder=4)
+        (end,) = axes.plot([reach], [row], marker, color=colour, ms=7, zorder=4, clip_on=False)
         value = trial.value
         if value is not None:
             text = axes.annotate(
@@ -182,10 +182,9 @@ def _draw_slice(sweep: Sweep, name: str, rows: Sequence[Trial], canvas: Canvas) 
         x = choices.index(raw) if choices else raw
         colour, marker, _, _ = STATES[trial.state]
         bold = trial.number == winner
-        reach = None if trial.stderr is None else 1.96 * scale * trial.stderr
         bars = axes.errorbar(
-            x, scale * trial.value, yerr=reach, fmt=marker, color=colour, ms=8 if bold else 5,
-            elinewidth=0.9,
+            x, scale * trial.value, yerr=_reaches(trial, scale), fmt=marker, color=colour,
+            ms=8 if bold else 5, elinewidth=0.9,
             markeredgecolor=INK if bold else colour, markeredgewidth=1.4 if bold else 0.5,
             zorder=4 if bold else 3,
         )  # fmt: skip
@@ -202,6 +201,17 @@ def _draw_slice(sweep: Sweep, name: str, rows: Sequence[Trial], canvas: Canvas) 
         log_ticks(axes.xaxis)
     axes.set_xlabel(short(name) + (" (log scale)" if log and not choices else ""))
     axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
+
+
+def _reaches(trial: Trial, scale: float) -> list[list[float]] | None:
+    """How far the 95% interval reaches down and up, times ``scale``, which is 100 for a share.
+
+    A share stays within 0 and 100. None where the standard error is not known.
+    """
+    if trial.stderr is None or trial.value is None:
+        return None
+    value, reach = scale * trial.value, 1.96 * scale * trial.stderr
+    return [[min(reach, value)], [min(reach, scale - value)]] if scale == 100 else [[reach], [reach]]
 
 
 def _choices(space: object, values: Sequence[Any]) -> list[Any]:

@@ -132,11 +132,11 @@ def _of_sweep(
     ]
     if not panels:
         return None
-    legend = [Entry("other trials", FAINT)]
+    legend = [Entry("other trials", FAINT)] if others else []
     legend += [] if chosen is None else [Entry(chosen.entry, BLUE)]
     legend += [Entry(seeds, ORANGE, "band" if len(fresh) > 1 else "line")] if fresh else []
     if curves is CURVES and chosen is not None:
-        caption += ahead.told([(chosen.name, chosen.frame, chosen.end)])
+        caption += ahead.told([(chosen.name.capitalize(), chosen.frame, chosen.end)])
     return Figure(f"{key}-{sweep.key}", title, caption + flat, tuple(panels), tuple(legend))
 
 
@@ -322,10 +322,11 @@ def _error_bars(axes: Axes, line: Line, curve: Curve) -> None:
     if curve.metric != "dev/pass@1" or "dev/stderr" not in frame or curve.metric not in frame:
         return
     points = frame[["step", curve.metric, "dev/stderr"]].dropna()
+    values, reach = 100 * points[curve.metric], 196 * points["dev/stderr"]
+    reaches = [reach.clip(upper=values), reach.clip(upper=100 - values)]  # a share stays within 0 and 100
     bars = axes.errorbar(
-        points["step"], 100 * points[curve.metric], yerr=196 * points["dev/stderr"], fmt="none", ecolor=BLUE,
-        elinewidth=1.0, zorder=5,
-    )  # fmt: skip
+        points["step"], values, yerr=reaches, fmt="none", ecolor=BLUE, elinewidth=1.0, zorder=5
+    )
     tag(*bars.get_children(), of=line.of, entry=line.entry)
 
 

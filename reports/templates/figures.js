@@ -239,7 +239,7 @@ function runningMean(points, keep, valueX) {
 }
 
 function makeSmooth(figure) {
-  const noisy = every("svg.plot [data-curve] > path", figure).filter(
+  const noisy = every('svg.plot [data-curve]:not([data-curve="forecast"]) > path', figure).filter(
     (path) => path.parentElement.parentElement.querySelector('[data-axes*="training step"]') && vertices(path).length > NOISY,
   );
   if (!noisy.length) return;

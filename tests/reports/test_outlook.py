@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def test_a_rising_run_is_worth_going_on_and_a_flat_one_is_not() -> None:
     assert flat.outlook(140, worth=0.05).go_on == "no"
     assert rising.outlook(60, worth=0.01).go_on == "no"  # there is nowhere to go
     told = sentence(more)
-    assert told.startswith("dev/pass@1 is 50% at step 60 and heading for ")
+    assert re.match(r"dev/pass@1 is 50% at step 60, \d\d\.?\d?% by its fitted curve, and heading for ", told)
     assert "per device-hour; going on is worth it (" in told
 
 
@@ -92,4 +93,5 @@ def test_where_to_look() -> None:
     assert planned({"stages": [{"steps": 20}, {"steps": 40}]}) == 60
     assert planned({"stages": [{"steps": 20}, {"kind": "reject"}]}) is None
     assert planned({}) is None
+    assert planned({"stages": [{"steps": 20}], "budget": {"measure": "flops", "limit": 1e12}}) is None
     assert (horizon_of(30, 60), horizon_of(60, 60), horizon_of(60, None)) == (60, 90, 90)

@@ -112,6 +112,22 @@ def test_smoothing_draws_a_calmer_curve_around_the_same_mean(opened: Any) -> Non
     assert drawn == 0  # off again
 
 
+def test_a_forecast_is_nothing_to_smooth(opened: Any) -> None:
+    """Its line has many vertices, but no noise."""
+    made = opened.execute_script(
+        "const figure = document.querySelector(arguments[0]).cloneNode(true);"
+        "figure.querySelectorAll('.block-head label').forEach((one) => one.remove());"
+        "const curves = [...figure.querySelectorAll('[data-curve]')];"
+        "const ahead = curves.filter((one) => one.dataset.curve === 'forecast');"
+        "curves.filter((one) => !ahead.includes(one)).forEach((one) => one.remove());"
+        "makeSmooth(figure);"
+        "return [ahead.length, figure.querySelectorAll('.smoothing').length]",
+        LEARNING,
+    )
+    assert made[0] >= 1
+    assert made[1] == 0
+
+
 def test_smoothing_leaves_a_straight_line_where_it_is(opened: Any) -> None:
     """A mean of what came before would lag behind it."""
     away = opened.execute_script(

@@ -1,12 +1,14 @@
-"""The Pareto front against its definition, tried on every pair of points."""
+"""The pictures of a sweep: every kind of setting, shares within their bounds, and a mark per state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure as Canvas
 
 from harness.sweep.summary import Summary
 from reports.figures import svg
@@ -63,3 +65,32 @@ def test_choices_of_an_earlier_space_follow_those_of_today() -> None:
     assert figure is not None
     text = svg.inline(figure.panels[0])
     assert text.index("high: 0.28, low: 0.2") < text.index(">0.3<")
+
+
+def test_the_interval_of_a_share_stays_within_its_bounds() -> None:
+    one = sweep({"grpo.x": {"low": 0.0, "high": 1.0}}, [{"grpo.x": 0.1 * n} for n in range(11)])
+    figure = sweep_figures.slices(one)  # values from 0 to 100%
+    assert figure is not None
+    canvas = Canvas()
+    figure.panels[0].draw(canvas)
+    [axes] = canvas.axes
+    ends = [y for bars in axes.collections for segment in bars.get_segments() for _, y in segment]
+    assert len(ends) == 22
+    assert min(ends) == 0
+    assert max(ends) == 100
+    assert sorted(ends)[2] == pytest.approx(10 - 1.96 * 2)
+
+
+def test_the_key_has_the_marks_of_the_timeline() -> None:
+    one = sweep({"grpo.x": [1, 2]}, [{"grpo.x": 1}, {"grpo.x": 2}])
+    trials = [
+        trial.model_copy(update={"state": state})
+        for trial, state in zip(one.summary.trials, ("pruned", "running"), strict=True)
+    ]
+    one = replace(one, summary=one.summary.model_copy(update={"trials": tuple(trials)}))
+    figure = sweep_figures.timeline(one)
+    assert figure is not None
+    assert [(entry.label, entry.mark) for entry in figure.legend] == [
+        ("pruned", "cross"),
+        ("running", "triangle"),
+    ]
