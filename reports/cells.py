@@ -91,13 +91,14 @@ class Table:
     def split(self) -> tuple[Table, dict[str, str]]:
         """The table without its columns that say the same in every row, and what these say by their title.
 
-        Of a single row those go that are empty.
+        Of a single row those go that are empty. What was measured with an interval stays.
         """
         same = [
             position
             for position in range(0 if self.leading > 1 else 1, len(self.columns))
             if len({(row[position].text, row[position].bounds) for row in self.rows}) == 1
             and (len(self.rows) > 1 or not self.rows[0][position].text)
+            and not self.rows[0][position].bounds
         ]
         if len(same) > len(self.columns) - 2:  # nothing would be left to read
             return self, {}

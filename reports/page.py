@@ -247,13 +247,20 @@ def _stamps(study: Study) -> list[dict[str, Any]]:
                 "title": one.folder.name,
                 "checkout": CHECKOUT.format(commit=commit) if COMMIT.fullmatch(commit) else "",
                 "dirty": (manifest.commit or "").endswith("+dirty"),
-                "command": shlex.join(manifest.command),
+                "command": shlex.join(_as_typed(manifest.command)),
                 "winner": winner_of(one) if isinstance(one, Sweep) else None,
                 "facts": facts,
                 "experiment": tomli_w.dumps(dict(one.experiment)) if one.experiment else "",
             }
         )
     return stamps
+
+
+def _as_typed(command: Sequence[str]) -> list[str]:
+    """A command as anybody can type it: this program by its name, wherever it lay."""
+    first, *rest = command or ("",)
+    ours = first.endswith(("/harness", "harness/cli/__main__.py"))
+    return ["harness" if ours else first, *rest] if first else []
 
 
 def _protocols(study: Study) -> Table | None:

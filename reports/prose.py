@@ -94,10 +94,19 @@ def _headline_of_arms(found: Sequence[Comparison], untrained: Set[str]) -> str:
     if clear:
         return f"{len(clear)} of {len(between)} differences between trained arms are significant."
     gained = [one for one in found if one.a in untrained and one.b not in untrained]
-    better = sum(one.significant and one.difference.value > 0 for one in gained)
-    trained = f"Training is better than none in {better} of {len(gained)} comparisons" if gained else ""
     between_arms = "no difference between trained arms could be shown"
-    return f"{trained}; {between_arms}." if trained else f"{between_arms.capitalize()}."
+    return f"{_against_none(gained)}; {between_arms}." if gained else f"{between_arms.capitalize()}."
+
+
+def _against_none(gained: Sequence[Comparison]) -> str:
+    """In how many of these comparisons with the untrained policy training is better, in how many worse."""
+    better, worse = (
+        sum(one.significant and sign * one.difference.value > 0 for one in gained) for sign in (1, -1)
+    )
+    if not better and not worse:
+        return "No arm differs significantly from no training"
+    ways = [f"{word} in {count}" for word, count in (("better", better), ("worse", worse)) if count]
+    return f"Training is {' and '.join(ways)} of {len(gained)} comparisons with none"
 
 
 def _in_the_lead(between: Sequence[Comparison]) -> str:
@@ -213,7 +222,8 @@ def _sweep(sweep: Sweep) -> Iterator[str]:
     )
     parts = [f"{states.count(state)} {text}" for state, text in names if state in states]
     spent = sum(trial.seconds for trial in rows)
-    took = f" They took {_duration(spent)} in all, pruned and failed ones included." if spent else ""
+    ended = ", pruned and failed ones included" if {"pruned", "failed"} & set(states) else ""
+    took = f" They took {_duration(spent)} in all{ended}." if spent else ""
     yield f"The sweep tried {len(rows)} settings: {some(parts)}.{took}"
     chosen = sweep.candidate
     if chosen is None:
@@ -234,8 +244,12 @@ def _sweep(sweep: Sweep) -> Iterator[str]:
     if gain:
         low, high = (objective_gap(sweep, bound).removesuffix(" points") for bound in gain.ci95)
         over = "over" if is_share(sweep.objective) else "against"
-        text = f"{objective_gap(sweep, gain.value)} {over} the base policy (95% interval {low} to {high})"
-        yield f"Confirmed: {text}." if sweep.winner else f"No winner: the fresh seeds come to {text}."
+        value, interval = objective_gap(sweep, gain.value), f"(95% interval {low} to {high})"
+        if sweep.winner:
+            yield f"Confirmed: {value} {over} the base policy{on_dev(sweep)} {interval}."
+        else:
+            change = f"the change from the base policy{on_dev(sweep)}"
+            yield f"No winner: with fresh seeds {change} is {value} {interval}."
     elif sweep.winner is None:
         yield "No winner is declared."
 

@@ -24,6 +24,7 @@ from evals.scores import Scores, tally
 from evals.task import Question
 from harness import config
 from reports.page import build_report
+from tests.reports.axe import fetch
 
 ROW = ("id", "sample", "response", "answer", "status", "detail", "finish_reason", "tokens", "seconds")
 
@@ -100,6 +101,12 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     started = start()
     yield started
     started.quit()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core."""
+    return fetch(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.fixture(scope="module")

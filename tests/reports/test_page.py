@@ -119,7 +119,18 @@ def test_the_summary_says_what_is_significant_and_what_is_not(read: Reader) -> N
     assert "The winner is better than the base on tiny-aime and tiny-math." in told
     assert re.search(r"tiny-code: winner answers .* questions\), not significantly different\.", told)
     assert "The sweep tried 10 settings: 6 ran to the end, 3 were pruned and 1 failed." in told
+    assert re.search(r"Confirmed: .* points over the base policy on the dev questions \(95% interval", told)
     assert "programs ran under landlock+seccomp" in told
+
+
+@pytest.mark.parametrize(
+    "called", ["harness", "/somewhere/bin/harness", "/somewhere/harness/cli/__main__.py"]
+)
+def test_the_command_names_the_program_as_anybody_calls_it(fresh_sweep: Path, called: str) -> None:
+    manifest = json.loads((fresh_sweep / "manifest.json").read_text())
+    manifest["command"] = [called, "sweep", "own experiment.toml"]
+    (fresh_sweep / "manifest.json").write_text(json.dumps(manifest))
+    assert ">harness sweep &#39;own experiment.toml&#39;<" in page.render(collect([fresh_sweep]))
 
 
 def test_reproduction_is_complete(read: Reader) -> None:

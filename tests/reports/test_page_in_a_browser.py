@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ from selenium.webdriver.common.keys import Keys
 
 from reports.export import export_tables
 from reports.page import build_report
+from tests.reports.axe import serious
 from tests.reports.conftest import resize, write_eval
 
 pytestmark = pytest.mark.browser
-AXE = "axe-core@4.11.0"
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +142,39 @@ def test_nothing_that_matters_is_cut_on_a_laptop_and_on_a_phone(opened: Any) -> 
     assert "–" in cell.text
 
 
+def test_names_of_questions_that_turned_both_ways_fit_a_laptop(
+    browser: Any, sweep_folder: Path, tmp_path: Path
+) -> None:
+    models = [sweep_folder / "evals" / name for name in ("winner-seed-1", "winner-seed-2", "base")]
+    browser.get(build_report(models, tmp_path / "report.html").as_uri())
+    resize(browser, 1280)
+    headings = "return [...document.querySelectorAll('[data-key=turned] th')].map((one) => one.textContent)"
+    assert {"Comparison", "Became right", "Became wrong"} <= set(browser.execute_script(headings))
+    room = (
+        "const at = document.querySelector('#block-turned .scroll'); return at.scrollWidth - at.clientWidth"
+    )
+    assert browser.execute_script(room) <= 1
+
+
+def test_on_a_phone_a_name_stays_with_its_number(opened: Any) -> None:
+    resize(opened, 390)
+    lines = opened.execute_script(
+        "for (const one of document.querySelectorAll('.stages details')) one.open = true;"
+        "const parts = [...document.querySelectorAll('.amount, .sample .n')];"
+        "return parts.map((one) => one.getClientRects().length)"
+    )
+    assert len(lines) > 50
+    assert set(lines) == {1}
+
+
+def test_where_nobody_votes_the_bar_shows_the_share_of_right_samples(opened: Any) -> None:
+    part = opened.find_element(By.CSS_SELECTOR, '.question[data-benchmark="tiny-code"] .model')
+    right, samples = map(int, part.find_element(By.CLASS_NAME, "share").text.split("/"))
+    [bar] = part.find_elements(By.CSS_SELECTOR, ".votes rect")
+    assert right > 0
+    assert float(bar.get_attribute("width")) == pytest.approx(200 * right / samples)
+
+
 def test_a_wide_table_keeps_its_first_columns_and_shows_that_there_is_more(opened: Any) -> None:
     resize(opened, 760)
     frame = opened.find_element(By.CSS_SELECTOR, "#block-trials .frame")
@@ -208,47 +239,17 @@ def test_a_single_card_keeps_its_size(browser: Any, mathematics: Path) -> None:
     assert axis.rect["height"] < card.find_element(By.TAG_NAME, "b").rect["height"] / 2
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The script of axe-core, from npm."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed, so axe-core cannot be fetched")
-    folder = tmp_path_factory.mktemp("axe")
-    try:
-        subprocess.run([npm, "pack", AXE], cwd=folder, check=True, capture_output=True, timeout=90)
-    except (subprocess.SubprocessError, OSError):
-        pytest.skip(f"npm does not get {AXE} here")
-    [archive] = folder.glob("*.tgz")
-    shutil.unpack_archive(archive, folder)
-    return (folder / "package/axe.min.js").read_text(encoding="utf-8")
-
-
 TRIMMED = """
 const more = ".question:nth-of-type(n + 4), .panel:nth-of-type(n + 2), tbody tr:nth-of-type(n + 4)";
 document.querySelectorAll(more).forEach((one) => one.remove());
 for (const one of document.querySelectorAll("details")) one.open = true;
 """
 """What repeats is left out, and all that is folded is opened."""
-RUN_AXE = """
-const [theme, rules, done] = arguments;
-document.documentElement.dataset.theme = theme;
-const only = rules.length ? {runOnly: {type: "rule", values: rules}} : {};
-axe.run(document, {resultTypes: ["violations"], ...only}).then((found) => done(found.violations));
-"""
 
 
 def test_axe_finds_nothing_serious(browser: Any, page: Path, axe: str) -> None:
     browser.get(page.as_uri())
     browser.execute_script(TRIMMED)
-    browser.execute_script(axe)
-    browser.set_script_timeout(120)
-    found = browser.execute_async_script(RUN_AXE, "light", [])
-    found += browser.execute_async_script(RUN_AXE, "dark", ["color-contrast"])  # the theme changes colours
+    found = serious(browser, axe)
     browser.get("about:blank")
-    serious = [
-        (each["id"], each["nodes"][0]["html"][:200], len(each["nodes"]))
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert found == []

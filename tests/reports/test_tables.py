@@ -191,3 +191,12 @@ def test_no_difference_has_no_sign() -> None:
     assert cells.signed(-0.0004) == "0.0"
     assert cells.signed(0.0) == "0.0"
     assert cells.points(-0.0004, -0.0204, 0.0196, False).bounds == "−2.0 to +2.0"
+
+
+def test_what_was_measured_is_in_its_column_even_where_it_is_the_same_in_every_row() -> None:
+    measured = cells.percent({"value": 0.5, "ci95": [0.4, 0.6]})
+    columns = tuple(cells.Column(key, key) for key in ("model", "pass@1", "seconds", "state"))
+    rows = tuple((Cell(name), measured, Cell("9"), Cell(name)) for name in ("a", "b"))
+    lean, same = Table("key", "title", "", columns, rows).split()
+    assert [column.key for column in lean.columns] == ["model", "pass@1", "state"]
+    assert same == {"seconds": "9"}

@@ -112,3 +112,22 @@ def test_an_arm_whose_name_ends_in_base_is_a_trained_one(two_arms: list[Path], t
         told
         == f"{sum(one.significant for one in between)} of 3 differences between trained arms are significant."
     )
+
+
+def test_the_headline_says_where_training_made_it_worse(two_arms: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "compared"
+    (folder / "arms").mkdir(parents=True)
+    (folder / "experiment.toml").write_text('name = "x"\n[compare.arms.one]\n[compare.arms.other]\n')
+    shutil.copytree(two_arms[1] / "evals/final", folder / "evals/base")  # better than what the arms come to
+    for arm in ("one", "other"):
+        for seed in (1, 2):
+            shutil.copytree(two_arms[0], folder / f"arms/{arm}/seed-{seed}/attempt-1")
+    study = collect([folder])
+    compared = comparisons.compare(study)
+    trained = [one for one in compared.differences if one.a == "base"]
+    worse = sum(one.significant and one.difference.value < 0 for one in trained)
+    assert worse > 0
+    assert prose.headline(study, compared) == (
+        f"Training is worse in {worse} of {len(trained)} comparisons with none; "
+        "no difference between trained arms could be shown."
+    )

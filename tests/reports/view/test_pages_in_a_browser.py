@@ -20,10 +20,12 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from reports.view import dress
 from reports.view.server import Server, start
+from tests.reports.axe import serious
 from tests.reports.conftest import resize
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120
+SAMPLE = "sample/sweep/evals/base/tiny-aime/samples.jsonl?start=0"
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +65,7 @@ def test_the_console_is_silent_and_nobody_else_is_asked(browser: Any, served: Se
     browser.get(served.url)
     for kind in ("performance", "browser"):
         browser.get_log(kind)
-    sample = "sample/sweep/evals/base/tiny-aime/samples.jsonl?start=0"
-    for path in ("", "at/sweep", "at/run", "samples/sweep", sample, "training/run", "at/nowhere"):
+    for path in ("", "at/sweep", "at/run", "samples/sweep", SAMPLE, "training/run", "at/nowhere"):
         browser.get(served.url + path)
         assert browser.execute_script("return window.hacked") is None
     found = [each for each in browser.get_log("browser") if "404" not in each["message"]]
@@ -152,9 +153,19 @@ def test_a_run_that_goes_on_is_seen_without_loading_the_page_again(browser: Any,
     assert browser.execute_script("return window.stayed")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["", "at/sweep", "at/run", "samples/sweep?verdict=wrong", "training/sweep/trials/0/attempt-1", SAMPLE],
+)
+def test_axe_finds_nothing_serious(browser: Any, served: Server, axe: str, path: str) -> None:
+    browser.get(served.url + path)
+    assert browser.find_element(By.TAG_NAME, "h1").text
+    browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert serious(browser, axe) == []
+
+
 def test_no_page_is_wider_than_the_window(browser: Any, served: Server) -> None:
-    sample = "sample/sweep/evals/base/tiny-aime/samples.jsonl?start=0"
-    for path in ("", "at/sweep", "at/run", "samples/sweep", sample):
+    for path in ("", "at/sweep", "at/run", "samples/sweep", SAMPLE):
         browser.get(served.url + path)
         for width in (390, 1280):
             resize(browser, width)
