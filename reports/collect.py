@@ -27,7 +27,7 @@ from reports.probes import PROBE, Probe
 from reports.reading import job_metrics, launches, read_file, read_json, read_metrics, read_toml
 from reports.samples import records as samples
 from reports.samples.records import Index
-from reports.study import Evaluation, Role, Study, Sweep, Training, asked_benchmarks
+from reports.study import ArmsFolder, Evaluation, Role, Study, Sweep, Training, asked_benchmarks
 from reports.suites import RECORD, read_suite
 
 SCORED = ("scores.json", RECORD)
@@ -62,12 +62,17 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [name(folder) for folder in folders]
 
 
+def _made(folder: Path, name: str) -> bool:
+    """Whether an experiment made the folder ``name`` in ``folder``: somebody's runs may be called so, too."""
+    return (folder / name).is_dir() and (folder / "experiment.toml").exists()
+
+
 def _collect_folder(folder: Path, name: str, study: Study, several: bool) -> None:
     if not folder.is_dir():
         study.problems.append(_foreign([folder]) or f"{folder}: {_no_folder(folder)}.")
-    elif (folder / "summary.json").exists() or (folder / "trials").is_dir() or (folder / "study.db").exists():
+    elif any((folder / name).exists() for name in ("summary.json", "study.db")) or _made(folder, "trials"):
         _collect_sweep(folder, name, study, several)
-    elif (folder / "arms").is_dir():
+    elif _made(folder, "arms"):
         _collect_arms(folder, name, study, several)
     elif any((folder / name).exists() for name in ("metrics.jsonl", "status.json")):
         _collect_run(folder, name, study, several)
@@ -165,7 +170,8 @@ def _collect_arms(folder: Path, name: str, study: Study, several: bool) -> None:
         if _benchmark_folders(base):
             _collect_evaluations(base, study, prefix + base.name, prefix + base.name, "base")
     asked = read_toml(folder / "experiment.toml", study.problems)
-    study.arms.append(str(asked.get("name") or folder.name))
+    manifest = read_file(folder / MANIFEST, Manifest, study.problems)
+    study.arms.append(ArmsFolder(str(asked.get("name") or folder.name), folder, asked, manifest))
     arms = list(((asked.get("compare") or {}).get("arms")) or {})
     for arm in arms or sorted(path.name for path in (folder / "arms").iterdir()):
         seeds = sorted((folder / "arms" / arm).glob("seed-*"), key=lambda path: path.name.zfill(20))

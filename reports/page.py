@@ -164,10 +164,10 @@ def _eyebrow(study: Study) -> str:
 
 def _facts(study: Study) -> list[tuple[str, str]]:
     """The line under the headline: policy, size, machine, date, commit."""
-    sources = study.sources()
-    if not sources:
+    started = study.started()
+    if not started:
         return [("Models", str(len(study.models()))), ("Benchmarks", ", ".join(study.benchmarks()))]
-    first = sources[0]
+    first = started[0]
     facts = [("Policy", str((first.experiment.get("policy") or {}).get("model") or "–"))]
     if study.sweeps:
         facts.append(("Trials", str(sum(len(sweep.rows()) for sweep in study.sweeps))))
@@ -220,9 +220,9 @@ def _side(group: str, members: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def _stamps(study: Study) -> list[dict[str, Any]]:
-    """What it takes to do each sweep and run again."""
+    """What it takes to do each sweep, comparison and run again."""
     stamps = []
-    for one in study.sources():
+    for one in study.started():
         if one.manifest is None and not one.experiment:
             continue
         manifest = one.manifest or Manifest()

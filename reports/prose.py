@@ -105,8 +105,8 @@ def _against_none(gained: Sequence[Comparison]) -> str:
     )
     if not better and not worse:
         return "No arm differs significantly from no training"
-    ways = [f"{word} in {count}" for word, count in (("better", better), ("worse", worse)) if count]
-    return f"Training is {' and '.join(ways)} of {len(gained)} comparisons with none"
+    ways = [f"{word} than none in {count}" for word, count in (("better", better), ("worse", worse)) if count]
+    return f"Training is {' and '.join(ways)} of {len(gained)} comparisons"
 
 
 def _in_the_lead(between: Sequence[Comparison]) -> str:

@@ -187,6 +187,16 @@ class Sweep:
         return sorted(sorted(self.rows(), key=badness)[:MOST_TRIALS], key=lambda trial: trial.number)
 
 
+@dataclass(frozen=True)
+class ArmsFolder:
+    """A folder in which arms are compared: its ``experiment`` made every run below it."""
+
+    name: str
+    folder: Path
+    experiment: Mapping[str, Any]
+    manifest: Manifest | None
+
+
 @dataclass
 class Study:
     """Everything that one report is about."""
@@ -195,8 +205,7 @@ class Study:
     runs: list[Training] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    arms: list[str] = field(default_factory=list)
-    """The names of experiments that compare arms."""
+    arms: list[ArmsFolder] = field(default_factory=list)
     controls: list[ExplainedRow] = field(default_factory=list)
     """What their controls explain, as arms.json has it."""
     suites: list[Suite] = field(default_factory=list)
@@ -206,7 +215,7 @@ class Study:
 
     @property
     def title(self) -> str:
-        names = self.arms + [sweep.name for sweep in self.sweeps] or [run.label for run in self.runs]
+        names = [one.name for one in (*self.arms, *self.sweeps)] or [run.label for run in self.runs]
         names = list(dict.fromkeys(names or self.models() or [suite.model for suite in self.suites]))
         if len(names) > MOST_NAMES:
             what = "sweeps" if self.sweeps else "runs" if self.runs else "models"
@@ -223,6 +232,12 @@ class Study:
     def sources(self) -> list[Sweep | Training]:
         """What has a manifest: the sweeps, then the runs."""
         return [*self.sweeps, *self.runs]
+
+    def started(self) -> list[Sweep | ArmsFolder | Training]:
+        """What a command was given for: sweeps, comparisons of arms, and the runs that are of neither."""
+        folders = [one.folder for one in self.arms]
+        alone = [run for run in self.runs if not any(map(run.folder.is_relative_to, folders))]
+        return [*self.sweeps, *self.arms, *alone]
 
     def benchmarks(self) -> list[str]:
         """In the order of the experiment that asked for them, then of first appearance."""

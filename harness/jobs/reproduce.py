@@ -207,6 +207,7 @@ def _write(table: str, out: Path, cells: list[Reproduced], problems: list[str]) 
 
 def _page(table: str, cells: Sequence[Reproduced], problems: Sequence[str]) -> str:
     measured, figure = [c for c in cells if c.ours.value is not None], verdicts.as_figure(table, cells)
+    shown = sorted(cells, key=lambda cell: cell.ours.value is None)  # what was measured comes first
     sources = ", ".join(dict.fromkeys(cell.published.source for cell in cells))
     return render_sheet(
         title=f"{sources}, {table.replace('table', 'table ')}",
@@ -214,7 +215,7 @@ def _page(table: str, cells: Sequence[Reproduced], problems: Sequence[str]) -> s
         headline=f"Of {len(cells)} published values {verdicts.counted(cells)}.",
         chapters=[
             Chapter("measured", "Measured", () if figure is None else (figure,)),
-            Chapter("cells", "Every cell", (verdicts.as_table(table, cells),)),
+            Chapter("cells", "Every cell", (verdicts.as_table(table, shown),)),
             Chapter("rule", "How a verdict is made", sentences=verdicts.RULES if measured else ()),
             Chapter("warnings", "Warnings", sentences=tuple(problems)),
         ],

@@ -240,15 +240,19 @@ def _draw(found: Sequence[Reproduced], canvas: Canvas) -> None:
 
 
 def counted(cells: Sequence[Reproduced]) -> str:
-    """ "2 agree, 1 differ, 57 were not run"."""
+    """ "2 agree, 1 differs, 57 were not run"."""
     words = {
-        "agrees": "agree",
-        "differs": "differ",
-        "not judged": "were not judged",
-        "not run": "were not run",
+        "agrees": ("agrees", "agree"),
+        "differs": ("differs", "differ"),
+        "not judged": ("was not judged", "were not judged"),
+        "not run": ("was not run", "were not run"),
     }
     counts = {verdict: sum(cell.verdict == verdict for cell in cells) for verdict in words}
-    return ", ".join(f"{counts[v]} {text}" for v, text in words.items() if counts[v] or v != "not judged")
+    return ", ".join(
+        f"{counts[v]} {one if counts[v] == 1 else several}"
+        for v, (one, several) in words.items()
+        if counts[v] or v != "not judged"
+    )
 
 
 def _judge(cell: Published, evaluation: Evaluation) -> Reproduced:

@@ -131,7 +131,7 @@ def _confirmations(view: View, folder: Path) -> Section:
 
 
 def _run(view: View, place: Place) -> tuple[Standing, list[Section]]:
-    run = live.run_of(place.folder, place.folder.name)
+    run = live.run_of(place.folder, places.title(place.folder))
     stands = run_standing(place.folder, run.metrics)
     stamp = len(run.metrics)
     study = Study(runs=[run])

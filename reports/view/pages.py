@@ -51,7 +51,7 @@ class Pages:
         place = self.place(key)
         stands, sections = page_of(self._view, place)
         return render(
-            "view.html", self._links, place.folder.name, self._crumbs(key)[:-1] if key else [],
+            "view.html", self._links, places.title(place.folder), self._crumbs(key)[:-1] if key else [],
             live=stands.state == "running", eyebrow=f"{place.kind} · {stands.state}", lead="",
             facts=facts(stands), sections=sections,
         )  # fmt: skip
@@ -90,13 +90,14 @@ class Pages:
         """The list of a page's samples with addresses of its neighbours."""
         place = within(self.root, key)
         live = self._stands(key).state == "running" and not before
+        title = f"{places.title(place)}: {'completions' if training else 'samples'}"
         return render(
-            "view_samples.html", self._links, f"{place.name}: samples", self._crumbs(key), live=live,
+            "view_samples.html", self._links, title, self._crumbs(key), live=live,
             rows=[listed(found, self._links, kept) for found in page.rows],
             models=list(dict.fromkeys(source.model for source in of)),
             benchmarks=list(dict.fromkeys(source.benchmark for source in of)),
             verdicts=VERDICTS, orders=ORDERS[1:] if training else (), filters=filters, order=order,
-            training=training, cut=page.cut, after=after, before=before, position=_position(of, page),
+            training=training, cut=page.cut, after=after, before=before, position=_position(of, page, order),
             action=self._links.samples(key, training, {}), first=self._links.samples(key, training, kept),
         )  # fmt: skip
 
@@ -162,17 +163,18 @@ class Pages:
         return crumbs(self._links, self.root.name, key, known)
 
 
-def _position(of: Sequence[Source], page: Page) -> str:
-    """How far into the files a page is."""
+def _position(of: Sequence[Source], page: Page, order: Order) -> str:
+    """How far into the files a page is, in the order they are read in; "" where there is no other page."""
     total = sum(source.path.stat().st_size for source in of)
-    if not page.rows or not total:
+    if not page.rows or not total or (page.after is None and page.before is None):
         return ""
     place, before = page.rows[-1], 0
     for source in of:
         if source.key == place.source.key:
             break
         before += source.path.stat().st_size
-    return f"{100 * (before + place.end) / total:.3g}% of {_size(total)}"
+    read = before + place.end if order == "first" else total - before - place.start
+    return f"{100 * read / total:.3g}% of {_size(total)}"
 
 
 def _size(size: float) -> str:

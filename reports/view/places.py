@@ -45,13 +45,32 @@ def within(root: Path, key: str) -> Path:
 
 def kind_of(folder: Path) -> Kind | None:
     """What a folder is; None where it is nothing of ours."""
-    if any((folder / name).exists() for name in ("summary.json", "study.db", "trials")):
+    asked = (folder / "experiment.toml").exists()  # a folder of runs may hold one that is called "arms"
+    if any((folder / name).exists() for name in ("summary.json", "study.db")) or (
+        asked and (folder / "trials").is_dir()
+    ):
         return "sweep"
-    if (folder / "arms").is_dir():
+    if asked and (folder / "arms").is_dir():
         return "comparison"
     if any((folder / name).exists() for name in ("metrics.jsonl", "status.json", "attempt.json")):
         return "run"
     return "evaluation" if benchmarks(folder) else None
+
+
+def title(folder: Path) -> str:
+    """What a folder is called: "trial 4" or "rl, seed 2, attempt 3" rather than "attempt-3"."""
+    attempt = folder.name.removeprefix("attempt-")
+    if attempt == folder.name or not attempt.isdecimal():
+        return folder.name
+    job, owner = folder.parent.name, folder.parent.parent.name
+    if job.isdecimal():
+        told = f"trial {job}"
+    elif job.startswith("seed-"):
+        of = owner.replace("-", " ", 1) if owner.startswith("trial-") else owner
+        told = f"{of}, {job.replace('-', ' ', 1)}"
+    else:
+        return folder.name
+    return told + (f", attempt {attempt}" if attempt != "1" else "")
 
 
 def benchmarks(folder: Path) -> list[Path]:

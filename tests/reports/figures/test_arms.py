@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from reports import comparisons, costs, prose
+from reports import comparisons, costs, page, prose
 from reports.collect import collect
 from reports.figures import arms
 
@@ -128,6 +129,21 @@ def test_the_headline_says_where_training_made_it_worse(two_arms: list[Path], tm
     worse = sum(one.significant and one.difference.value < 0 for one in trained)
     assert worse > 0
     assert prose.headline(study, compared) == (
-        f"Training is worse in {worse} of {len(trained)} comparisons with none; "
+        f"Training is worse than none in {worse} of {len(trained)} comparisons; "
         "no difference between trained arms could be shown."
     )
+
+
+def test_a_comparison_is_done_again_by_the_command_that_made_it(two_arms: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "compared"
+    (folder / "arms").mkdir(parents=True)
+    (folder / "experiment.toml").write_text('name = "x"\n[compare.arms.distil]\n[compare.arms.rl]\n')
+    manifest = json.loads((two_arms[0] / "manifest.json").read_text())
+    manifest["command"] = ["harness", "train", "arms.toml"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for run in two_arms:
+        shutil.copytree(run, folder / f"arms/{run.name}/seed-1/attempt-1")
+    html = page.render(collect([folder, two_arms[0]]))
+    titles = re.findall(r'<article class="stamp">\s*<h3>(.*?)</h3>', html)
+    assert titles == ["compared", "distil"]  # and the run that belongs to no comparison
+    assert html.count(">harness train arms.toml<") == 1

@@ -113,6 +113,21 @@ def test_the_second_page_follows_the_first(server: Server) -> None:
     assert links(ask(server, back).body, "/sample/") == links(first, "/sample/")
 
 
+def test_how_far_a_page_is_counts_in_the_order_that_is_read(server: Server) -> None:
+    def far(path: str) -> float | None:
+        told = re.search(r'class="position">([\d.]+)% of', ask(server, path).body)
+        return None if told is None else float(told[1])
+
+    place = "/training/quick-sweep/trials/0/attempt-1"
+    newest = far(place)  # 50 of 60 completions
+    assert newest is not None
+    assert 75 < newest < 90
+    assert far(f"{place}?order=best") is None  # there is no other page
+    assert far(f"{place}?text=What+is+7+") is None
+    [following] = set(re.findall(r'href="([^"]*)" rel="next"', ask(server, place).body))
+    assert far(html.unescape(following)) == 100
+
+
 def test_what_a_model_wrote_is_text(server: Server) -> None:
     hostile = ask(server, "/samples/quick-sweep?benchmark=tiny-aime&model=base&verdict=unparsed").body
     assert "&lt;script&gt;window.hacked" in hostile
