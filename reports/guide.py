@@ -36,6 +36,11 @@ HOW_TO: dict[str, tuple[str, ...]] = {
         "Open some of the questions that turned: a gain that comes from format alone looks the same in "
         "a table.",
     ),
+    "controls": (
+        "A control has the settings and the seeds of what it explains, and rewards that say nothing of "
+        "what is right: what it gains too was not taught by the reward.",
+        "Where a model has seen a benchmark's questions, its score there may be memory.",
+    ),
     "training": (
         "Healthy: reward rises and flattens, dev/pass@1 rises with it, KL grows slowly, entropy falls "
         "and settles.",

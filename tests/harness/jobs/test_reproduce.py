@@ -101,6 +101,9 @@ def test_samples_in_a_folder_named_after_the_model_are_graded(data_folder: Path,
     assert cell.ours.value == 0.225
     assert (cell.questions, cell.samples, cell.verdict) == (30, 4, "agrees")
     assert "the plan takes 64 samples" in cell.why
+    # What was measured comes first on the page.
+    shown = (tmp_path / "out" / "table5.html").read_text().partition("<tbody>")[2]
+    assert shown.index(">DeepSeek-R1-Distill-Qwen-1.5B<") < shown.index(">GPT-4o-0513<")
 
 
 def test_folders_that_hold_nothing_are_said_so_and_the_table_is_made_all_the_same(tmp_path: Path) -> None:
