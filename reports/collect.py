@@ -72,7 +72,7 @@ def _collect_folder(folder: Path, name: str, study: Study, several: bool) -> Non
         study.problems.append(_foreign([folder]) or f"{folder}: {_no_folder(folder)}.")
     elif any((folder / name).exists() for name in ("summary.json", "study.db")) or _made(folder, "trials"):
         _collect_sweep(folder, name, study, several)
-    elif _made(folder, "arms"):
+    elif _made(folder, "arms") or (folder / ARMS).exists():
         _collect_arms(folder, name, study, several)
     elif any((folder / name).exists() for name in ("metrics.jsonl", "status.json")):
         _collect_run(folder, name, study, several)

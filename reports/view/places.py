@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from reports.arms import ARMS
+
 Kind = Literal["sweep", "comparison", "run", "evaluation"]
 DEEPEST = 8
 """Folders below the root that are looked into."""
@@ -50,7 +52,7 @@ def kind_of(folder: Path) -> Kind | None:
         asked and (folder / "trials").is_dir()
     ):
         return "sweep"
-    if asked and (folder / "arms").is_dir():
+    if (asked and (folder / "arms").is_dir()) or (folder / ARMS).exists():
         return "comparison"
     if any((folder / name).exists() for name in ("metrics.jsonl", "status.json", "attempt.json")):
         return "run"
