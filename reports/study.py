@@ -215,7 +215,9 @@ class Study:
 
     @property
     def title(self) -> str:
-        names = [one.name for one in (*self.arms, *self.sweeps)] or [run.label for run in self.runs]
+        names = [arms.name for arms in self.arms] + [sweep.name for sweep in self.sweeps] or [
+            run.label for run in self.runs
+        ]
         names = list(dict.fromkeys(names or self.models() or [suite.model for suite in self.suites]))
         if len(names) > MOST_NAMES:
             what = "sweeps" if self.sweeps else "runs" if self.runs else "models"
