@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,10 +40,10 @@ class Update(Protocol):
 class Progress:
     """Shows long steps one after another. Writes to standard error, so that ``--json`` stays clean.
 
-    ``first`` is a line that is said once something has begun: not above an error in what it was asked to do.
+    ``first`` makes a line that is said once something has begun: not above an error in what was asked for.
     """
 
-    def __init__(self, quiet: bool = False, first: str = "") -> None:
+    def __init__(self, quiet: bool = False, first: Callable[[], str] | None = None) -> None:
         self.console = Terminal(stderr=True, quiet=quiet)
         self._first = first
 
@@ -74,9 +74,9 @@ class Progress:
             lines.finish()
 
     def _say_first(self) -> None:
-        if self._first:
-            self.console.print(self._first, markup=False, soft_wrap=True)
-            self._first = ""
+        if self._first is not None:
+            first, self._first = self._first, None
+            self.console.print(first(), markup=False, soft_wrap=True)
 
     def _bar(self) -> RichProgress:
         return _Bar(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from evals.base.errors import UsageError
 from evals.base.text import printable_json
 
 if TYPE_CHECKING:
@@ -85,11 +86,32 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, 
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on standard output.")]
 
 
-def watched(folder: Path, quiet: bool) -> Progress:
-    """Progress of a job that writes to ``folder``. Its first line names the command that shows the job."""
+View = Annotated[
+    bool,
+    typer.Option("--view", help="Serve live pages of it while it runs, as `harness view` does."),
+]
+
+
+def watched(folder: Path, quiet: bool, view: bool = False) -> Progress:
+    """Progress of a job that writes to ``folder``. Its first line says where to see the job.
+
+    With ``view`` that is the address of live pages, else the command that serves them.
+    """
     from evals.base.progress import Progress
 
-    return Progress(quiet, first=f"To watch it: harness view {shlex.quote(str(folder))}")
+    if view and quiet:
+        raise UsageError("--view prints an address, which --quiet hides: leave one of them out")
+
+    def where() -> str:
+        command = f"harness view {shlex.quote(str(folder))}"
+        if view:
+            from harness.cli.live import serve
+
+            if (address := serve(folder)) is not None:
+                return f"To watch it: {address} while it runs, and afterwards: {command}"
+        return f"To watch it: {command}"
+
+    return Progress(quiet, first=where)
 
 
 def engine_of(kind: str, settings: list[str] | None) -> Choice:

@@ -16,6 +16,7 @@ from harness.cli.app import (
     Json,
     Overrides,
     Quiet,
+    View,
     app,
     print_json,
     sweep_folder,
@@ -23,6 +24,7 @@ from harness.cli.app import (
 )
 
 if TYPE_CHECKING:
+    from evals.base.progress import Progress
     from harness.config import Experiment
 
 
@@ -37,6 +39,14 @@ def quickstart(
         typer.Option(help="Output folder. By default runs/quickstart; with --tiny, runs/tiny-quickstart."),
     ] = None,
     overrides: Overrides = None,
+    view: Annotated[
+        bool | None,
+        typer.Option(
+            "--view/--no-view",
+            help="Serve live pages of it while it runs, as `harness view` does. By default, in a terminal.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +63,8 @@ def quickstart(
 
     tiny = tiny or not _smollm2_is_here()
     name, folder = ("tiny-quickstart",) * 2 if tiny else ("smollm2-sums", "quickstart")
-    _sweep([experiment_file(name)], overrides, out or Path("runs", folder), None, False, quiet, as_json)
+    view = not quiet and sys.stderr.isatty() if view is None else view
+    _sweep([experiment_file(name)], overrides, out or Path("runs", folder), None, False, quiet, as_json, view)
 
 
 def _smollm2_is_here() -> bool:
@@ -124,6 +135,7 @@ def sweep(
             help="Shape of the simulated curves: exponential (the default), sigmoid or peaking.",
         ),
     ] = None,
+    view: View = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -166,7 +178,7 @@ def sweep(
     caps = {"max_device_hours": max_device_hours, "max_cost": max_cost, "device_hour_price": price}
     given = [f"sweep.{key}={value}" for key, value in caps.items() if value is not None]
     overrides = [*(overrides or []), *given]
-    _sweep(files, overrides, out, storage, accept_space_change, quiet, as_json)
+    _sweep(files, overrides, out, storage, accept_space_change, quiet, as_json, view)
 
 
 @app.command(rich_help_panel=RUN)
@@ -254,6 +266,7 @@ def train(
     files: Experiments,
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. By default runs/NAME.")] = None,
+    view: View = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -276,8 +289,9 @@ def train(
     if experiment.compare is not None:
         if dist.world() > 1:
             raise UsageError("compare: arms cannot be trained under torchrun; train each arm by itself")
-        return _train_arms(experiment, folder, quiet, as_json)
-    state = run_experiment(experiment, folder, watched(folder, quiet), sys.argv)
+        return _train_arms(experiment, folder, watched(folder, quiet, view), as_json)
+    progress = watched(folder, quiet, view and dist.is_main())
+    state = run_experiment(experiment, folder, progress, sys.argv)
     if not dist.is_main():
         return
     if as_json:
@@ -286,11 +300,11 @@ def train(
         typer.echo(f"{state}: {folder.resolve()}")
 
 
-def _train_arms(experiment: Experiment, folder: Path, quiet: bool, as_json: bool) -> None:
+def _train_arms(experiment: Experiment, folder: Path, progress: Progress, as_json: bool) -> None:
     from harness.cli import console
     from harness.jobs.compare import train_and_compare
 
-    result = train_and_compare(experiment, folder, watched(folder, quiet))
+    result = train_and_compare(experiment, folder, progress)
     if as_json:
         return print_json(result.recorded().table())
     console.arms_table(result)
@@ -306,6 +320,7 @@ def _sweep(
     accept_space_change: bool,
     quiet: bool,
     as_json: bool,
+    view: bool,
 ) -> None:
     from harness.config import read_experiment
 
@@ -315,7 +330,8 @@ def _sweep(
     from harness.jobs.sweep import sweep_and_measure
 
     folder = out or Path("runs") / experiment.name
-    result = sweep_and_measure(experiment, folder, watched(folder, quiet), storage, accept_space_change)
+    progress = watched(folder, quiet, view)
+    result = sweep_and_measure(experiment, folder, progress, storage, accept_space_change)
     if as_json:
         print_json(result.summary.table())
     else:

@@ -87,7 +87,7 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_first_line_is_said_once_something_has_begun(capsys: pytest.CaptureFixture[str]) -> None:
     address = "To watch it: harness view /a/" + "long-" * 30 + "folder"
-    progress = Progress(first=address)
+    progress = Progress(first=lambda: address)
     with progress.step("sweep", 2):
         assert capsys.readouterr().err == ""
     with progress.step("sweep", 2) as update:
