@@ -1,4 +1,4 @@
-"""What a process of a run takes when several share it: peak RSS with one process and with two, on a CPU.
+"""What a process takes when several share a run: peak RSS and an update's seconds, with one and with two.
 
     python benchmarks/processes.py                          SmolLM2-135M (smollm2), sampled by a vLLM server
     python benchmarks/processes.py --engine transformers    sampled in each process, from a whole copy
@@ -93,7 +93,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         alone, shared = (peaks(options, processes, Path(place)) for processes in (1, 2))
     for name, one in (("one process", alone), ("two processes", shared)):
-        print(f"{name}: {', '.join(f'{gib:.2f}' for gib in one['gib'])} GiB at most")
+        told = ", ".join(f"{gib:.2f}" for gib in one["gib"])
+        print(f"{name}: {told} GiB at most; an update: {one['last']['seconds/update']:.1f} s")
     print(f"ratio: {max(shared['gib']) / max(alone['gib']):.2f}")
 
 

@@ -1,23 +1,27 @@
 """vLLM servers, started here: seconds of a sync, rollouts of one and of several, tokens a second as a client.
 
-    python benchmarks/servers.py [--model smollm2] [--prompts 16 --group 4 --tokens 48] [--count 2]
+    python benchmarks/servers.py [--model smollm2] [--prompts 16 --group 4 --tokens 48] [--count 2 --core-each]
 
 Rollouts are ``ServersEngine.generate`` with log-probabilities, as a "grpo" stage asks for them; the client is
 ``ServedEngine``, as ``harness eval --server`` is, beside vLLM's own ``bench serve`` with the same prompts,
 greedy, as many at once, at the same server. Rounds alternate and the best counts. Servers share the machine's
-cores: several are faster than one only where there are cores, or GPUs, for each.
+cores: several are faster than one only where there are cores, or GPUs, for each. ``--core-each`` gives each
+server one core of its own, also where there is only one, and so shows what a second machine would bring.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+
+import psutil
 
 from evals.engine import Request, Sampling
 from harness import config
@@ -34,7 +38,26 @@ def texts(options: argparse.Namespace) -> list[str]:
 
 def engine_of(policy: Policy, options: argparse.Namespace, count: int, place: Path) -> ServersEngine:
     settings = config.Policy.model_validate({"model": options.model, "servers": {"count": count}})
-    return ServersEngine(policy, settings, VllmSettings(cache_gib=0.5), room=512, folder=place)
+    engine = ServersEngine(policy, settings, VllmSettings(cache_gib=0.5), room=512, folder=place)
+    if options.core_each:
+        cores = sorted(os.sched_getaffinity(0))
+        for core, server in zip(cores[:count], _servers_of(engine), strict=True):
+            for process in (server, *server.children(recursive=True)):
+                for thread in process.threads():
+                    os.sched_setaffinity(thread.id, {core})
+    return engine
+
+
+def _servers_of(engine: ServersEngine) -> list[psutil.Process]:
+    """The processes that lead the servers' groups, in the order of their addresses."""
+    ports = [int(address.rsplit(":", 1)[1]) for address in engine.addresses]
+    leaders = {
+        word: child
+        for child in psutil.Process().children()
+        for word in child.cmdline()
+        if word.startswith("--port=")
+    }
+    return [leaders[f"--port={port}"] for port in ports]
 
 
 def best(work: Callable[[], float], rounds: int) -> float:
@@ -117,7 +140,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--count", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--core-each", action="store_true", help="a core for each server, on a CPU")
     options = parser.parse_args()
+    if options.core_each:
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "0"  # one thread; where it runs is set when it does
     policy = load_policy(config.Policy(model=options.model, device="auto"), trainable=True)
     report: dict[str, object] = {"device": policy.device.type, **vars(options)}
     with tempfile.TemporaryDirectory() as folder:

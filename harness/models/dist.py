@@ -10,6 +10,8 @@ With one process all of this is nothing: the functions hand back what they are g
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import datetime
 import os
 import threading
@@ -28,6 +30,10 @@ PATIENCE = datetime.timedelta(hours=12)
 """How long a process waits for the others: the first one measures benchmarks by itself."""
 
 
+M_MMAP_THRESHOLD = -3
+"""mallopt's number for the size from which a block gets pages of its own (malloc.h)."""
+OWN_PAGES = 2**20
+"""Bytes from which it does here."""
 UNTIL_ENDED = 30.0
 """Seconds in which the process that tells of an error has surely told it."""
 
@@ -82,6 +88,8 @@ def joined() -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
+    else:
+        _return_freed_memory()
     store, number, count = next(rendezvous("env://", timeout=PATIENCE))
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
     try:
@@ -92,6 +100,16 @@ def joined() -> Iterator[None]:
             time.sleep(UNTIL_ENDED)
         raise
     dist.destroy_process_group()
+
+
+def _return_freed_memory() -> None:
+    """Gives large freed blocks back to the system at once.
+
+    glibc learns to keep blocks of up to 32 MiB in its heap, where those that FSDP2 gathers and frees, each
+    of another size, leave holes: a fifth of a process's memory with SmolLM2 (benchmarks/processes.py).
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, OWN_PAGES)
 
 
 def spread(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], width: int = 1) -> list[R]:

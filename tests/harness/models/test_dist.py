@@ -205,3 +205,25 @@ def test_shares_are_about_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     places = dist.shares(sizes)
     sums = [sum(size for size, place in zip(sizes, places, strict=True) if place == p) for p in range(3)]
     assert sums == [10, 10, 10]
+
+
+HOLES = """
+import sys, psutil, torch
+from harness.models import dist
+if sys.argv[1] == "returned":
+    dist._return_freed_memory()
+del_me = torch.ones(2**23 - 2**10)  # just below 32 MiB: as glibc sees it freed, it keeps what is smaller
+del del_me
+blocks = [torch.ones(2**20) for _ in range(64)]  # 4 MiB each
+full = psutil.Process().memory_info().rss
+del blocks[::2]
+print((full - psutil.Process().memory_info().rss) / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have another allocator")
+@pytest.mark.parametrize(("freed", "expected"), [("kept", 0), ("returned", 128)])
+def test_freed_blocks_between_others_are_given_back(freed: str, expected: float) -> None:
+    command = [sys.executable, "-c", HOLES, freed]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(found) == pytest.approx(expected, abs=30)
