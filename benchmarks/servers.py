@@ -1,6 +1,7 @@
 """vLLM servers, started here: seconds of a sync, rollouts of one and of several, tokens a second as a client.
 
-    python benchmarks/servers.py [--model smollm2] [--prompts 16 --group 4 --tokens 48] [--count 2 --core-each]
+    python benchmarks/servers.py [--model smollm2] [--prompts 16 --group 4 --tokens 48 --count 2]
+        [--core-each]
 
 Rollouts are ``ServersEngine.generate`` with log-probabilities, as a "grpo" stage asks for them; the client is
 ``ServedEngine``, as ``harness eval --server`` is, beside vLLM's own ``bench serve`` with the same prompts,
