@@ -35,6 +35,7 @@ from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment, measure, prepare_policy
 from harness.train.ledger import Cost, stage_costs
 from harness.train.manifest import write_manifest
+from harness.train.preflight import check_fit
 from harness.train.run_dir import holds, lock_folder
 from harness.train.status import write_status
 from reports.arms import ARMS, Arms, ExplainedRow, Row
@@ -68,7 +69,9 @@ def train_and_compare(experiment: Experiment, folder: Path, progress: Progress) 
     assert experiment.compare is not None
     names = list(experiment.compare.arms)
     for name in names:
-        check_experiment(arm_experiment(experiment, name, experiment.seed))
+        arm = arm_experiment(experiment, name, experiment.seed)
+        sets = check_experiment(arm)
+        check_fit(arm, sets.of(arm.data.train), sets.of(arm.data.dev))
         if experiment.compare.arms[name].space and not experiment.compare.arms[name].control_of:
             check_sweep(tuning_experiment(experiment, name), f"compare.arms.{name}.space")
     if not experiment.eval.benchmarks:

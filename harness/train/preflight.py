@@ -28,6 +28,7 @@ from harness.models import lora
 from harness.models.damage import check_code
 from harness.models.policy import load_tokenizer, positions
 from harness.models.sources import config_folder
+from harness.train.distil.tokens import check_tokenizer
 from harness.train.questions import Asked
 
 TRIED = 64
@@ -39,7 +40,8 @@ MARGIN = 16
 
 
 def check_fit(experiment: Experiment, train: Asked, dev: Asked) -> None:
-    """Checks prompts and completions against the policy's positions, and adapters against its matrices.
+    """Checks prompts and completions against the policy's positions, adapters against its matrices, and a
+    teacher's tokenizer against its own.
 
     Raises:
         UsageError: one sentence that names the key, what is asked for and what the model has.
@@ -51,6 +53,8 @@ def check_fit(experiment: Experiment, train: Asked, dev: Asked) -> None:
     for stage in parts(experiment.stages):
         match stage:
             case GRPO() | OnPolicyDistill():
+                if isinstance(stage, OnPolicyDistill) and stage.teacher.server is None:
+                    policy.check_teacher(stage)
                 policy.check_room(f"{stage.name}.max_tokens", stage.max_tokens, train, dev)
             case SFT():
                 policy.check_room(f"{stage.name}.max_tokens", stage.max_tokens, dev)
@@ -129,6 +133,10 @@ class _Policy:
         """Positions that the longest prompt and a completion fit into; 0 where nothing is asked."""
         longest = self._longest(asked, inf if self.positions is None else self.positions - max_tokens)
         return 0 if longest is None else longest + max_tokens
+
+    def check_teacher(self, stage: OnPolicyDistill) -> None:
+        theirs = load_tokenizer(config_folder(stage.teacher))
+        check_tokenizer(stage, theirs, self._tokenizer, self.name)
 
     def check_lora(self, settings: config.LoRA) -> None:
         try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from evals.base.errors import JobError, UsageError
+from evals.base.errors import JobError
 from evals.price import Price
 from harness.config import OnPolicyDistill
 from harness.engines.served import ServedEngine
@@ -17,6 +16,7 @@ from harness.models.policy import Policy, load_policy
 from harness.train.batching import Row, plan
 from harness.train.checks import known_shape
 from harness.train.distil.divergence import Distribution, Likeliest, Whole
+from harness.train.distil.tokens import check_tokenizer
 from harness.train.forward import Scorer, evaluation_mode
 from harness.train.micro_batch import MicroBatch
 
@@ -67,27 +67,11 @@ def make_teacher(stage: OnPolicyDistill, student: Policy) -> Teacher:
     return LocalTeacher(load_policy(stage.teacher), stage, student)
 
 
-def check_tokenizer(stage: str, teacher: str, theirs: Any, student: Policy) -> None:
-    """Refuses a teacher that would read other tokens than the policy has written.
-
-    Raises:
-        UsageError: says how many tokens differ.
-    """
-    vocabulary, mine = theirs.get_vocab(), student.tokenizer.get_vocab()
-    different = len(vocabulary.items() ^ mine.items())
-    if different:
-        raise UsageError(
-            f"{stage}.teacher: {teacher} has another tokenizer than {student.name} ({different} entries of "
-            "their vocabularies differ), so that it cannot score the policy's tokens; take a teacher of the "
-            'same family, or a "distill" stage, whose answers pass as text'
-        )
-
-
 class LocalTeacher(Teacher):
     """A model in this process. With several processes each has all of it."""
 
     def __init__(self, policy: Policy, stage: OnPolicyDistill, student: Policy) -> None:
-        check_tokenizer(stage.name, stage.teacher.model, policy.tokenizer, student)
+        check_tokenizer(stage, policy.tokenizer, student.tokenizer, student.name)
         policy.model.requires_grad_(False)
         self.shape = shape_of(policy.model)
         self._policy = policy
@@ -124,7 +108,7 @@ class ServedTeacher(Teacher):
 
     def __init__(self, stage: OnPolicyDistill, student: Policy) -> None:
         self._engine = ServedEngine(stage.teacher, where=f"{stage.name}.teacher", teacher=True)
-        check_tokenizer(stage.name, stage.teacher.model, self._engine.tokenizer, student)
+        check_tokenizer(stage, self._engine.tokenizer, student.tokenizer, student.name)
         self.shape = known_shape(stage.teacher)
         self._name = stage.teacher.model
         self._count = stage.teacher_top_k

@@ -18,6 +18,7 @@ from harness.jobs.compare import _prepare, train_and_compare
 from harness.models.policy import Policy, save_policy
 from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment
+from harness.train.preflight import check_fit
 
 SHORT = {"max_tokens": 24, "checkpoint_every": 50, "learning_rate": 1e-3}
 
@@ -107,6 +108,24 @@ def test_controls_and_on_policy_distillation_are_arms(
     assert "Is it real?" in result.report.read_text(encoding="utf-8")
 
 
+def test_a_teacher_with_other_tokens_is_refused_before_any_arm_is_trained(
+    make_random_policy: Callable[..., Policy], tmp_path: Path
+) -> None:
+    save_policy(make_random_policy(0), tmp_path / "student")
+    other = make_random_policy(1)
+    other.tokenizer.add_tokens(["<new>"])
+    save_policy(other, tmp_path / "teacher")
+    told = raw(tmp_path / "student", tmp_path / "teacher")
+    stage = {
+        "kind": "on_policy_distill", "teacher": {"model": str(tmp_path / "teacher")},
+        "steps": 50, "completions_per_step": 8, "group_size": 4, **SHORT,
+    }  # fmt: skip
+    told["compare"]["arms"]["distilled"] = {"stages": [stage]}
+    with pytest.raises(UsageError, match=r"on_policy_distill.teacher: .* has another tokenizer than"):
+        train_and_compare(validate(told, "test"), tmp_path / "out", Progress(quiet=True))
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_arm_is_an_experiment_of_its_own(experiment: Experiment) -> None:
     one = arm_experiment(experiment, "distilled", 5)
     assert (one.seed, one.sweep_of, one.compare) == (5, "arms", None)
@@ -189,4 +208,6 @@ def test_the_shipped_comparison_can_run() -> None:
     assert experiment.compare is not None
     assert experiment.compare.seeds >= 3
     for name in experiment.compare.arms:
-        check_experiment(arm_experiment(experiment, name, 1))
+        arm = arm_experiment(experiment, name, 1)
+        sets = check_experiment(arm)
+        check_fit(arm, sets.of(arm.data.train), sets.of(arm.data.dev))  # a teacher's tokenizer, too

@@ -50,6 +50,14 @@ def test_tags_are_one_token_and_digits_one_each(folder: Path) -> None:
     assert tokenizer.eos_token == END
 
 
+def test_the_embedded_policies_share_a_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teacher of on-policy distillation scores the tokens of another policy."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    folders = {name: build.config_folder(recipe) for name, recipe in build.SIZES.items()}
+    words = {name: AutoTokenizer.from_pretrained(each).get_vocab() for name, each in folders.items()}
+    assert words["tiny"] == words["tiny-small"] == words["tiny-teacher"]
+
+
 def test_the_second_call_finds_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(folder.parent))
     monkeypatch.setattr(build.pretrain, "pretrain", lambda *_: pytest.fail("trained again"))
