@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
-from evals.records import Sample
 from evals.stats.tables import Bill
 
 
@@ -21,7 +21,17 @@ class Price:
         return (prompt * self.prompt + response * self.response) / 1e6
 
 
-def bill(samples: Iterable[Sample], price: Price) -> Bill:
+class Counted(Protocol):
+    """What knows the tokens of a prompt and of its response, or that nobody counted them (None)."""
+
+    @property
+    def prompt_tokens(self) -> int | None: ...
+
+    @property
+    def tokens(self) -> int | None: ...
+
+
+def bill(samples: Iterable[Counted], price: Price) -> Bill:
     """The "cost" of scores.json: tokens, their price and its total, and how many samples were not counted.
 
     What a server charges for requests that failed and were sent again is in no answer, and not in here.

@@ -18,7 +18,14 @@ from evals.records import numbered_lines, parse_line
 from evals.task import TaskError
 
 
-def claim(folder: Path, engine: ScoringEngine, name: str, seed: int, chat: Chat | None) -> str:
+def claim(
+    folder: Path,
+    engine: ScoringEngine,
+    name: str,
+    seed: int,
+    chat: Chat | None,
+    max_tokens: int | None,
+) -> str:
     """Marks the folder as this evaluation's and returns its key; refuses one that is another's.
 
     What a task asks and how it is graded is in no key: replies are kept by what was asked, and graded anew.
@@ -31,6 +38,8 @@ def claim(folder: Path, engine: ScoringEngine, name: str, seed: int, chat: Chat 
     }
     if chat is not None:
         asked["template"] = chat.template.model_dump(mode="json")
+    if max_tokens is not None:
+        asked["max_tokens"] = max_tokens
     key = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
     path = folder / "key.json"
     if not path.exists():
@@ -44,7 +53,8 @@ def claim(folder: Path, engine: ScoringEngine, name: str, seed: int, chat: Chat 
         raise TaskError(f"{path}: is not readable; delete the folder or name another one") from None
     if not same:
         raise TaskError(
-            f"{folder}: holds results of another model, task, template or seed; name another folder"
+            f"{folder}: holds results of another model, task, template, max_tokens or seed; name another "
+            "folder"
         )
     return key
 

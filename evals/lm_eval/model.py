@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evals.engine import Request, Sampling, ScoringEngine, sample_seed
+from evals.engine import Request, Sampling, ScoringEngine, StreamingEngine, sample_seed
 from evals.lm_eval.chat import Chat
-from evals.lm_eval.replies import Replies, Reply, completion_row, digest, likelihood, likelihood_row
+from evals.lm_eval.replies import (
+    Place,
+    Replies,
+    Reply,
+    Row,
+    completion_row,
+    digest,
+    likelihood,
+    likelihood_row,
+)
 from evals.task import TaskError
 from evals.templates import CHAT, CHAT_BOXED
 
@@ -95,7 +104,8 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
             for block in _blocks([place for place in pairs if self.replies.get(place) is None]):
                 values = engine.loglikelihoods([pairs[place] for place in block])
                 self.replies.add(
-                    likelihood_row(place, *value) for place, value in zip(block, values, strict=True)
+                    likelihood_row(place, *value, read=min(longest, sum(map(len, pairs[place]))))
+                    for place, value in zip(block, values, strict=True)
                 )
             rows = [self.replies.get(place) or {} for place in places]
             return [(likelihood(row), bool(row["greedy"])) for row in rows]
@@ -113,7 +123,8 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
                     )
                     pairs = [utils.make_disjoint_window(window) for window in windows]
                     total = sum(value for value, _ in engine.loglikelihoods(pairs))
-                    self.replies.add([likelihood_row(place, total)])
+                    read = sum(len(left) + len(right) for left, right in pairs)
+                    self.replies.add([likelihood_row(place, total, read=read, requests=len(pairs))])
                 totals.append(likelihood(self.replies.get(place) or {}))
             return totals
 
@@ -133,30 +144,9 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
                     for members in equal.values()
                     for place, number in enumerate(members)
                 }
-                missing = [
-                    prompt
-                    for prompt, members in equal.items()
-                    if any(self.replies.get(places[number]) is None for number in members)
-                ]
-                for block in _blocks(missing):
-                    groups = engine.generate(
-                        [
-                            Request(
-                                asked[prompt],
-                                len(equal[prompt]),
-                                sample_seed(seed, asked[prompt]),
-                                logprobs=False,
-                            )
-                            for prompt in block
-                        ],
-                        sampling,
-                    )
-                    self.replies.add(
-                        completion_row(places[number], completion)
-                        for prompt, group in zip(block, groups, strict=True)
-                        for number, completion in zip(equal[prompt], group.completions, strict=True)
-                        if self.replies.get(places[number]) is None
-                    )
+                wanted = [(asked[prompt], [places[number] for number in equal[prompt]]) for prompt in equal]
+                for rows in _drawn(engine, wanted, lambda place: place in self.replies, sampling, seed):
+                    self.replies.add(rows)
                 for prompt, members in equal.items():
                     for number in members:
                         row = self.replies.get(places[number]) or {}
@@ -204,6 +194,44 @@ def _blocks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """The items, ``BLOCK`` at a time: what a kill loses at most."""
     for start in range(0, len(items), BLOCK):
         yield items[start : start + BLOCK]
+
+
+def _drawn(
+    engine: ScoringEngine,
+    wanted: Sequence[tuple[str, Sequence[Place]]],
+    known: Callable[[Place], bool],
+    sampling: Sampling,
+    seed: int,
+) -> Iterator[list[Row]]:
+    """Rows of replies.jsonl that are not ``known``, as they come.
+
+    ``wanted``: prompts, each with the places of its completions. What a server has answered is kept whatever
+    becomes of the others; elsewhere a kill loses a block.
+    """
+    if isinstance(engine, StreamingEngine):
+        alone = [
+            (place, Request(prompt, 1, sample_seed(seed, prompt) + number, logprobs=False))
+            for prompt, places in wanted
+            for number, place in enumerate(places)
+            if not known(place)
+        ]
+        for arrived in engine.stream([request for _, request in alone], sampling):
+            yield [completion_row(alone[at][0], completion) for at, completion in arrived]
+        return
+    for block in _blocks([each for each in wanted if not all(map(known, each[1]))]):
+        groups = engine.generate(
+            [
+                Request(prompt, len(places), sample_seed(seed, prompt), logprobs=False)
+                for prompt, places in block
+            ],
+            sampling,
+        )
+        yield [
+            completion_row(place, completion)
+            for (_, places), group in zip(block, groups, strict=True)
+            for place, completion in zip(places, group.completions, strict=True)
+            if not known(place)
+        ]
 
 
 def _alike(requests: Sequence[Any]) -> dict[str, list[int]]:

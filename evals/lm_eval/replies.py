@@ -6,6 +6,7 @@ what is new in it and nothing else. lm-eval's own cache knows one reply to a req
 
     replies.jsonl   request, number, text, finish_reason, tokens     of a completion
                     request, number, loglikelihood (null is -inf), greedy    of a continuation or a text
+                    prompt_tokens   of either, where they are known: what a server is paid for
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +37,7 @@ class Reply(str):
     """
 
     finish_reason: FinishReason
-    tokens: int
+    tokens: int | None
     prompt: str
     whole: str
 
@@ -46,6 +48,14 @@ class Reply(str):
         reply.whole = row["text"]
         reply.finish_reason, reply.tokens, reply.prompt = row["finish_reason"], row["tokens"], prompt
         return reply
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of a prompt and of its reply; None where nobody counted them."""
+
+    prompt_tokens: int | None
+    tokens: int | None
 
 
 class Replies:
@@ -74,6 +84,14 @@ class Replies:
     def get(self, place: Place) -> Row | None:
         return self._rows.get(place)
 
+    def __contains__(self, place: Place) -> bool:
+        return place in self._rows
+
+    def counts(self) -> Iterator[Tokens]:
+        """The tokens of every reply."""
+        for row in self._rows.values():
+            yield Tokens(row.get("prompt_tokens"), row.get("tokens"))
+
     def add(self, rows: Iterable[Row]) -> None:
         """Keeps rows, on disk before this returns."""
         new = list(rows)
@@ -90,18 +108,23 @@ def digest(kind: str, args: Iterable[Any]) -> str:
 
 
 def completion_row(place: Place, completion: Completion) -> Row:
-    return {
+    row = {
         "request": place[0],
         "number": place[1],
         "text": completion.text,
         "finish_reason": completion.finish_reason,
-        "tokens": len(completion.token_ids),
+        "tokens": completion.tokens,
     }
+    return row if completion.usage is None else row | {"prompt_tokens": completion.usage.prompt}
 
 
-def likelihood_row(place: Place, value: float, greedy: bool | None = None) -> Row:
+def likelihood_row(
+    place: Place, value: float, greedy: bool | None = None, *, read: int, requests: int = 1
+) -> Row:
+    """``read``: tokens of the texts that were scored; each of ``requests`` is answered by a token."""
     known = value if math.isfinite(value) else None
-    return {"request": place[0], "number": place[1], "loglikelihood": known, "greedy": greedy}
+    told = {"request": place[0], "number": place[1], "loglikelihood": known, "greedy": greedy}
+    return told | {"prompt_tokens": read, "tokens": requests}
 
 
 def likelihood(row: Mapping[str, Any]) -> float:

@@ -13,6 +13,7 @@ from evals.engine import ScoringEngine
 from evals.lm_eval.names import PREFIX, title
 from evals.lm_eval.samples import Document, deciding_metrics, documents_hash
 from evals.scores import Scores
+from evals.stats.tables import Bill
 
 Figures = dict[str, dict[str, float]]
 
@@ -23,24 +24,30 @@ class LmEvalResult:
 
     ``figures`` maps a task (of a group: the group's own rows first) to its metrics: "acc,none" and its
     "acc_stderr,none". ``scores`` is None where no metric of a document is right or wrong (a perplexity).
+    ``cost``: the bill of a server whose price is known.
     """
 
     name: str
     figures: Figures
     scores: Scores | None
+    cost: Bill | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The benchmark's entry in ``harness eval --json``."""
         scored = self.scores.to_json() if self.scores is not None else {}
-        return {"benchmark": PREFIX + self.name, **scored, "lm_eval": self.figures}
+        cost = {} if self.cost is None else {"cost": self.cost}
+        return {"benchmark": PREFIX + self.name, **scored, **cost, "lm_eval": self.figures}
 
 
-def frame_of(engine: ScoringEngine, name: str, key: str, lm: Any) -> Scores:
-    """The scores of an evaluation but for its documents."""
+def frame_of(engine: ScoringEngine, name: str, key: str, lm: Any, max_tokens: int | None = None) -> Scores:
+    """The scores of an evaluation but for its documents; ``max_tokens``: instead of the tasks' own limits."""
     release = version("lm_eval")
     protocol: dict[str, Any] = {"name": f"lm-eval {release}"}
     if lm.chat is not None:
         protocol = {"name": f"lm-eval {release}, template={lm.chat.name}", "template": lm.chat.name}
+    if max_tokens is not None and not lm.limits:
+        protocol["name"] += f", max_gen_toks={max_tokens}"
+        protocol["max_gen_toks"] = max_tokens
     if lm.limits:
         told = [f"max_gen_toks={most} for {asked}" for asked, most in sorted(lm.limits.items())]
         protocol["name"] = ", ".join([protocol["name"], *told])
@@ -96,9 +103,10 @@ def write(
         "versions": {task: str(number) for task, number in found["versions"].items()},
         "n-shot": found["n-shot"],
         "notes": list(notes),
+        **({} if frame.cost is None else {"cost": frame.cost}),
     }
     io.write_json(folder / "lm_eval.json", record)
-    return LmEvalResult(name, figures, scores)
+    return LmEvalResult(name, figures, scores, frame.cost)
 
 
 def _figures(found: Mapping[str, Any]) -> Figures:

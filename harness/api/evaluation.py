@@ -152,6 +152,7 @@ def evaluate(
         engine,
         suites,
         seed,
+        suites_max_tokens=max_tokens,
     )
     scores = {each.benchmark: each for each in measured.scores}
     return Evaluation(target, policy.model, scores, tuple(measured.suites))

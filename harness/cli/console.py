@@ -20,6 +20,7 @@ from evals.lm_eval import LmEvalResult
 from evals.scores import Scores
 from evals.stats.intervals import Estimate
 from evals.stats.pairwise import win_rate
+from evals.stats.tables import Bill
 from harness.cli.data import FileState
 from harness.cli.doctor import Check
 from harness.cli.questions import TaskRow
@@ -52,7 +53,12 @@ def scores_table(scores: Sequence[Scores], model: str = "") -> None:
     Terminal().print(table)
     for each in scores:
         where = each.benchmark if model or not each.model else f"{each.benchmark}, {each.model}"
-        for line in [*_ungraded_lines(each), *_timeout_lines(each), *_duel_lines(each), *_cost_lines(each)]:
+        for line in [
+            *_ungraded_lines(each),
+            *_timeout_lines(each),
+            *_duel_lines(each),
+            *_cost_lines(each.cost),
+        ]:
             Terminal().print(f"{where}: {line}", markup=False)
         for warning in each.cautions:
             Terminal(stderr=True).print(f"{where}: {warning}", markup=False)
@@ -80,14 +86,14 @@ def _timeout_lines(scores: Scores) -> list[str]:
     return [f"{late} of {total} programs ran past their time limit and count as wrong"]
 
 
-def _cost_lines(scores: Scores) -> list[str]:
+def _cost_lines(cost: Bill | None) -> list[str]:
     """What the responses cost at their server."""
-    if scores.cost is None:
+    if cost is None:
         return []
-    tokens = f"{scores.cost['prompt_tokens']:,} tokens asked, {scores.cost['response_tokens']:,} answered"
-    left = scores.cost["uncounted"]
+    tokens = f"{cost['prompt_tokens']:,} tokens asked, {cost['response_tokens']:,} answered"
+    left = cost["uncounted"]
     missing = f"; the server counted no tokens for {left} responses, which are not in it" if left else ""
-    return [f"cost {scores.cost['total']:,.4f} ({tokens}){missing}"]
+    return [f"cost {cost['total']:,.4f} ({tokens}){missing}"]
 
 
 def _duel_lines(scores: Scores) -> list[str]:
@@ -116,6 +122,9 @@ def suites_table(suites: Sequence[LmEvalResult]) -> None:
             for metric, value, stderr in figures_of(row):
                 table.add_row(escape(task), escape(metric), value, stderr)
     Terminal().print(table)
+    for suite in suites:
+        for line in _cost_lines(suite.cost):
+            Terminal().print(f"{suite.name}: {line}", markup=False)
 
 
 def figures_of(row: Mapping[str, float | None]) -> list[tuple[str, str, str]]:

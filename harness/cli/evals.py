@@ -199,6 +199,7 @@ def evaluate_command(
         suites,
         seed,
         batch_size=batch_size,
+        suites_max_tokens=max_tokens,
     )
     if as_json:
         print_json(measured.to_json())

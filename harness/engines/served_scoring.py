@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evals.base.errors import JobError, UsageError
 from evals.base.http import Client
-from evals.engine import Group, Request, Sampling, TokenPair
+from evals.engine import Completion, Group, Request, Sampling, TokenPair
 from harness.config import Policy
 from harness.engines.served import MOST_TOKENS, ServedEngine, ServerUnansweredError
 
@@ -32,6 +32,17 @@ class ServedScoring:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """As ``ServedEngine.generate``."""
         return self._engine.generate(requests, sampling)
+
+    @property
+    def price(self) -> tuple[float, float] | None:
+        """As ``ServedEngine.price``."""
+        return self._engine.price
+
+    def stream(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """As ``ServedEngine.stream``."""
+        return self._engine.stream(requests, sampling)
 
     @functools.cached_property
     def positions(self) -> int:

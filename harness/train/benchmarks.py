@@ -89,10 +89,12 @@ def evaluate(
     seed: int = 0,
     sets: QuestionSets | None = None,
     batch_size: int | None = None,
+    suites_max_tokens: int | None = None,
 ) -> Measured:
     """Samples and grades every benchmark into ``folder/NAME``; what is already there is not done again.
 
-    ``suites`` are tasks that lm-eval runs through the same engine; ``seed`` is their sampled completions'.
+    ``suites`` are tasks that lm-eval runs through the same engine; ``seed`` is their sampled completions',
+    and ``suites_max_tokens`` the longest of them, by default what each task allows.
     ``sets``: the questions that were read already. ``batch_size``: completions that are sampled at once, by
     default as many as the memory holds.
 
@@ -141,7 +143,7 @@ def evaluate(
         with progress.step(f"{folder.name}: {lm_eval.PREFIX}{name}", 1) as update:
             target = folder / lm_eval.folder_name(name)
             asked_of = ServedScoring(loaded, policy) if isinstance(loaded, ServedEngine) else loaded
-            results.append(lm_eval.evaluate(asked_of, name, target, seed, policy.template))
+            results.append(lm_eval.evaluate(asked_of, name, target, seed, policy.template, suites_max_tokens))
             update(1)
     return Measured(scores, results)
 

@@ -415,6 +415,22 @@ def test_the_protocol_tells_what_was_cut(
     assert f"max_gen_toks={most} for 32768" in protocol["name"]
 
 
+def test_our_limit_replaces_the_tasks_own(
+    counting: CountingEngine, task: Callable[[str], str], tmp_path: Path
+) -> None:
+    path = task(GENERATE.replace("max_gen_toks: 12", "max_new_tokens: 12"))  # one of lm-eval's other names
+    for limit, allowed in ((100, 100), (32768, 512 - max(len(str(d["question"])) for d in DOCUMENTS))):
+        counting.asked.clear()
+        out = tmp_path / str(limit)
+        lm_eval.evaluate(counting, path, out, max_tokens=limit)
+        assert {tokens for _, tokens in counting.asked} == {allowed}
+        protocol = json.loads((out / "scores.json").read_text())["protocol"]
+        assert protocol["max_gen_toks"] == allowed
+        assert f"max_gen_toks={allowed}" in protocol["name"]
+    with pytest.raises(TaskError, match="max_tokens or seed; name another folder"):
+        lm_eval.evaluate(counting, path, tmp_path / "100")
+
+
 def test_documents_are_kept_with_prompts_responses_and_ends(
     counting: CountingEngine, task: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -543,7 +559,7 @@ def test_a_model_that_chats_is_asked_through_its_template_and_its_thinking_is_no
     assert row["prompt"] in engine.prompts
     assert (row["response"], row["answer"]) == ("1 plus 1 is 2\n</think>\n\n0", "0")
     assert json.loads((out / "lm_eval.json").read_text())["protocol"]["template"].startswith("chat-")
-    with pytest.raises(TaskError, match="another model, task, template or seed"):
+    with pytest.raises(TaskError, match="another model, task, template, max_tokens or seed"):
         lm_eval.evaluate(engine, path, out)
 
 

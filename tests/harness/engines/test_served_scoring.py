@@ -16,8 +16,9 @@ from evals.base.errors import UsageError
 from evals.base.progress import Progress
 from evals.task import TaskError
 from harness import config
+from harness.cli import main
 from harness.engines.hf import TransformersEngine
-from harness.engines.served import ServedEngine
+from harness.engines.served import ServedEngine, ServerUnansweredError
 from harness.engines.served_scoring import ServedScoring
 from harness.models.policy import Policy, save_policy
 from harness.train import benchmarks
@@ -152,6 +153,48 @@ def test_lm_evals_tasks_are_asked_of_a_chat(
             measured(policy.model_copy(update={"template": "plain"}), suite("generate_until"), tmp_path / "x")
     kept = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert not any(b"sk-very-secret" in content for content in kept)
+
+
+def test_the_commands_max_tokens_is_that_of_lm_evals_tasks_too(
+    suite: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Their own 12 would end a model that reasons before it answers."""
+    with chat_server() as server:
+        words = ("eval", "served", "--server", server.address, "--max-tokens", "4096", "--quiet")
+        asked = ("--benchmarks", f"lm_eval:{suite('generate_until')}", "--out", str(tmp_path / "out"))
+        monkeypatch.setattr("sys.argv", ["harness", *words, *asked])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        assert {body["max_tokens"] for body in server.asked} == {4096}
+
+
+def test_lm_evals_tasks_lose_no_answer_of_a_server_and_are_priced(
+    suite: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """One request of four fails: the others' answers are kept, and the same call asks for that one alone."""
+
+    def answer(body: Body, _turn: int) -> Answer:
+        said = Answer(completion("2"))
+        return Answer(status=400, raw=b"no") if body["messages"][-1]["content"].startswith("3") else said
+
+    with chat_server() as server:
+        server.answer = answer
+        table = config.Server(addresses=[server.address], timeout=20, price_in=1000, price_out=2000)
+        policy = config.Policy(model="served", server=table)
+        path, out = suite("generate_until"), tmp_path / "out"
+        with pytest.raises(ServerUnansweredError, match="1 of 4 requests got no answer"):
+            measured(policy, path, out)
+        assert len(server.asked) == 4
+        server.answer = lambda _body, _turn: Answer(completion("2"))
+        assert measured(policy, path, out)["exact_match,none"] == 0.25
+        assert len(server.asked) == 5
+    [scores] = out.rglob("scores.json")
+    cost = io.read_json(scores)["cost"]
+    assert (cost["prompt_tokens"], cost["response_tokens"], cost["uncounted"]) == (4 * 10, 4 * 5, 0)
+    assert cost["total"] == pytest.approx(4 * (10 * 1000 + 5 * 2000) / 1e6)
+    assert io.read_json(scores.parent / "lm_eval.json")["cost"] == cost
+    assert {row["tokens"] for row in io.read_lines(scores.parent / "samples.jsonl")} == {5}
 
 
 def test_lm_evals_choices_are_scored_as_here(
