@@ -100,10 +100,14 @@ def whole_copy(experiment: Experiment, devices: int) -> float:
 
 def _sampler(experiment: Experiment, devices: int) -> float:
     """Bytes of the weights that an engine on the same device samples, beside what is trained."""
-    shared = int(experiment.policy.engine.settings.get("tensor_parallel", 1))
     if whole_copy(experiment, devices):
         return 0.0
-    return SAMPLER * architecture(experiment.policy).parameters / shared
+    return SAMPLER * architecture(experiment.policy).parameters / _width(experiment.policy)
+
+
+def _width(policy: Policy) -> int:
+    """Devices that hold one copy of the weights that are sampled."""
+    return int(policy.engine.settings.get("tensor_parallel", 1))
 
 
 def _frozen(settings: Policy, policy: Architecture) -> float:
@@ -121,18 +125,24 @@ def seconds(part: Work, device: Device, devices: int) -> float:
 
 
 def sampling_seconds(part: Work, model: Architecture, device: Device, devices: int) -> float:
-    """Token by token: memory is read, or products are done, whichever takes longer."""
+    """Token by token: memory is read, or products are done, whichever takes longer.
+
+    The ``tensor_parallel`` devices of a copy share its weights, its keys and values, and the work; what they
+    tell each other is not counted.
+    """
     if not part.sampled:
         return 0.0
     weights = SAMPLER * model.parameters
     context = part.prompt + part.length / 2
-    room = FREE * device.memory * GIB - weights
+    width = min(devices, _width(part.policy))
+    copies = devices / width
+    room = FREE * device.memory * GIB * width - weights
     if room <= 0:
         return math.inf
-    at_once = max(1.0, min(part.batch / devices, room / (model.cache * (part.prompt + part.length))))
-    reading = (weights + at_once * model.cache * context) / device.bandwidth
-    products = 2 * model.shape.parameters * at_once / device.flops
-    steps = part.sampled / devices / at_once
+    at_once = max(1.0, min(part.batch / copies, room / (model.cache * (part.prompt + part.length))))
+    reading = (weights + at_once * model.cache * context) / (device.bandwidth * width)
+    products = 2 * model.shape.parameters * at_once / (device.flops * width)
+    steps = part.sampled / copies / at_once
     return steps * max(max(reading, products) / SAMPLING, least_step(part.policy, model))
 
 

@@ -24,7 +24,7 @@ from harness.models.policy import Policy as Loaded
 from harness.models.policy import load_policy, save_policy
 from harness.models.quantized import BITS
 from harness.plan import plan as planning
-from harness.plan.hardware import OPERATIONS, SCHEDULING, SENDING, memory, seconds
+from harness.plan.hardware import OPERATIONS, SAMPLING, SCHEDULING, SENDING, memory, seconds
 from harness.plan.plan import plan_here, plan_on
 from harness.plan.profile import Tried, first
 from harness.plan.workload import REPLY, RUBRIC, Work, assumed, work
@@ -223,6 +223,20 @@ def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment
     assert seconds(part, DEVICES["h100"], 1) < seconds(part, DEVICES["a100"], 1)
     large = Policy(model="deepseek-ai/DeepSeek-R1-Distill-Llama-70B")
     assert seconds(Work("x", "train", large, 1, 1, 0, 1, 0, 1, 1, 1), DEVICES["l40s"], 1) == math.inf
+
+
+def test_devices_that_share_a_copy_sample_what_none_of_them_could_hold() -> None:
+    """70.6e9 weights of two bytes: 141 GB, on L40S of 48 GiB, whose bandwidth bounds a single response."""
+    kind = Choice.model_validate({"kind": "vllm", "tensor_parallel": 4})
+    large = Policy(model="deepseek-ai/DeepSeek-R1-Distill-Llama-70B", engine=kind)
+    device = DEVICES["l40s"]
+    part = Work("x", "measure", large, 1, 1000, 0, 1e9, 0, 1, 1, 1000)
+    assert seconds(part, device, 2) == math.inf  # not as many as it asks for
+    read = 2 * 70.6e9 + architecture(large).cache * 501
+    assert seconds(part, device, 4) == pytest.approx(
+        1000 * read / (4 * device.bandwidth) / SAMPLING, rel=1e-2
+    )
+    assert seconds(part, device, 8) == pytest.approx(seconds(part, device, 4) / 2)
 
 
 def test_what_samples_beside_the_shards_is_counted() -> None:
