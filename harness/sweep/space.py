@@ -196,10 +196,10 @@ class Space:
         for key, accepted in setting.when.items():
             parent = self.by_key(key)
             if parent is None:
-                if _get(raw, key) not in accepted:
+                if not _meets(_get(raw, key), accepted):
                     return None
                 continue
-            fitting = [c for c in _all_values(parent) if c in accepted or parent.value(c) in accepted]
+            fitting = [c for c in _all_values(parent) if _meets(parent.value(c), accepted) or c in accepted]
             above = self._parents(parent, raw)
             if not fitting or above is None:
                 return None
@@ -236,11 +236,18 @@ def _active(setting: Setting, params: Params, space: Space, raw: dict[str, Any])
     for key, accepted in setting.when.items():
         parent = space.by_key(key)
         if parent is None:
-            if _get(raw, key) not in accepted:
+            if not _meets(_get(raw, key), accepted):
                 return False
-        elif key not in params or not (params[key] in accepted or parent.value(params[key]) in accepted):
+        elif key not in params or not (
+            params[key] in accepted or _meets(parent.value(params[key]), accepted)
+        ):
             return False
     return True
+
+
+def _meets(value: Any, accepted: tuple[Any, ...]) -> bool:
+    """Whether a value is one of a condition's; a choice with settings of its own goes by its kind, too."""
+    return value in accepted or (isinstance(value, Mapping) and value.get("kind") in accepted)
 
 
 def _all_values(setting: Setting) -> Sequence[Any]:

@@ -10,7 +10,8 @@ A key addresses a setting the way ``-s`` does (``grpo.beta``)::
     "grpo.reference.steps" = { low = 8, high = 64, when = { "grpo.reference.refresh" = "every" } }
 
 A preset of a whole stage sets the keys it names; any other preset replaces the setting. ``when`` makes a
-setting conditional on others, sampled or fixed: one value or a list of them per key.
+setting conditional on others, sampled or fixed: one value or a list of them per key. There a choice goes by
+its own key or by that of its kind: ``"grpo.loss"`` and ``"grpo.loss.kind"`` are one.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def parse_space(table: Mapping[str, Any], where: str = "sweep.space") -> Space:
 def _in_order(table: Mapping[str, Any]) -> tuple[Setting, ...]:
     if not table:
         raise UsageError("sweep.space is empty: name at least one setting to search")
-    settings = {key: _parse_setting(key, value) for key, value in table.items()}
+    settings = {key: _parse_setting(key, value, table) for key, value in table.items()}
     ordered: list[Setting] = []
     waiting = dict(settings)
     while waiting:
@@ -56,7 +57,7 @@ def _in_order(table: Mapping[str, Any]) -> tuple[Setting, ...]:
     return tuple(ordered)
 
 
-def _parse_setting(key: str, value: Any) -> Setting:
+def _parse_setting(key: str, value: Any, table: Mapping[str, Any]) -> Setting:
     if isinstance(value, list):
         value = {"choices": value}
     if not isinstance(value, Mapping):
@@ -66,7 +67,7 @@ def _parse_setting(key: str, value: Any) -> Setting:
     unknown = [field for field in value if field not in FIELDS]
     if unknown:
         raise UsageError(f"sweep.space: {key}: unknown key {unknown[0]}; accepted: {', '.join(FIELDS)}")
-    when = _parse_when(key, value.get("when", {}))
+    when = {_searched(other, table): to for other, to in _parse_when(key, value.get("when", {})).items()}
     kinds = [kind for kind in ("choices", "presets", "low") if kind in value]
     if len(kinds) != 1:
         raise UsageError(f"sweep.space: {key}: needs one of choices, presets, or low and high")
@@ -116,3 +117,9 @@ def _parse_when(key: str, when: Any) -> dict[str, tuple[Any, ...]]:
     if not isinstance(when, Mapping):
         raise UsageError(f"sweep.space: {key}: when must be a table of setting = value, got {when!r}")
     return {other: tuple(value) if isinstance(value, list) else (value,) for other, value in when.items()}
+
+
+def _searched(key: str, table: Mapping[str, Any]) -> str:
+    """The key under which the setting that a condition names is searched, if it is searched at all."""
+    other = key.removesuffix(".kind") if key.endswith(".kind") else f"{key}.kind"
+    return other if key not in table and other in table else key

@@ -167,6 +167,37 @@ def test_a_table_of_a_condition_is_searched_where_it_holds(make_experiment: Make
     assert applied["stages"][0]["loss"]["temperature_negative"] == 1.5
 
 
+@pytest.mark.parametrize("searched", ["grpo.loss", "grpo.loss.kind"])
+@pytest.mark.parametrize("named", ["grpo.loss", "grpo.loss.kind"])
+def test_a_condition_names_a_choice_by_its_key_or_its_kind(
+    make_experiment: Make, searched: str, named: str
+) -> None:
+    rate = "grpo.loss.temperature_negative"
+    under = {f"{named}=sapo": {rate: {"low": 1.0, "high": 2.0}}}
+    experiment = make_experiment(space={searched: ["clip", "sapo"], **under})
+    assert experiment.sweep is not None
+    space = parse_space(experiment.sweep.space)
+    space.check(experiment)
+    for loss, keys in (("clip", {searched}), ("sapo", {searched, rate})):
+        fixed = optuna.trial.FixedTrial({searched: loss, rate: 1.5})
+        assert space.suggest(fixed, experiment).keys() == keys  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("named", ["grpo.loss", "grpo.loss.kind"])
+def test_a_choice_with_settings_meets_a_condition_by_its_kind(make_experiment: Make, named: str) -> None:
+    epochs, sapo = "grpo.epochs", {"kind": "sapo", "temperature_negative": 1.5}
+    space = {"grpo.loss": ["clip", sapo], epochs: {"choices": [1, 2], "when": {named: "sapo"}}}
+    experiment = make_experiment(space=space)
+    parsed = parse_space(space)
+    parsed.check(experiment)
+    assert len(parsed.points(experiment)) == 3
+    fixed = parse_space({epochs: space[epochs]})
+    assert fixed.points(experiment) == [{}]
+    given = experiment.model_dump(mode="json", exclude_none=True)
+    given["stages"][0]["loss"] = sapo
+    assert len(fixed.points(Experiment.model_validate(given))) == 2
+
+
 @pytest.mark.parametrize(
     ("space", "sentence"),
     [
