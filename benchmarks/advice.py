@@ -1,6 +1,6 @@
 """Live advice against runs that were made to fail: which warnings come when they should, and when not.
 
-    python benchmarks/advice.py [--out runs/advice] [--seeds 1 2] [--curves FOLDER]
+    python benchmarks/advice.py [--out runs/advice] [--seeds 1 2] [--kinds "sampled hotter"] [--curves FOLDER]
 
 The embedded policy is trained in every way of ``KINDS``: healthy ones, and one for each trouble, made so on
 purpose. Then the warnings of `harness/train/advice.py` are read off every run's metrics.jsonl. Printed: how
@@ -16,16 +16,20 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from evals.base import io
+from evals.engine import Group, Request, Sampling
 from evals.rollout import Rollout
 from harness import Experiment, train
+from harness.engines.hf import TransformersEngine
+from harness.engines.registry import Place
+from harness.models.policy import Policy
 from harness.train.advice import advice_on
 
 STEPS = 24
@@ -57,6 +61,19 @@ def repeats(rollout: Rollout) -> float:
     return 1 - len(set(words)) / len(words) if len(words) > 4 else 0.0
 
 
+class Hotter(TransformersEngine):
+    """An engine that samples at a higher temperature than it is asked for."""
+
+    name = "hotter"
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+        return super().generate(requests, replace(sampling, temperature=1.25 * sampling.temperature))
+
+
+def hotter(policy: Policy, place: Place) -> Hotter:
+    return Hotter(policy, own_weights=place.own_weights)
+
+
 @dataclass(frozen=True)
 class Kind:
     """What differs from ``HEALTHY``, the warning that this was made for, and what may come with it."""
@@ -64,6 +81,7 @@ class Kind:
     settings: dict[str, Any]
     made_for: str = ""
     besides: tuple[str, ...] = ()
+    policy: dict[str, Any] = field(default_factory=dict)
 
 
 HERE = str(Path(__file__).resolve())
@@ -92,18 +110,23 @@ KINDS = {
     ),
     "temperature 0.1": Kind({**SHORT, "temperature": 0.1}, "groups", ("entropy", "length")),
     "cut at 8 tokens": Kind({"max_tokens": 8}, "groups", ("entropy",)),
+    # Where float32 and the probe's own limit leave it a chance: usually such a run is ended at once.
+    "sampled hotter": Kind(
+        {"probe_limit": 2.0}, "drift", policy={"dtype": "bfloat16", "engine": f"{HERE}:hotter"}
+    ),
 }
 
 
-def trained(out: Path, seeds: list[int]) -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
+def trained(out: Path, seeds: list[int], kinds: list[str]) -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
     """Every run's kind, seed and rows of metrics; what is missing is trained first."""
     for seed in seeds:
-        for name, kind in KINDS.items():
+        for name in kinds:
+            kind = KINDS[name]
             experiment = Experiment.model_validate(
                 {
                     "name": "advice",
                     "seed": seed,
-                    "policy": {"model": "tiny", "template": "tags"},
+                    "policy": {"model": "tiny", "template": "tags", **kind.policy},
                     "data": {
                         "train": ["tiny-aime:train", "tiny-math:train[:4000]"],
                         "dev": ["tiny-aime:dev[:30]", "tiny-math:dev[:10]"],
@@ -136,10 +159,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/advice"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--curves", type=Path)
     asked = parser.parse_args()
     given: dict[str, list[set[str]]] = defaultdict(list)
-    for name, seed, rows in trained(asked.out, asked.seeds):
+    for name, seed, rows in trained(asked.out, asked.seeds, asked.kinds):
         found = advice_on(rows)
         given[name].append({each.kind for each in found})
         for each in found:
