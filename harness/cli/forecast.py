@@ -29,7 +29,7 @@ def forecast(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", callback=sweep_folder, help="A run, a sweep, or a CSV file with a step column."
+            metavar="RUN", callback=sweep_folder, help="A run, a sweep, or a CSV file of learning curves."
         ),
     ],
     budget: Annotated[
@@ -81,8 +81,8 @@ def forecast(
                 horizon = horizon_of(track.step, end) if allowed is None else track.further(allowed)
             except ValueError as error:
                 raise UsageError(f"--budget {budget}: {label}: {error}") from None
-            if allowed is None and until is not None:
-                horizon = int(frame["step"].max())
+            if allowed is None and until is not None and until < (last := int(frame["step"].max())):
+                horizon = last
             found.append((label, track.outlook(horizon, worth)))
             break
     if not found:
@@ -113,12 +113,14 @@ def _budget(text: str) -> Budget:
 
 def _tables(run: Path) -> Iterator[tuple[str, pd.DataFrame, str | None, int | None]]:
     """Label, metrics, objective and planned last step of every curve in ``run``."""
-    if run.is_file():
-        yield run.stem, _csv(run), None, None
-        return
     from reports.collect import collect
+    from reports.curve_files import read_curves
     from reports.outlook import planned
 
+    if run.is_file():
+        for label, frame in read_curves(run):
+            yield label, frame, None, None
+        return
     study = collect([run])
     for sweep in study.sweeps:
         end = planned(sweep.experiment)
@@ -130,21 +132,6 @@ def _tables(run: Path) -> Iterator[tuple[str, pd.DataFrame, str | None, int | No
             yield training.label, training.metrics, None, planned(training.experiment)
     if not study.sweeps and not study.runs:
         raise UsageError(f"{run}: contains no run or sweep. {' '.join(study.problems)}".rstrip())
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        frame: pd.DataFrame = pd.read_csv(path).rename(columns={"_step": "step"})
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path}: is not valid CSV: {error}") from None
-    if "step" not in frame:
-        raise UsageError(f"{path}: no step column, only {', '.join(map(str, frame.columns))}")
-    frame = frame.apply(pd.to_numeric, errors="coerce").dropna(subset=["step"])
-    if frame["step"].duplicated().any():
-        raise UsageError(f"{path}: several rows have the same step; split the file by run")
-    return frame
 
 
 def _as_json(label: str, outlook: Outlook) -> dict[str, Any]:

@@ -41,6 +41,9 @@ RISE = 0.5
 """The prior standard deviation of ``a``, in units of the objective (accuracies lie between 0 and 1)."""
 NOISE_FLOOR = 1e-3
 """The least noise supposed, in the same units: an accuracy of exactly 0 reports a standard error of 0."""
+GUESS, GUESSED = 0.04, 2
+"""Where evaluations come without standard errors: the noise supposed beforehand, in the same units (that of
+some 150 questions), and how many differences of neighbours weigh as much."""
 MOST_POINTS = 48
 """A curve of more evaluations is averaged over neighbours: a forecast takes milliseconds whatever it has."""
 
@@ -158,7 +161,7 @@ class Posterior:
         # Centred on the first value: where a curve begins says nothing about where it goes.
         self.first = float(values[0])
         self.scale = scale = max(1.0, float(np.abs(values).max()))
-        noise = _noise(values, stderrs, NOISE_FLOOR * scale)
+        noise = scale * _noise(values / scale, stderrs / scale)
         sds, chances = model.drifts
         noises = noise * np.array(model.noises)
         q = np.repeat((sds * scale) ** 2, len(noises))[:, None]  # (k, 1): every pair of drift and noise
@@ -224,15 +227,20 @@ class Posterior:
         return Mixture(self.weights.ravel(), means.reshape(-1, places), deviations.reshape(-1, places))
 
 
-def _noise(values: Array, stderrs: Array, floor: float) -> float:
+def _noise(values: Array, stderrs: Array) -> float:
     """One noise level for the whole curve: single standard errors are themselves estimates, and may be 0.
 
-    Where none is known, neighbours tell it: most of what lies between them is noise.
+    Where none is known, neighbours tell it, for most of what lies between them is noise. A few may lie on a
+    line by chance, so that a guess counts too, the less the more there are (by the square, for long curves
+    need none).
     """
     noise = math.sqrt(float(np.mean(stderrs**2)))
-    if noise == 0 and len(values) > 2:
-        noise = float(np.median(np.abs(np.diff(values, 2)))) / 0.6745 / math.sqrt(6)
-    return max(noise, floor)
+    if noise == 0:
+        told = max(0, len(values) - 2)
+        own = float(np.median(np.abs(np.diff(values, 2)))) / 0.6745 / math.sqrt(6) if told else 0.0
+        weight = GUESSED**2 / (GUESSED**2 + told**2)
+        noise = math.sqrt(weight * GUESS**2 + (1 - weight) * own**2)
+    return max(noise, NOISE_FLOOR)
 
 
 def _thinned(places: Array, values: Array, stderrs: Array) -> tuple[Array, Array, Array]:

@@ -44,6 +44,23 @@ def test_what_was_held_out_is_shown(curve: Path) -> None:
     assert "held out" in run(curve, "--metric", "accuracy", "--until", "40")[1]
 
 
+def test_a_step_behind_the_last_holds_nothing_out(curve: Path) -> None:
+    code, text = run(curve, "--metric", "accuracy", "--until", "500", "--json")
+    assert code == 0
+    (found,) = json.loads(text)
+    assert (found["step"], found["horizon"], found["held"]) == (90, 135, [])
+
+
+def test_a_file_of_several_runs_and_benchmarks(tmp_path: Path) -> None:
+    rows = [f"{run},{step},{name},{0.3 + 0.001 * step}" for run in (1, 2) for step in (50, 100, 150)
+            for name in ("aime24", "amc23")]  # fmt: skip
+    (tmp_path / "open.csv").write_text("\n".join(["run,step,benchmark,accuracy", *rows]) + "\n")
+    code, text = run(tmp_path / "open.csv", "--metric", "amc23", "--json")
+    assert code == 0
+    assert sorted(each["run"] for each in json.loads(text)) == ["open 1", "open 2"]
+    assert "there is aime24, amc23" in run(tmp_path / "open.csv")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -122,6 +122,14 @@ def test_where_no_standard_error_is_known_neighbours_tell_the_noise() -> None:
     assert unknown.deviation == pytest.approx(known.deviation, rel=0.5)
 
 
+def test_a_few_values_on_a_line_by_chance_are_no_certainty() -> None:
+    """Three evaluations of 30 questions that happen to rise evenly, without their standard errors."""
+    ahead = Curve([Evaluation(50 * n, v, 0.0) for n, v in ((1, 0.3), (2, 1 / 3), (3, 11 / 30))], DEFAULT)
+    end = ahead.posterior(400).ahead([400])
+    assert end.quantile(0.1)[0] < 0.35
+    assert end.quantile(0.9)[0] > 0.45
+
+
 def test_the_forecast_narrows_to_the_truth() -> None:
     curve = saturating(0.8, 0.3, 10)
     forecasts = [curve.until(step).forecast(10) for step in range(11)]
