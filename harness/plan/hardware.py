@@ -118,10 +118,23 @@ def _frozen(settings: Policy, policy: Architecture) -> float:
     return codes * quantized.BITS / 8 + (policy.parameters - codes) * FROZEN[settings.dtype]
 
 
+def server_devices(policy: Policy) -> int:
+    """Devices of the servers that sample a policy in training, beside those that train it.
+
+    Of servers that run already it is not known; each is taken to have what ``policy.engine`` says, or one.
+    """
+    if policy.servers is None:
+        return 0
+    copies = int(policy.engine.settings.get("data_parallel", 1))
+    return (policy.servers.count or len(policy.servers.addresses)) * _width(policy) * copies
+
+
 def seconds(part: Work, device: Device, devices: int) -> float:
-    """How long ``devices`` devices take for one part."""
+    """How long ``devices`` devices take for one part, and for what servers sample those of the servers."""
     learning = part.learning_flops / (LEARNING * device.flops * devices)
-    return learning + sampling_seconds(part, architecture(part.policy), device, devices)
+    apart = server_devices(part.policy) if part.role != "measure" else 0
+    sampling = sampling_seconds(part, architecture(part.policy), device, apart or devices)
+    return max(learning, sampling) if part.ahead else learning + sampling
 
 
 def sampling_seconds(part: Work, model: Architecture, device: Device, devices: int) -> float:

@@ -12,7 +12,7 @@ from evals.base.progress import Progress
 from harness.config import Experiment, dump_toml
 from harness.config.compare import arm_experiment, untrained
 from harness.models.devices import Device
-from harness.plan.hardware import GIB, Memory, memory, seconds, whole_copy
+from harness.plan.hardware import GIB, Memory, memory, seconds, server_devices, whole_copy
 from harness.plan.profile import Tried, shortened, try_out
 from harness.plan.workload import CHARACTERS, Work, assumed, work
 from harness.sweep.executors.local import shared_cores
@@ -41,6 +41,8 @@ class Part:
     """What a server takes for the answers of one run."""
     at_once: int = 1
     """Runs of this kind that are at work side by side."""
+    devices: int = 1
+    """What one run holds, those of its servers too."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,15 @@ def plan_on(
         return _plan_asked(experiment, response)
     needed: list[Memory] = []
     found: list[Part] = []
+    servers = 0
     for kind in _kinds(experiment):
         kind = replace(kind, workers=None)  # each run is reckoned with all of the devices
         todo = work(kind.experiment, assumed(response))
-        found += _parts(kind, todo, lambda part: seconds(part, device, count), 0.0)
+        held = count + (server_devices(kind.experiment.policy) if kind.trains else 0)
+        found += _parts(kind, todo, lambda part: seconds(part, device, count), 0.0, held)
         if kind.trains:
             needed.append(memory(kind.experiment, count))
+            servers = max(servers, held - count)
     most = max((max(each.learning, each.sampling) for each in needed), default=0.0)
     warnings = []
     if most > device.memory:
@@ -138,9 +143,10 @@ def plan_on(
         )
     length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
     basis = f"{count} x {device.name} from its data sheet; responses of {length}"
+    basis += f"; {servers} more for the servers of a run" if servers else ""
     host = max((each.host for each in needed), default=0.0)
     basis += f"; {host:,.1f} GiB in the host's memory" if host else ""
-    return _plan(experiment, found, most, count, price, basis, warnings)
+    return _plan(experiment, found, most, price, basis, warnings)
 
 
 def plan_here(experiment: Experiment, progress: Progress, price: float | None) -> Plan:
@@ -163,12 +169,13 @@ def plan_here(experiment: Experiment, progress: Progress, price: float | None) -
             tried = before[alike]
         assert tried is not None  # the first kind of run trains
         start = tried.start if kind.trains else 0.0
-        found += _parts(kind, work(kind.experiment, tried.lengths()), tried.seconds, start)
+        todo = work(kind.experiment, tried.lengths())
+        found += _parts(kind, todo, tried.seconds, start, local_devices())
     basis = "a few steps of every stage on this machine, with the response lengths seen there"
     if any(part.at_once > 1 for part in found):
         basis += "; runs side by side share its cores, as in what was tried"
     most = max(each.memory for each in before.values())
-    return _plan(experiment, found, most, local_devices(), price, basis, [])
+    return _plan(experiment, found, most, price, basis, [])
 
 
 def only_asks(experiment: Experiment) -> bool:
@@ -179,10 +186,10 @@ def only_asks(experiment: Experiment) -> bool:
 
 def _plan_asked(experiment: Experiment, response: float | None) -> Plan:
     kind = _Kind("evaluation", 1, experiment, trains=False)
-    found = list(_parts(kind, work(experiment, assumed(response)), lambda _: 0.0, 0.0))
+    found = list(_parts(kind, work(experiment, assumed(response)), lambda _: 0.0, 0.0, 0))
     length = "half of what is allowed" if response is None else f"{response:,.0f} tokens"
     basis = f"responses of {length}, prompts at {CHARACTERS} characters per token"
-    return _plan(experiment, found, 0.0, 0, None, basis, [])
+    return _plan(experiment, found, 0.0, None, basis, [])
 
 
 def _kinds(experiment: Experiment) -> Iterator[_Kind]:
@@ -217,7 +224,9 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
     yield _Kind("base", 1, measured, trains=False)
 
 
-def _parts(kind: _Kind, found: list[Work], timed: Callable[[Work], float], start: float) -> Iterator[Part]:
+def _parts(
+    kind: _Kind, found: list[Work], timed: Callable[[Work], float], start: float, devices: int
+) -> Iterator[Part]:
     for part in found:
         tokens = part.sampled or part.learned
         at_server = part.policy.server is not None
@@ -229,22 +238,23 @@ def _parts(kind: _Kind, found: list[Work], timed: Callable[[Work], float], start
         took = 0.0 if at_server else timed(part)
         yield Part(
             kind.name, kind.runs, part.name, part.steps, tokens, part.flops, took, note, part.price,
-            kind.at_once,
+            kind.at_once, devices,
         )  # fmt: skip
     if start:
-        yield Part(kind.name, kind.runs, "loading and saving", 1, 0.0, 0.0, start, "", None, kind.at_once)
+        yield Part(
+            kind.name, kind.runs, "loading and saving", 1, 0.0, 0.0, start, "", None, kind.at_once, devices
+        )
 
 
 def _plan(
     experiment: Experiment,
     parts: list[Part],
     most: float,
-    devices: int,
     price: float | None,
     basis: str,
     warnings: list[str],
 ) -> Plan:
-    hours = sum(part.runs * part.seconds for part in parts) * devices / 3600
+    hours = sum(part.runs * part.seconds * part.devices for part in parts) / 3600
     priced = [part.runs * part.price for part in parts if part.price is not None]
     if experiment.sweep is not None and experiment.sweep.pruner != "none":
         basis += "; pruning not taken into account"

@@ -72,6 +72,8 @@ class Work:
     note: str = ""
     beside: bool = False
     """Whether it is done in the steps of the part before it."""
+    ahead: bool = False
+    """Whether servers sample it while earlier steps are learned (``rollout_ahead``)."""
     reads: bool = False
     """Whether the model reads what another one has sampled, and writes nothing."""
 
@@ -178,6 +180,7 @@ def grpo_work(stage: GRPO, policy: Policy, prompt: float, tokens: float) -> Work
     return Work(
         stage.name, "train", policy, stage.steps, sampled, sampled, stage.steps * once,
         stage.steps * once * passes, stage.completions_per_step, prompt, tokens,
+        ahead=policy.servers is not None and stage.rollout_ahead > 0,
     )  # fmt: skip
 
 

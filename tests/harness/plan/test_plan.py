@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from evals.task import TaskError
 from evals.tasks.registry import load_spec
 from harness.config import Budget, Experiment, OnPolicyDistill, Policy, read_experiment, validate
 from harness.config.choice import Choice
+from harness.config.servers import Servers
 from harness.config.shipped import experiment_file
 from harness.models.architecture import architecture
 from harness.models.devices import DEVICES
@@ -24,7 +26,7 @@ from harness.models.policy import Policy as Loaded
 from harness.models.policy import load_policy, save_policy
 from harness.models.quantized import BITS
 from harness.plan import plan as planning
-from harness.plan.hardware import OPERATIONS, SAMPLING, SCHEDULING, SENDING, memory, seconds
+from harness.plan.hardware import OPERATIONS, SAMPLING, SCHEDULING, SENDING, memory, seconds, server_devices
 from harness.plan.plan import plan_here, plan_on
 from harness.plan.profile import Tried, first
 from harness.plan.workload import REPLY, RUBRIC, Work, assumed, work
@@ -237,6 +239,37 @@ def test_devices_that_share_a_copy_sample_what_none_of_them_could_hold() -> None
         1000 * read / (4 * device.bandwidth) / SAMPLING, rel=1e-2
     )
     assert seconds(part, device, 8) == pytest.approx(seconds(part, device, 4) / 2)
+
+
+def test_servers_have_devices_of_their_own() -> None:
+    """Two servers of two devices sample, four train; with rollouts ahead the slower side decides."""
+    h100, model = DEVICES["h100"], Policy(model="Qwen/Qwen2.5-7B")
+    part = Work("x", "train", model, 1, 1e6, 1e6, 1, 3e18, 256, 9, 99)
+    kind = Choice.model_validate({"kind": "vllm", "tensor_parallel": 2})
+    apart = part.policy.model_copy(update={"engine": kind, "servers": Servers(count=2)})
+    shared = part.policy.model_copy(update={"engine": kind})
+    assert server_devices(apart) == 4
+    learning = replace(part, sampled=0)
+    sampling = replace(part, learning_flops=0, policy=apart)
+    # However many train, the servers sample as so many devices in the same processes would.
+    alike = replace(part, learning_flops=0, policy=shared)
+    assert seconds(sampling, h100, 1) == pytest.approx(seconds(alike, h100, 4))
+    both = replace(part, policy=apart)
+    each = seconds(learning, h100, 4), seconds(sampling, h100, 4)
+    assert seconds(both, h100, 4) == pytest.approx(sum(each))
+    assert seconds(replace(both, ahead=True), h100, 4) == pytest.approx(max(each))
+
+
+def test_the_devices_of_servers_are_paid_for(experiment: Experiment) -> None:
+    apart = experiment.model_copy(
+        update={"policy": experiment.policy.model_copy(update={"servers": Servers(count=3)})}
+    )
+    found = plan_on(apart, DEVICES["h100"], 1, None, None)
+    trained = [part for part in found.parts if part.run != "base"]
+    assert {part.devices for part in trained} == {4}
+    hours = sum(part.devices * part.runs * part.seconds for part in found.parts) / 3600
+    assert found.device_hours == pytest.approx(hours)
+    assert "3 more for the servers" in found.basis
 
 
 def test_what_samples_beside_the_shards_is_counted() -> None:
