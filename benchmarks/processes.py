@@ -1,5 +1,7 @@
 """What a process takes when several share a run: peak RSS and an update's seconds, with one and with two.
 
+Both are the same run: how far their metrics differ, at most over its steps, is printed too.
+
     python benchmarks/processes.py                          SmolLM2-135M (smollm2), sampled by a vLLM server
     python benchmarks/processes.py --engine transformers    sampled in each process, from a whole copy
 
@@ -21,6 +23,7 @@ from typing import Any
 import psutil
 import tomli_w
 
+COMPARED = ("reward", "length", "loss", "grad_norm", "drift")
 POLICIES: dict[str, dict[str, Any]] = {
     "servers": {"servers": {"count": 1}},
     "vllm": {"engine": {"kind": "vllm", "cache_gib": 0.25}},
@@ -71,7 +74,7 @@ def peaks(options: argparse.Namespace, processes: int, folder: Path) -> dict[str
     if run.returncode:
         raise SystemExit(run.returncode)
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return {"gib": sorted(found.values(), reverse=True)[:processes], "last": rows[-1]}
+    return {"gib": sorted(found.values(), reverse=True)[:processes], "rows": rows}
 
 
 def _children(run: psutil.Process) -> list[psutil.Process]:
@@ -94,8 +97,13 @@ def main() -> None:
         alone, shared = (peaks(options, processes, Path(place)) for processes in (1, 2))
     for name, one in (("one process", alone), ("two processes", shared)):
         told = ", ".join(f"{gib:.2f}" for gib in one["gib"])
-        print(f"{name}: {told} GiB at most; an update: {one['last']['seconds/update']:.1f} s")
+        print(f"{name}: {told} GiB at most; an update: {one['rows'][-1]['seconds/update']:.1f} s")
     print(f"ratio: {max(shared['gib']) / max(alone['gib']):.2f}")
+    for name in COMPARED:
+        pairs = [(a[name], b[name]) for a, b in zip(alone["rows"], shared["rows"], strict=True)]
+        print(
+            f"{name}: {pairs[-1][0]:.6g} in the last step; differs by {max(abs(a - b) for a, b in pairs):.1g}"
+        )
 
 
 if __name__ == "__main__":

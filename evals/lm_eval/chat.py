@@ -46,7 +46,13 @@ class Chat:
         return prompt + templates.opening(self.template, prompt, self.tokenizer)
 
 
-def without_thinking(text: str) -> str:
-    """What follows the last closed reasoning, which is what lm-eval's filters are to see; else all of it."""
+def without_thinking(text: str, until: Sequence[str] = ()) -> str:
+    """What follows the last closed reasoning, which is what lm-eval's filters are to see; else all of it.
+
+    It ends before the first of ``until``.
+    """
     _, closed, answer = text.rpartition(THINK_CLOSES)
-    return answer.lstrip() if closed else text
+    if not closed:
+        return text
+    answer = answer.lstrip()
+    return answer[: min((at for word in until if (at := answer.find(word)) >= 0), default=None)]

@@ -20,7 +20,7 @@ from evals.lm_eval.replies import (
     likelihood_row,
 )
 from evals.task import TaskError
-from evals.templates import CHAT, CHAT_BOXED
+from evals.templates import CHAT, CHAT_BOXED, opens_thinking
 
 if TYPE_CHECKING:
     from lm_eval.api.model import TemplateLM
@@ -139,6 +139,9 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
                     prompt: self._shortened(self._opened(prompt), sampling.max_tokens) for prompt in equal
                 }
                 sampling = self._limited(sampling, list(asked.values()))
+                until: tuple[str, ...] = ()
+                if any(map(opens_thinking, asked.values())):  # stop strings are the answer's, not a thought's
+                    until, sampling = sampling.stop, replace(sampling, stop=())
                 places = {
                     number: (digest("generate_until", requests[number].args), place)
                     for members in equal.values()
@@ -150,7 +153,9 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
                 for prompt, members in equal.items():
                     for number in members:
                         row = self.replies.get(places[number]) or {}
-                        texts[number] = Reply.of(row, asked[prompt], thinks=self.chat is not None)
+                        texts[number] = Reply.of(
+                            row, asked[prompt], thinks=self.chat is not None, until=until
+                        )
             return texts
 
         def _opened(self, prompt: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -42,9 +42,14 @@ class Reply(str):
     whole: str
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], prompt: str, *, thinks: bool = False) -> Self:
-        """The reply in a row of replies.jsonl; one that ``thinks`` is read from where its reasoning ends."""
-        reply = cls(without_thinking(row["text"]) if thinks else row["text"])
+    def of(
+        cls, row: Mapping[str, Any], prompt: str, *, thinks: bool = False, until: Sequence[str] = ()
+    ) -> Self:
+        """The reply in a row of replies.jsonl.
+
+        One that ``thinks`` is read from where its reasoning ends to the first of ``until``.
+        """
+        reply = cls(without_thinking(row["text"], until) if thinks else row["text"])
         reply.whole = row["text"]
         reply.finish_reason, reply.tokens, reply.prompt = row["finish_reason"], row["tokens"], prompt
         return reply

@@ -536,7 +536,8 @@ class ThinkingEngine(CountingEngine):
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         self.prompts = [request.prompt for request in requests]
-        said = Completion("1 plus 1 is 2\n</think>\n\n0", (1, 2), (), "stop")
+        self.stop = sampling.stop
+        said = Completion("a thought: 1 plus 1 is 2\n</think>\n\n0a bit more", (1, 2), (), "stop")
         return [Group((1,), (said,) * request.n) for request in requests]
 
 
@@ -557,7 +558,8 @@ def test_a_model_that_chats_is_asked_through_its_template_and_its_thinking_is_no
     assert found.figures["tiny_generate"]["exact_match,none"] == 1.0
     row = rows_of(out)[0]
     assert row["prompt"] in engine.prompts
-    assert (row["response"], row["answer"]) == ("1 plus 1 is 2\n</think>\n\n0", "0")
+    assert (row["response"], row["answer"]) == ("a thought: 1 plus 1 is 2\n</think>\n\n0a bit more", "0")
+    assert engine.stop == ()  # "a", at which the task stops, ends the answer and no thought
     assert json.loads((out / "lm_eval.json").read_text())["protocol"]["template"].startswith("chat-")
     with pytest.raises(TaskError, match="another model, task, template, max_tokens or seed"):
         lm_eval.evaluate(engine, path, out)
@@ -570,3 +572,4 @@ def test_a_text_template_leaves_lm_evals_prompts_alone(
     found = lm_eval.evaluate(engine, task(GENERATE), tmp_path / "out", template="auto")
     assert set(engine.prompts) == {document["question"] for document in DOCUMENTS}
     assert found.figures["tiny_generate"]["exact_match,none"] == 0.0
+    assert "a" in engine.stop
