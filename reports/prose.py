@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,11 +13,16 @@ from harness.sweep.evaluation import is_share
 from reports.cells import percent, plain, signed
 from reports.comparisons import Comparisons
 from reports.contamination import seen_beside
+from reports.leading_arms import headline_of_arms
 from reports.measures import objective, objective_gap, on_dev
 from reports.study import Evaluation, Study, Sweep, some
 
 SUBJECTS = {"winner": "The winner", "unconfirmed": "The best trial, which was not confirmed,"}
 """What a headline calls a sweep's models."""
+
+
+MANY = 3
+"""So many differences from one model make one sentence."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def headline(study: Study, comparisons: Comparisons) -> str:
             else "Nothing yet."
         )
     if study.arms:
-        return _headline_of_arms(found, study.untrained())
+        return headline_of_arms(_of_arms(study, comparisons), study.untrained())
     if comparisons.crowded and comparisons.ranks:
         return " ".join(_in_front(benchmark, places) for benchmark, places in comparisons.ranks.items())
     better = [one for one in found if one.significant and one.difference.value > 0]
@@ -85,44 +90,6 @@ def _in_front(benchmark: str, places: Sequence[Place]) -> str:
     return f"On {benchmark} {first[0]} comes first, but does not differ significantly from {others}."
 
 
-def _headline_of_arms(found: Sequence[Comparison], untrained: Set[str]) -> str:
-    """Which arm is better than which other; those that are not trained come second."""
-    between = [one for one in found if not {one.a, one.b} & untrained]
-    clear = [one for one in between if one.significant]
-    if clear and len({one.benchmark for one in between}) == 1:
-        return _in_the_lead(between)
-    if clear:
-        return f"{len(clear)} of {len(between)} differences between trained arms are significant."
-    gained = [one for one in found if one.a in untrained and one.b not in untrained]
-    between_arms = "no difference between trained arms could be shown"
-    return f"{_against_none(gained)}; {between_arms}." if gained else f"{between_arms.capitalize()}."
-
-
-def _against_none(gained: Sequence[Comparison]) -> str:
-    """In how many of these comparisons with the untrained policy training is better, in how many worse."""
-    better, worse = (
-        sum(one.significant and sign * one.difference.value > 0 for one in gained) for sign in (1, -1)
-    )
-    if not better and not worse:
-        return "No arm differs significantly from no training"
-    ways = [f"{word} than none in {count}" for word, count in (("better", better), ("worse", worse)) if count]
-    return f"Training is {' and '.join(ways)} of {len(gained)} comparisons"
-
-
-def _in_the_lead(between: Sequence[Comparison]) -> str:
-    """Which arm has the highest figure on a benchmark, and from which others it differs significantly."""
-    values = {name: value for one in between for name, value in ((one.a, one.value_a), (one.b, one.value_b))}
-    lead = max(values, key=lambda name: values[name])
-    others = {one.a if one.b == lead else one.b: one for one in between if lead in (one.a, one.b)}
-    behind = [name for name, one in others.items() if one.significant]
-    level = [name for name, one in others.items() if not one.significant]
-    text = f"{lead} does best on {between[0].benchmark}, at {100 * values[lead]:.1f}%"
-    if not behind:
-        return f"{text}, but does not differ significantly from {some(level)}."
-    text += f", significantly above {some(behind)}"
-    return f"{text}; its difference from {some(level)} is not significant." if level else f"{text}."
-
-
 def _where(found: list[Comparison], of: tuple[Comparison, ...]) -> str:
     if len({one.b for one in of}) > 1:
         return f"in {len(found)} of {len(of)} comparisons"
@@ -134,7 +101,7 @@ def _where(found: list[Comparison], of: tuple[Comparison, ...]) -> str:
 def summary(study: Study, comparisons: Comparisons) -> list[str]:
     """The findings, a sentence or two each."""
     if study.arms:
-        return list(_arms(comparisons))
+        return list(_arms(_of_arms(study, comparisons)))
     if comparisons.crowded:
         told = list(_crowd(comparisons))
     else:
@@ -149,17 +116,41 @@ def summary(study: Study, comparisons: Comparisons) -> list[str]:
     return told
 
 
-def _arms(comparisons: Comparisons) -> Iterator[str]:
-    """The differences that are significant, a sentence each, and one on all others."""
+def _of_arms(study: Study, comparisons: Comparisons) -> list[Comparison]:
+    """The differences without those of controls, which have a part of their own."""
+    controls = {row.control for row in study.controls}
+    return [one for one in comparisons.differences if not {one.a, one.b} & controls]
+
+
+def _arms(differences: Sequence[Comparison]) -> Iterator[str]:
+    """What is significant, a sentence each or one for many from the same model; and one on all others."""
     unclear: dict[str, list[str]] = {}
-    for one in comparisons.differences:
-        if one.significant:
-            yield _difference(one)
+    for found in _by_baseline(differences).values():
+        clear = [one for one in found if one.significant]
+        if len(clear) >= MANY:
+            yield _from_one(clear)
         else:
-            unclear.setdefault(f"{one.b} and {one.a}", []).append(one.benchmark)
+            yield from map(_difference, clear)
+        for one in found:
+            if not one.significant:
+                unclear.setdefault(f"{one.b} and {one.a}", []).append(one.benchmark)
     if unclear:
         pairs = "; ".join(f"{pair} on {some(benchmarks)}" for pair, benchmarks in unclear.items())
         yield f"No significant difference: {pairs}."
+
+
+def _from_one(clear: Sequence[Comparison]) -> str:
+    """Significant differences from one model on one benchmark."""
+    told = ", ".join(
+        f"{one.b} {percent(one.value_b).text}% ({signed(one.difference.value)} points, "
+        f"{signed(one.difference.low)} to {signed(one.difference.high)})"
+        for one in clear
+    )
+    first = clear[0]
+    return (
+        f"{first.benchmark}: {first.a} answers {percent(first.value_a).text}% correctly; significantly "
+        f"different are {told}; 95% intervals, {first.questions} questions."
+    )
 
 
 def _crowd(comparisons: Comparisons) -> Iterator[str]:

@@ -19,7 +19,9 @@ from reports.study import Evaluation, Study
 from reports.turned import LISTED, turned
 
 BUDGET = 900_000
-"""Characters of responses on a page, shared evenly by its benchmarks."""
+"""Characters of responses and their layout on a page, shared evenly by its benchmarks."""
+LAYOUT = 600
+"""Characters of layout around a response, and around a model's answers to a question, about."""
 QUESTIONS = 30
 """Questions shown of a benchmark."""
 FLIPS, CHANGED = 5, 12
@@ -36,7 +38,8 @@ RULE = (
     "to the easiest. Of "
     "each question and model the first sample of each verdict; of a response longer than "
     f"{samples.LONGEST:,} characters its first two thirds and its last third of that; "
-    f"at most {BUDGET:,} characters in all. Every sample is in samples.jsonl, and harness view shows it."
+    f"at most {BUDGET:,} characters in all, with their layout. Every sample is in samples.jsonl, and harness "
+    "view shows it."
 )
 
 
@@ -91,7 +94,8 @@ def browse(study: Study, compared: Comparisons | None = None) -> list[QuestionVi
         for number, question in enumerate(chosen):
             anchor = _anchor(benchmark, question, given)
             view = _view(benchmark, question, anchor, asked.get(question), shown)
-            left -= sum(len(s.reasoning) + len(s.reply) for model in view.models for s in model.shown)
+            left -= LAYOUT * len(view.models)
+            left -= sum(LAYOUT + len(s.reasoning) + len(s.reply) for m in view.models for s in m.shown)
             if left < 0:
                 break
             views.append(replace(view, turn=turns.get(question, ""), printed=number < PRINTED))

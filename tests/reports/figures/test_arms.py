@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reports import comparisons, costs, page, prose
+from reports.arms import ExplainedRow
 from reports.collect import collect
 from reports.figures import arms
 
@@ -113,6 +114,10 @@ def test_an_arm_whose_name_ends_in_base_is_a_trained_one(two_arms: list[Path], t
         told
         == f"{sum(one.significant for one in between)} of 3 differences between trained arms are significant."
     )
+    # A control is no arm to choose: what it explains has a part of its own.
+    study.controls = [ExplainedRow.model_construct(control="distilled")]
+    assert "differences between trained arms" not in prose.headline(study, compared)
+    assert not any("distilled answers" in line for line in prose.summary(study, compared))
 
 
 def test_the_headline_says_where_training_made_it_worse(two_arms: list[Path], tmp_path: Path) -> None:
