@@ -100,7 +100,10 @@ def main() -> None:
         print(f"{name}: {told} GiB at most; an update: {one['rows'][-1]['seconds/update']:.1f} s")
     print(f"ratio: {max(shared['gib']) / max(alone['gib']):.2f}")
     for name in COMPARED:
-        pairs = [(a[name], b[name]) for a, b in zip(alone["rows"], shared["rows"], strict=True)]
+        rows = zip(alone["rows"], shared["rows"], strict=True)
+        pairs = [(a[name], b[name]) for a, b in rows if name in a and name in b]  # no update, no drift
+        if not pairs:
+            continue
         print(
             f"{name}: {pairs[-1][0]:.6g} in the last step; differs by {max(abs(a - b) for a, b in pairs):.1g}"
         )
