@@ -2,7 +2,7 @@
 
     python benchmarks/forecast.py FOLDER [--bare]
 
-FOLDER has published curves as CSV files of any name, told apart by their columns: ``accuracy/…`` (a column
+FOLDER contains published learning curves as CSV files, of any name. Columns: ``accuracy/…`` (a column
 a benchmark, a file a run or a part of one; LLM360/Reasoning360), ``critic/rewards/mean`` (training reward,
 every step; the same), or ``run, step, benchmark, accuracy`` (knoveleng/open-rs). Each curve's first third,
 then half, is forecast from, with the exponential that the pruner supposes and with the average that

@@ -23,6 +23,7 @@ from harness.train.manifest import MANIFEST, Manifest
 from harness.train.status import STATUS, Status
 from reports.arms import ARMS, CONTROLS, Arms, WinnerControls
 from reports.figures.svg import slug
+from reports.kinds import is_comparison, is_sweep
 from reports.probes import PROBE, Probe
 from reports.reading import job_metrics, launches, read_file, read_json, read_metrics, read_toml
 from reports.samples import records as samples
@@ -62,17 +63,12 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [name(folder) for folder in folders]
 
 
-def _made(folder: Path, name: str) -> bool:
-    """Whether an experiment made the folder ``name`` in ``folder``: somebody's runs may be called so, too."""
-    return (folder / name).is_dir() and (folder / "experiment.toml").exists()
-
-
 def _collect_folder(folder: Path, name: str, study: Study, several: bool) -> None:
     if not folder.is_dir():
         study.problems.append(_foreign([folder]) or f"{folder}: {_no_folder(folder)}.")
-    elif any((folder / name).exists() for name in ("summary.json", "study.db")) or _made(folder, "trials"):
+    elif is_sweep(folder):
         _collect_sweep(folder, name, study, several)
-    elif _made(folder, "arms") or (folder / ARMS).exists():
+    elif is_comparison(folder):
         _collect_arms(folder, name, study, several)
     elif any((folder / name).exists() for name in ("metrics.jsonl", "status.json")):
         _collect_run(folder, name, study, several)

@@ -117,7 +117,7 @@ def summary(study: Study, comparisons: Comparisons) -> list[str]:
 
 
 def _of_arms(study: Study, comparisons: Comparisons) -> list[Comparison]:
-    """The differences without those of controls, which have a part of their own."""
+    """The differences without those of controls, which have a section of their own."""
     controls = {row.control for row in study.controls}
     return [one for one in comparisons.differences if not {one.a, one.b} & controls]
 

@@ -140,7 +140,7 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
                 }
                 sampling = self._limited(sampling, list(asked.values()))
                 until: tuple[str, ...] = ()
-                if any(map(opens_thinking, asked.values())):  # stop strings are the answer's, not a thought's
+                if any(map(opens_thinking, asked.values())):  # they stop the answer, not the reasoning
                     until, sampling = sampling.stop, replace(sampling, stop=())
                 places = {
                     number: (digest("generate_until", requests[number].args), place)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -252,6 +254,12 @@ def _handle(entry: Entry) -> Line2D:
 
 LABEL = 40
 """Characters of a name on an axis or in a key."""
+
+
+def within_share(percent: npt.ArrayLike, reach: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """How far intervals of shares reach down and up, (2, n) in points: a share stays within 0 and 100%."""
+    values, reaches = np.atleast_1d(percent), np.atleast_1d(reach)
+    return np.stack([np.minimum(reaches, values), np.minimum(reaches, 100 - values)]).astype(np.float64)
 
 
 def label(name: str) -> str:

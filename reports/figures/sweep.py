@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
@@ -33,6 +34,7 @@ from reports.figures.svg import (
     slug,
     tag,
     tag_brush,
+    within_share,
 )
 from reports.measures import choice, objective, recorded, setting_names, short
 from reports.study import Sweep
@@ -203,15 +205,15 @@ def _draw_slice(sweep: Sweep, name: str, rows: Sequence[Trial], canvas: Canvas) 
     axes.set_ylabel(sweep.objective + (" (%)" if is_share(sweep.objective) else ""))
 
 
-def _reaches(trial: Trial, scale: float) -> list[list[float]] | None:
-    """How far the 95% interval reaches down and up, times ``scale``, which is 100 for a share.
+def _reaches(trial: Trial, scale: float) -> float | npt.NDArray[np.float64] | None:
+    """How far the 95% interval reaches, times ``scale``, which is 100 for a share.
 
-    A share stays within 0 and 100. None where the standard error is not known.
+    None where the standard error is not known.
     """
     if trial.stderr is None or trial.value is None:
         return None
-    value, reach = scale * trial.value, 1.96 * scale * trial.stderr
-    return [[min(reach, value)], [min(reach, scale - value)]] if scale == 100 else [[reach], [reach]]
+    reach = 1.96 * scale * trial.stderr
+    return within_share(scale * trial.value, reach) if scale == 100 else reach
 
 
 def _choices(space: object, values: Sequence[Any]) -> list[Any]:

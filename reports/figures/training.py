@@ -24,6 +24,7 @@ from reports.figures.svg import (
     of_trial,
     slug,
     tag,
+    within_share,
 )
 from reports.outlook import planned
 from reports.study import Study, Sweep, Training
@@ -323,10 +324,10 @@ def _error_bars(axes: Axes, line: Line, curve: Curve) -> None:
         return
     points = frame[["step", curve.metric, "dev/stderr"]].dropna()
     values, reach = 100 * points[curve.metric], 196 * points["dev/stderr"]
-    reaches = [reach.clip(upper=values), reach.clip(upper=100 - values)]  # a share stays within 0 and 100
     bars = axes.errorbar(
-        points["step"], values, yerr=reaches, fmt="none", ecolor=BLUE, elinewidth=1.0, zorder=5
-    )
+        points["step"], values, yerr=within_share(values, reach), fmt="none", ecolor=BLUE, elinewidth=1.0,
+        zorder=5,
+    )  # fmt: skip
     tag(*bars.get_children(), of=line.of, entry=line.entry)
 
 

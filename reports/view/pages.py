@@ -164,7 +164,7 @@ class Pages:
 
 
 def _position(of: Sequence[Source], page: Page, order: Order) -> str:
-    """How far into the files a page is, in the order they are read in; "" where there is no other page."""
+    """How far into the files a page is, in reading order; empty if everything fits on one page."""
     total = sum(source.path.stat().st_size for source in of)
     if not page.rows or not total or (page.after is None and page.before is None):
         return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from reports.arms import ARMS
+from reports.kinds import is_comparison, is_sweep
 
 Kind = Literal["sweep", "comparison", "run", "evaluation"]
 DEEPEST = 8
@@ -47,12 +47,9 @@ def within(root: Path, key: str) -> Path:
 
 def kind_of(folder: Path) -> Kind | None:
     """What a folder is; None where it is nothing of ours."""
-    asked = (folder / "experiment.toml").exists()  # a folder of runs may hold one that is called "arms"
-    if any((folder / name).exists() for name in ("summary.json", "study.db")) or (
-        asked and (folder / "trials").is_dir()
-    ):
+    if is_sweep(folder):
         return "sweep"
-    if (asked and (folder / "arms").is_dir()) or (folder / ARMS).exists():
+    if is_comparison(folder):
         return "comparison"
     if any((folder / name).exists() for name in ("metrics.jsonl", "status.json", "attempt.json")):
         return "run"

@@ -559,7 +559,7 @@ def test_a_model_that_chats_is_asked_through_its_template_and_its_thinking_is_no
     row = rows_of(out)[0]
     assert row["prompt"] in engine.prompts
     assert (row["response"], row["answer"]) == ("a thought: 1 plus 1 is 2\n</think>\n\n0a bit more", "0")
-    assert engine.stop == ()  # "a", at which the task stops, ends the answer and no thought
+    assert engine.stop == ()  # "a", the stop string of the task, applies only to the answer
     assert json.loads((out / "lm_eval.json").read_text())["protocol"]["template"].startswith("chat-")
     with pytest.raises(TaskError, match="another model, task, template, max_tokens or seed"):
         lm_eval.evaluate(engine, path, out)

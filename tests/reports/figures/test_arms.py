@@ -114,7 +114,7 @@ def test_an_arm_whose_name_ends_in_base_is_a_trained_one(two_arms: list[Path], t
         told
         == f"{sum(one.significant for one in between)} of 3 differences between trained arms are significant."
     )
-    # A control is no arm to choose: what it explains has a part of its own.
+    # Controls are left out here; they have a section of their own.
     study.controls = [ExplainedRow.model_construct(control="distilled")]
     assert "differences between trained arms" not in prose.headline(study, compared)
     assert not any("distilled answers" in line for line in prose.summary(study, compared))

@@ -122,7 +122,7 @@ def test_how_far_a_page_is_counts_in_the_order_that_is_read(server: Server) -> N
     newest = far(place)  # 50 of 60 completions
     assert newest is not None
     assert 75 < newest < 90
-    assert far(f"{place}?order=best") is None  # there is no other page
+    assert far(f"{place}?order=best") is None  # everything fits on one page
     assert far(f"{place}?text=What+is+7+") is None
     [following] = set(re.findall(r'href="([^"]*)" rel="next"', ask(server, place).body))
     assert far(html.unescape(following)) == 100
