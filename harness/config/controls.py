@@ -11,15 +11,16 @@ from harness.config.table import Table
 
 
 class Controls(Table):
-    """Arms NAME-random and NAME-format beside others, or beside a sweep's winner: the same settings and
-    seeds, another reward.
+    """Arms NAME-random, NAME-format and NAME-answered beside others, or beside a sweep's winner: the same
+    settings and seeds, another reward.
 
     What such an arm gains was not taught by the rewards it is compared with ("Spurious Rewards",
     arXiv 2506.10947): the report says how much of the gain that is.
     """
 
-    rewards: list[Literal["random", "format"]] = Field(["random", "format"], min_length=1)
-    """What is rewarded in place of the arm's own rewards: a coin, or the layout of the response alone."""
+    rewards: list[Literal["random", "format", "answered"]] = Field(["random", "format"], min_length=1)
+    """What is rewarded in place of the arm's own rewards: a coin, the layout of the response alone
+    (where the prompt asks for tags), or that there is an answer, right or wrong."""
     arms: list[str] = []
     """Of a comparison: whose controls; by default every arm's with a "grpo" stage."""
 

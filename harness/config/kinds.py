@@ -14,6 +14,7 @@ REWARDS = Registry(
     {
         "accuracy": "harness.rewards.accuracy:accuracy",
         "format": "harness.rewards.format:format",
+        "answered": "harness.rewards.answered:answered",
         "length": "harness.rewards.length:length",
         "language": "harness.rewards.language:language",
         "overlong": "harness.rewards.overlong:overlong",

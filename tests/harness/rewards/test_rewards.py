@@ -27,6 +27,7 @@ GOOD = "<think>Two and two make four.</think>\n<answer>4</answer>"
 RANGES = {
     "accuracy": (0, 1),
     "format": (0, 1),
+    "answered": (0, 1),
     "length": (0, 1),
     "language": (0, 1),
     "overlong": (-1, 0),
@@ -82,7 +83,8 @@ def test_every_value_is_in_its_range(text: str, status: Any, tokens: int, buffer
     for name, (low, high) in RANGES.items():
         value = REWARDS[name](made)
         assert value is None or low <= value <= high
-        assert (value is None) == (status == "grader_error" and name in {"accuracy", "length", "cosine"})
+        judging = {"accuracy", "answered", "length", "cosine"}
+        assert (value is None) == (status == "grader_error" and name in judging)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,11 @@ def test_every_value_is_in_its_range(text: str, status: Any, tokens: int, buffer
 )
 def test_accuracy_is_the_grader_s_verdict(status: Any, value: float | None) -> None:
     assert reward("accuracy", "anything", status) == value
+
+
+def test_answered_pays_for_any_answer() -> None:
+    for status, expected in (("correct", 1), ("wrong", 1), ("unparsed", 0), ("grader_error", None)):
+        assert reward("answered", GOOD, status) == expected
 
 
 def test_format_accepts_the_layout_and_white_space_around_it() -> None:
@@ -250,7 +257,7 @@ def test_a_grader_that_failed_leaves_the_completion_unscored() -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"acuracy": 1.0}, "rewards.acuracy.*accuracy, format, length, language, overlong"),
+        ({"acuracy": 1.0}, "rewards.acuracy.*accuracy, format, answered, length, language"),
         ({"accuracy": math.inf}, "rewards.accuracy.*finite"),
         ({"accuracy": 0.0}, "at least one weight"),
     ],
