@@ -1,6 +1,7 @@
 """Does a curriculum help? The embedded policy with and without one, at equal steps, from several seeds.
 
-    python benchmarks/curriculum.py [--out runs/curriculum] [--seeds 1 2 3] [--steps 24]
+    python benchmarks/curriculum.py
+    python benchmarks/curriculum.py --out runs/hard --train "tiny-math:train[:200]" --benchmarks tiny-math --steps 72
 
 First the untrained policy is measured once on the training questions, eight samples each: their pass rates.
 Then every arm of ``ARMS`` is trained from every seed with the same number of steps and completions, and
@@ -22,7 +23,7 @@ from evals.comparison.compare import Arm, compare_arms
 from evals.comparison.evaluations import read_evaluations
 from harness import Experiment, evaluate, train
 
-TRAIN = ("tiny-aime:train[:300]", "tiny-math:train[:300]")
+TRAIN = ["tiny-aime:train[:300]", "tiny-math:train[:300]"]
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {},
     "band": {"band": [0.1, 0.9]},
@@ -36,10 +37,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/curriculum"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--train", nargs="+", default=TRAIN)
+    parser.add_argument("--benchmarks", nargs="+", default=["tiny-aime", "tiny-math[:60]"])
     asked = parser.parse_args()
     rates = asked.out / "rates"
     measured = evaluate(
-        "tiny", list(TRAIN), folder=rates, samples=8, temperature=1.0, max_tokens=96, quiet=True
+        "tiny", asked.train, folder=rates, samples=8, temperature=1.0, max_tokens=96, quiet=True
     )
     every = [question for scores in measured.scores.values() for question in scores.questions]
     inside = sum(0.1 <= question.correct / question.n <= 0.9 for question in every)
@@ -48,7 +51,7 @@ def main() -> None:
     arms = []
     for name, curriculum in ARMS.items():
         table = {**curriculum, "rates": str(rates)} if "band" in curriculum else curriculum
-        runs = [_trained(asked.out, name, table, seed, asked.steps) for seed in asked.seeds]
+        runs = [_trained(asked, name, table, seed) for seed in asked.seeds]
         arms.append(Arm(name, tuple(read_evaluations(run / "evals" / "final") for run in runs)))
         rows = [row for run in runs for row in io.read_lines(run / "metrics.jsonl") if "zero_variance" in row]
         spent = sum(row["tokens"] for row in rows) / len(runs)
@@ -57,24 +60,24 @@ def main() -> None:
         print(found.sentence)
 
 
-def _trained(out: Path, name: str, curriculum: dict[str, Any], seed: int, steps: int) -> Path:
+def _trained(asked: argparse.Namespace, name: str, curriculum: dict[str, Any], seed: int) -> Path:
     experiment = Experiment.model_validate(
         {
             "name": "curriculum",
             "seed": seed,
             "policy": {"model": "tiny", "template": "tags"},
-            "data": {"train": list(TRAIN), **({"curriculum": curriculum} if curriculum else {})},
+            "data": {"train": asked.train, **({"curriculum": curriculum} if curriculum else {})},
             "stages": [
                 {
-                    "steps": steps,
+                    "steps": asked.steps,
                     "completions_per_step": 32,
                     "learning_rate": 2e-4,
                     "max_tokens": 96,
-                    "checkpoint_every": steps,
+                    "checkpoint_every": asked.steps,
                 }
             ],
             "eval": {
-                "benchmarks": ["tiny-aime", "tiny-math[:60]"],
+                "benchmarks": asked.benchmarks,
                 "samples": 8,
                 "temperature": 1.0,
                 "top_p": 1.0,
@@ -83,7 +86,8 @@ def _trained(out: Path, name: str, curriculum: dict[str, Any], seed: int, steps:
             "tracking": {"wandb": "off"},
         }
     )
-    return train(experiment, out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}", quiet=True).folder
+    folder = asked.out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    return train(experiment, folder, quiet=True).folder
 
 
 if __name__ == "__main__":

@@ -35,17 +35,17 @@ def peaks(options: argparse.Namespace, processes: int, folder: Path) -> dict[str
     """Peak RSS of each process that trains, in GiB, and the run's own figures of its last step."""
     told = {
         "name": "processes",
-        "policy": {"model": options.model, "device": "cpu", **POLICIES[options.engine]},
-        "data": {"train": "tiny-math:train[:8]"},
+        "policy": {"model": options.model, "template": "tags", "device": "cpu", **POLICIES[options.engine]},
+        "data": {"train": "small-sums:train[:8]"},
         "stages": [
             {
                 "kind": "grpo",
                 "steps": options.steps,
-                "completions_per_step": 8,
-                "group_size": 4,
-                "learning_rate": 1e-6,
-                "rewards": {"overlong": 1.0},
-                "overlong_buffer": options.tokens // 2,
+                "completions_per_step": 16,
+                "group_size": 8,
+                "learning_rate": 1e-5,
+                # What an untrained model's samples differ in, so that there is something to learn.
+                "rewards": {"accuracy": 1.0, "answered": 0.5, "cosine": 0.5},
                 "max_tokens": options.tokens,
                 "micro_batch_tokens": 512,
                 "checkpoint_every": 1,
