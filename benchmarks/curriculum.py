@@ -1,7 +1,8 @@
-"""Does a curriculum help? The embedded policy with and without one, at equal steps, from several seeds.
+r"""Does a curriculum help? The embedded policy with and without one, at equal steps, from several seeds.
 
     python benchmarks/curriculum.py
-    python benchmarks/curriculum.py --out runs/hard --train "tiny-math:train[:200]" --benchmarks tiny-math --steps 72
+    python benchmarks/curriculum.py --out runs/hard --steps 72 \
+        --train "tiny-math:train[:200]" --benchmarks tiny-math       hard questions, many of them out of reach
 
 First the untrained policy is measured once on the training questions, eight samples each: their pass rates.
 Then every arm of ``ARMS`` is trained from every seed with the same number of steps and completions, and
