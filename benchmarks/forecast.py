@@ -2,15 +2,16 @@
 
     python benchmarks/forecast.py FOLDER [--bare]
 
-FOLDER contains published learning curves as CSV files, of any name. Columns: ``accuracy/…`` (a column
-a benchmark, a file a run or a part of one; LLM360/Reasoning360), ``critic/rewards/mean`` (training reward,
+FOLDER contains published learning curves as CSV files, of any name. Columns: ``accuracy/…`` (a column a
+benchmark, a file a run or a part of one; LLM360/Reasoning360), ``critic/rewards/mean`` (training reward,
 every step; the same), or ``run, step, benchmark, accuracy`` (knoveleng/open-rs). Each curve's first third,
-then half, is forecast from, with the exponential that the pruner supposes and with the average that
-`harness forecast` uses. Printed of all later evaluations: the share within the 80% and 95% interval, mean
-error (measured less forecast), mean absolute error, the 80% interval's width. Then what `harness forecast`
-answers to whether going on is worth it, and how many of those curves ended a point higher or more. Then, for
-each benchmark that several runs have: whether the run that ends best would have been pruned at a third, by
-the default rule, against the others at that place.
+then half, is forecast from: with an exponential alone, with the average over exponential and sigmoid without
+drift that the pruner supposes, and with the drift that `harness forecast` adds. Printed of all later
+evaluations: the share within the 80% and 95% interval, mean error (measured less forecast), mean absolute
+error, the 80% interval's width. Then what `harness forecast` answers to whether going on is worth it, and how
+many of those curves ended a point higher or more. Then, for each benchmark that several runs have: whether
+the run that ends best would have been pruned at a third, by the default rule, against the others at that
+place.
 
 Standard errors are binomial: from the questions and samples that the benchmarks have. Those of rewards, and
 of benchmarks that are not known here, are told by the differences of neighbours; with ``--bare`` all are, as
@@ -45,7 +46,8 @@ ANSWERS = {
 }
 """Questions times samples, as the values' denominators show."""
 REWARD = "critic/rewards/mean"
-MODELS = {"exponential": PRUNING, "average": DEFAULT}
+EXPONENTIAL = replace(PRUNING, sigmoid=False)
+MODELS = {"exponential": EXPONENTIAL, "without drift": PRUNING, "average": DEFAULT}
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class Sweep(Table):
     """No trial is pruned at or before this step."""
     pruner_startup: int = Field(1, ge=1)
     """No trial is pruned at a step that fewer other trials have reached."""
-    pruner_margin: float = Field(0.9, ge=0.0)
+    pruner_margin: float = Field(1.2, ge=0.0)
     """The margin for noise, in standard errors of what is compared: forecasts ("curve") or evaluations."""
     pruner_reduction: int = Field(3, ge=2)
     """Halving and Hyperband keep the best 1/N at each rung; rungs are that factor of evaluations apart."""

@@ -99,9 +99,10 @@ def _grid(shrunk: float) -> Array:
 
 
 DEFAULT = Model()
-PRUNING = Model(sigmoid=False, drift=0.0, seen=math.inf, noises=(1.0,))
-"""What the pruner supposes: at the same margin it ends twice as many arms of real curves as ``DEFAULT``,
-and keeps the best ones as well (docs/sweeps.md)."""
+PRUNING = Model(drift=0.0, seen=math.inf, noises=(1.0,))
+"""What the pruner supposes: no drift, at a fraction of the time, for it forecasts every trial at each
+evaluation.
+"""
 
 
 @dataclass(frozen=True)

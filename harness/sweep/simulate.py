@@ -2,7 +2,7 @@
 
 A population of configurations: each rises from the base policy's accuracy towards a height of its own,
 quickly or slowly, and some collapse on the way, as runs with too high a learning rate do. They rise by one of
-``SHAPES``: at once and ever more slowly (exponential, which the "curve" pruner supposes), after a while
+``SHAPES``: at once and ever more slowly (exponential), after a while
 (sigmoid), or as the first and fall from some point on (peaking). A dev evaluation of
 Q questions with K samples each sees the truth through two kinds of noise:
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from harness.sweep.evaluation import Evaluation
-from harness.sweep.forecast import DEFAULT, MOST_POINTS, RISE, Curve, Model
-from harness.sweep.forecast import PRUNING as BARE
+from harness.sweep.forecast import DEFAULT, MOST_POINTS, PRUNING, RISE, Curve, Model
 
+BARE = replace(PRUNING, sigmoid=False)
 TIME_CONSTANTS = np.exp(np.linspace(math.log(0.05), math.log(2.0), 9))
 
 
@@ -56,7 +57,7 @@ def by_joint_normals(curve: Curve, end: float) -> tuple[float, float]:
     return first / total, math.sqrt(second / total - (first / total) ** 2)
 
 
-@pytest.mark.parametrize("model", [BARE, Model(drift=0.0, noises=(1.0,)), DEFAULT])
+@pytest.mark.parametrize("model", [BARE, PRUNING, DEFAULT])
 def test_the_posterior_is_that_of_joint_normals(model: Model) -> None:
     curve = saturating(0.7, 0.3, 4, noise=0.05, seed=3, model=model)
     mean, deviation = by_joint_normals(curve, 10)
