@@ -34,6 +34,22 @@ def test_a_row_per_value_and_several_runs(tmp_path: Path) -> None:
     assert found["curves b"]["aime"].tolist() == [0.3]
 
 
+def test_a_chart_exported_from_wandb(tmp_path: Path) -> None:
+    head = (f"{run} - {name}" for run in ("a - b", "c") for name in ("acc", "acc__MIN", "acc__MAX"))
+    header = ",".join(f'"{name}"' for name in ("Step", "c - _step", *head))
+    rows = ['"0","0","0.1","0","0.2","0.3","0.3","0.3"', '"5","5","","","","0.4","0.4","0.4"']
+    found = dict(read_curves(written(tmp_path, header, *rows)))
+    assert list(found) == ["curves a - b", "curves c"]
+    assert found["curves a - b"].to_dict("list") == {"step": [0], "acc": [0.1]}
+    assert found["curves c"].to_dict("list") == {"step": [0, 5], "acc": [0.3, 0.4]}
+
+
+def test_a_scalar_exported_from_tensorboard(tmp_path: Path) -> None:
+    ((_, frame),) = read_curves(written(tmp_path, "Wall time,Step,Value", "1.7e9,0,0.1", "1.7e9,4,0.2"))
+    assert frame["step"].tolist() == [0, 4]
+    assert frame["Value"].tolist() == [0.1, 0.2]
+
+
 def test_runs_with_a_column_per_metric(tmp_path: Path) -> None:
     path = written(tmp_path, "run,step,reward", "1,0,0.1", "2,0,0.2", "1,5,0.3")
     assert [frame["reward"].tolist() for _, frame in read_curves(path)] == [[0.1, 0.3], [0.2]]
