@@ -1,10 +1,11 @@
-"""Each of a run's processes has its own vLLM: two come to what one does."""
+"""Each of a run's processes has its own vLLM, or both one together: two come to what one does."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +49,33 @@ def train(file: Path, folder: Path, processes: int) -> list[dict[str, Any]]:
     return list(io.read_lines(folder / "metrics.jsonl"))
 
 
-def test_two_processes_come_to_what_one_does(policy: Policy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tensor_parallel", [1, 2])
+def test_two_processes_come_to_what_one_does(
+    make_random_policy: Callable[..., Policy], tmp_path: Path, tensor_parallel: int
+) -> None:
     pytest.importorskip("vllm")
+    policy = make_random_policy(hidden_size=64, num_attention_heads=2, num_key_value_heads=tensor_parallel)
+    policy.model.generation_config.eos_token_id = [
+        256,
+        *range(40, 56),
+    ]  # about half of them end by themselves
     save_policy(policy, tmp_path / "model")
     told = {
         "name": "colocated",
-        "policy": {
-            "model": str(tmp_path / "model"),
-            "template": "tags",
-            "device": "cpu",
-            "engine": {"kind": "vllm", "cache_gib": 0.25},
-        },
+        "policy": {"model": str(tmp_path / "model"), "template": "tags", "device": "cpu"},
         "data": {"train": "tiny-math:train[:8]", "dev": "tiny-math:train[8:11]"},
         "stages": [GRPO],
         "tracking": {"wandb": "off"},
     }
-    file = tmp_path / "x.toml"
-    file.write_text(tomli_w.dumps(told), encoding="utf-8")
-    alone, together = (train(file, tmp_path / str(count), count) for count in (1, 2))
+    runs = []
+    for processes, width in ((1, 1), (2, tensor_parallel)):
+        engine = {"kind": "vllm", "cache_gib": 0.25, "tensor_parallel": width}
+        file = tmp_path / f"{processes}.toml"
+        file.write_text(
+            tomli_w.dumps({**told, "policy": {**told["policy"], "engine": engine}}), encoding="utf-8"
+        )
+        runs.append(train(file, tmp_path / str(processes), processes))
+    alone, together = runs
     assert [row["step"] for row in together] == [row["step"] for row in alone]
     for mine, theirs in zip(together, alone, strict=True):
         for name, value in theirs.items():
