@@ -20,6 +20,11 @@ from evals.task import TaskError
 TIMEOUT = 300.0
 """Seconds for one request with all its tries."""
 
+MOST_ALTERNATIVES = 20
+"""Alternatives of a token that are read at most."""
+MOST_TOKENS = 2**31
+"""What a server counts beyond this is not a number of tokens."""
+
 Message = Mapping[str, str]
 
 
@@ -70,23 +75,29 @@ class JudgeError(Exception):
     """The judge gave no reply, or none that can be used; the message is a clause that says why."""
 
 
+class NoVerdictError(JudgeError):
+    """There are replies, and no verdict in them."""
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What the judge said; ``logprobs`` is the server's own table, where it was asked for and given.
+    """What the judge said; ``likeliest``: the first token's alternatives and their natural-log
+    probabilities, where they were asked for and given.
 
-    ``usage``: tokens of the prompt and of the reply by the server's count, 0 where it does not say.
+    ``prompt_tokens`` and ``tokens`` (the reply's) are the server's count; None where it does not say.
     """
 
     text: str
-    logprobs: Any = None
-    usage: tuple[int, int] = (0, 0)
+    likeliest: tuple[tuple[str, float], ...] = ()
+    prompt_tokens: int | None = None
+    tokens: int | None = None
 
 
 class JudgeClient:
     """Asks a ``Judge``, from any number of threads."""
 
     def __init__(self, judge: Judge, pauses: Sequence[float] = PAUSES, seconds: float = TIMEOUT) -> None:
-        self._model = judge.model
+        self.model = judge.model
         self._client = Client(judge.url, judge.key, seconds=seconds, pauses=pauses)
 
     def forgive(self) -> None:
@@ -101,7 +112,7 @@ class JudgeClient:
         Raises:
             JudgeError: there is no reply, however often it was asked for.
         """
-        body = {"model": self._model, "messages": list(messages), "temperature": 0, **options}
+        body = {"model": self.model, "messages": list(messages), "temperature": 0, **options}
         try:
             return self._client.post("/chat/completions", body, self._reply)
         except ServerError as error:
@@ -115,13 +126,20 @@ class JudgeClient:
         said = choice["message"]["content"]
         # null is what a server says that spent the whole reply on reasoning.
         text = self._client.clean("" if said is None else text_of(said))
-        return Reply(text, choice.get("logprobs"), _usage(answer.get("usage")))
+        told = answer.get("usage")
+        usage = told if isinstance(told, dict) else {}
+        prompt, reply = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+        return Reply(text, self._likeliest(choice.get("logprobs")), prompt, reply)
+
+    def _likeliest(self, logprobs: Any) -> tuple[tuple[str, float], ...]:
+        try:
+            told = logprobs["content"][0]["top_logprobs"][:MOST_ALTERNATIVES]
+            return tuple(
+                (self._client.clean(text_of(each["token"])), float(each["logprob"])) for each in told
+            )
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+            return ()
 
 
-def _usage(told: Any) -> tuple[int, int]:
-    counts = told if isinstance(told, dict) else {}
-    prompt, reply = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    return (
-        prompt if type(prompt) is int and prompt > 0 else 0,
-        reply if type(reply) is int and reply > 0 else 0,
-    )
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
