@@ -76,15 +76,17 @@ def handed_over(drawn: Iterator[T], work: Callable[[list[T]], R]) -> Iterator[R]
     left = Event()
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(_work, todo, done, work, left)
+        failed = False
         try:
             for each in drawn:
                 todo.put(each)
-                while not done.empty() and (made := done.get()) is not None:
-                    yield made
-                if working.done():  # it has failed
+                found = [done.get() for _ in range(done.qsize())]
+                yield from (made for made in found if made is not None)
+                failed = None in found
+                if failed:
                     break
             todo.put(None)
-            while (made := done.get()) is not None:
+            while not failed and (made := done.get()) is not None:
                 yield made
             working.result()
         except Exception:
