@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from evals.base import io
+from evals.base.text_files import open_text
 from evals.engine import Completion
-from evals.records import numbered_lines, parse_line
 
 Row = dict[str, Any]
 Place = tuple[str, int]
@@ -47,17 +47,11 @@ class Replies:
         """Requests that were not in the file."""
         if path is None or not path.exists():
             return
-        bad = set()
-        for number, line in numbered_lines(path):
-            try:
-                row = parse_line(line)
-                if not line.endswith(b"\n") or not ("text" in row or "loglikelihood" in row):
-                    raise ValueError("is cut short")
-                self._rows[str(row["request"]), int(row["number"])] = row
-            except (ValueError, KeyError, TypeError):
-                bad.add(number)
-        if bad:
-            io.write_bytes(path, [line for number, line in numbered_lines(path) if number not in bad])
+        with open_text(path) as lines:
+            rows = [(line, _row(line)) for line in lines]
+        self._rows.update({(row["request"], row["number"]): row for _, row in rows if row is not None})
+        if any(row is None for _, row in rows):
+            io.write_bytes(path, [line for line, row in rows if row is not None])
 
     def get(self, place: Place) -> Row | None:
         return self._rows.get(place)
@@ -80,6 +74,16 @@ class Replies:
         self._rows.update({(row["request"], row["number"]): row for row in new})
         if self._path is not None:
             io.append_lines(self._path, new)
+
+
+def _row(line: bytes) -> Row | None:
+    """The reply in a line; None where there is none, or only a part of one."""
+    try:
+        row = json.loads(line)
+        known = isinstance(row["request"], str) and type(row["number"]) is int
+        return row if known and line.endswith(b"\n") and ("text" in row or "loglikelihood" in row) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def digest(kind: str, args: Iterable[Any]) -> str:
