@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from evals.base.errors import UsageError
+from evals.base.secrets import mask
 from evals.graders.judge.client import Judge
 from evals.price import Price
 from evals.task import Question, Task, TaskError
@@ -241,7 +242,8 @@ def _benchmark_judged(part: Work, task: Task, questions: Sequence[Question]) -> 
 def _priced(part: Work, judge: Judge) -> Iterator[Work]:
     """``part`` as that of a judge at its server; nothing where its price is not known."""
     if judge.price is not None:
-        server = Server(addresses=[judge.url], price_in=judge.price[0], price_out=judge.price[1])
+        shown = list(map(mask, judge.addresses))
+        server = Server(addresses=shown, price_in=judge.price[0], price_out=judge.price[1])
         yield replace(part, policy=Policy(model=judge.model, server=server))
 
 
