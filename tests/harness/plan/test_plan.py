@@ -436,7 +436,7 @@ def test_the_judge_of_a_benchmark_is_priced_apart_from_the_policy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
-    rows = [{"question": "Who?" * 2, "answer": "Ada " * 2}] * 3
+    rows = [{"question": "Who?" * 2, "answer": "Ada Adas"}] * 3
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     server = {"addresses": "http://127.0.0.1:9/v1", "price_in": 2.0, "price_out": 10.0}
     asked = {
