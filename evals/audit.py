@@ -11,6 +11,7 @@ from typing import Any
 from evals.book import ROWS_AT_ONCE, Recorded
 from evals.graders import registry, safe
 from evals.graders.base import Grader, Verdict
+from evals.graders.judge.base import FILE, keeping
 from evals.graders.second_opinion import MathVerifyGrader, by_values, labels
 from evals.recorded import recorded
 from evals.rollout import graded
@@ -67,6 +68,8 @@ def audit_file(path: Path, benchmark: str, against: str = "math-verify", tasks: 
     found: list[AuditRow] = []
     compared = 0
     with registry.grader_of(task) as first:
+        if path.with_name(FILE).exists():  # what a judge said of an evaluation's responses
+            keeping(first, path.with_name(FILE))
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
             known = [row for row in chunk if against != "labels" or row.label is not None]
             compared += len(known)

@@ -17,8 +17,9 @@ from evals.asked import write_asked
 from evals.base import io
 from evals.base.text_files import folder_name
 from evals.graders.base import Grader
-from evals.graders.judge.base import judge_of
+from evals.graders.judge.base import FILE, JudgedGrader, judge_cost, judge_of
 from evals.records import Sample
+from evals.replies import Replies
 from evals.rollout import Rollout, graded
 from evals.scores import Scores, Tally, questions_hash, votable
 from evals.task import Question, Task, TaskError, folder_of, part_note
@@ -48,6 +49,7 @@ class Book:
         self.models: dict[str, dict[str, Tally]] = {}
         self._files: dict[str, tuple[Path, IO[bytes]]] = {}
         self._folders: dict[str, Path] = {}
+        self._replies: dict[str, Replies] = {}
 
     def fill(self, rows: Iterator[Recorded], unclosed_answers: bool = True) -> Iterator[Sample]:
         """Grades ``rows`` and counts them, as they come; each is passed on.
@@ -55,9 +57,26 @@ class Book:
         ``unclosed_answers``: as in ``Protocol``.
         """
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
-            judged = graded(self._grader, [row.rollout for row in chunk], unclosed_answers)
-            for row, rollout in zip(chunk, judged, strict=True):
+            for row, rollout in zip(chunk, self._graded(chunk, unclosed_answers), strict=True):
                 yield self._add(row.model, rollout)
+
+    def _graded(self, chunk: Sequence[Recorded], unclosed_answers: bool) -> list[Rollout]:
+        """The rows' rollouts with their verdicts; a judge is asked model by model: each has its own cost."""
+        if not isinstance(self._grader, JudgedGrader):
+            return graded(self._grader, [row.rollout for row in chunk], unclosed_answers)
+        judged: dict[int, Rollout] = {}
+        for model in dict.fromkeys(row.model for row in chunk):
+            self._grader.keep_in(self._kept(model))
+            places = [place for place, row in enumerate(chunk) if row.model == model]
+            found = graded(self._grader, [chunk[place].rollout for place in places], unclosed_answers)
+            judged.update(zip(places, found, strict=True))
+        return [judged[place] for place in range(len(chunk))]
+
+    def _kept(self, model: str) -> Replies:
+        """What the judge has said of this model's responses."""
+        if model not in self._replies:
+            self._replies[model] = Replies(None if self._out is None else self._own_folder(model) / FILE)
+        return self._replies[model]
 
     def _add(self, model: str, rollout: Rollout) -> Sample:
         sample = Sample.of(rollout)
@@ -97,18 +116,26 @@ class Book:
             warnings=part_note(self._task),
             judge=judge_of(self._grader),
             length_controlled=length_controlled(self._task, questions, stats),
+            judge_cost=judge_cost(self._grader, self._replies.get(model)),
         )
 
     def _file(self, model: str) -> IO[bytes]:
         if model not in self._files:
-            folder = self._folders[model] = self._folder(model)
-            if (folder / "key.json").exists():
-                raise TaskError(f"{folder}: holds an evaluation that was sampled here; name another --out")
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = self._own_folder(model)
             aside = folder / f".samples.jsonl.{os.getpid()}.tmp"
             self._stack.callback(aside.unlink, missing_ok=True)
             self._files[model] = aside, self._stack.enter_context(aside.open("wb"))
         return self._files[model][1]
+
+    def _own_folder(self, model: str) -> Path:
+        """The model's folder, made where it is not there; one that was sampled here is refused."""
+        if model not in self._folders:
+            folder = self._folder(model)
+            if (folder / "key.json").exists():
+                raise TaskError(f"{folder}: holds an evaluation that was sampled here; name another --out")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folders[model] = folder
+        return self._folders[model]
 
     def _folder(self, model: str) -> Path:
         assert self._out is not None

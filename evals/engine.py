@@ -189,6 +189,21 @@ class ScoringEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class StreamingScorer(ScoringEngine, Protocol):
+    """A ``ScoringEngine`` that asks elsewhere: each answer may be all that a killed call leaves."""
+
+    def stream_loglikelihoods(
+        self, pairs: Sequence[TokenPair]
+    ) -> Iterator[list[tuple[int, tuple[float, bool]]]]:
+        """``loglikelihoods``; yields what has come, with the place of its pair.
+
+        Raises:
+            UnansweredError: some got no answer; the answers of all others were yielded before.
+        """
+        ...
+
+
 def sample_seed(base: int, key: str) -> int:
     """The seed of sample 0 of the question ``key``: 62 bits of blake2b, so that nothing else shifts it."""
     digest = hashlib.blake2b(f"{base}/{key}".encode(), digest_size=8).digest()

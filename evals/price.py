@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from evals.stats.tables import Bill
+from evals.stats.tables import Bill, JudgeBill
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,7 @@ def bill(samples: Iterable[Counted], price: Price) -> Bill:
 
     What a server charges for requests that failed and were sent again is in no answer, and not in here.
     """
-    prompt = response = uncounted = 0
-    for sample in samples:
-        if sample.prompt_tokens is None or sample.tokens is None:
-            uncounted += 1
-        prompt += sample.prompt_tokens or 0
-        response += sample.tokens or 0
+    prompt, response, uncounted, _ = _sums(samples)
     return {
         "prompt_tokens": prompt,
         "response_tokens": response,
@@ -49,3 +44,34 @@ def bill(samples: Iterable[Counted], price: Price) -> Bill:
         "total": price.of(prompt, response),
         "uncounted": uncounted,
     }
+
+
+def judge_bill(replies: Iterable[Counted], price: Price | None) -> JudgeBill | None:
+    """The "judge_cost" of scores.json, as ``bill``; without a price only what was read and written.
+
+    None where the judge gave no reply.
+    """
+    prompt, response, uncounted, requests = _sums(replies)
+    if not requests:
+        return None
+    found: JudgeBill = {
+        "requests": requests,
+        "prompt_tokens": prompt,
+        "response_tokens": response,
+        "uncounted": uncounted,
+    }
+    if price is not None:
+        found["price_per_million"] = asdict(price)
+        found["total"] = price.of(prompt, response)
+    return found
+
+
+def _sums(counted: Iterable[Counted]) -> tuple[int, int, int, int]:
+    """Tokens of prompts and of responses, how many of these were not counted, and of how many in all."""
+    prompt = response = uncounted = number = 0
+    for each in counted:
+        number += 1
+        uncounted += each.prompt_tokens is None or each.tokens is None
+        prompt += each.prompt_tokens or 0
+        response += each.tokens or 0
+    return prompt, response, uncounted, number

@@ -12,8 +12,9 @@ as it is, sample i having the same seed in any round. What no grader could judge
 was not there) is graded again by the next call, and everything is where golds, tests or the grader have
 changed since: it is said, and scores.json keeps the note.
 
-    FOLDER/key.json  what was asked for       FOLDER/samples.jsonl, tokens.jsonl  as they come
-    FOLDER/scores.json  at the end
+    FOLDER/key.json  what was asked for       FOLDER/samples.jsonl, tokens.jsonl  as they come, graded
+    FOLDER/arrived.jsonl  a server's answers, until all are graded
+    FOLDER/scores.json  at the end            FOLDER/judge.jsonl  a judge's replies, as they come
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from evals import arrivals
 from evals import templates as prompts
+from evals.arrivals import Arrivals, handed_over
 from evals.asked import write_asked
 from evals.base import io
 from evals.claim import Claim, claim
@@ -46,7 +49,8 @@ from evals.engine import (
     sample_seed,
 )
 from evals.graders.base import Grader
-from evals.graders.judge.base import judge_of
+from evals.graders.judge.base import FILE as JUDGE_FILE
+from evals.graders.judge.base import judge_cost, judge_of, keeping
 from evals.lost_tokens import drop_without_tokens
 from evals.pace import Advance
 from evals.positions import within_positions
@@ -108,9 +112,11 @@ def sample_benchmark(
             present = recover_samples(job.samples_path, {question.id for question in questions}, job.k)
             recover_tokens(job.tokens_path, present)
             drop_without_tokens(job.samples_path, job.tokens_path, present)
+            replies = keeping(grader, folder / JUDGE_FILE)
             held = _graded(job, held)
             _sample(job, held.rounds, present, progress)
-            scores = _scores(job, held.notes)
+            arrivals.clear(folder)
+            scores = replace(_scores(job, held.notes), judge_cost=judge_cost(grader, replies))
             write_asked(folder, task, questions)
             scores.write(folder)
             return scores
@@ -286,14 +292,22 @@ def _sample(job: _Job, rounds: Sequence[range], present: Present, progress: Prog
 
     blocks = (block for numbers in rounds for block in job.blocks(numbers))
     if isinstance(job.engine, StreamingEngine):
-        drawn = _as_they_come(job, job.engine, blocks, present)
+        written = handed_over(_as_they_come(job, job.engine, blocks, present), partial(_append, job))
     else:
-        drawn = _block_by_block(job, blocks, present, underway)
-    for missing, generated, seconds in drawn:
-        _append(job, missing, seconds / max(1, generated))
-        now = Advance(now.done + len(missing), total, now.tokens + generated, most=most)
+        written = (_append(job, [each]) for each in _block_by_block(job, blocks, present, underway))
+    for samples, tokens in written:
+        now = Advance(now.done + samples, total, now.tokens + tokens, most=most)
         if progress:
             progress(now)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What was missing of a block, the tokens that it took to draw the whole of it, and the seconds."""
+
+    rollouts: Sequence[Rollout]
+    tokens: int
+    seconds: float
 
 
 def _block_by_block(
@@ -301,8 +315,8 @@ def _block_by_block(
     blocks: Iterable[Sequence[_Ask]],
     present: Present,
     underway: Callable[[Underway], None],
-) -> Iterator[tuple[list[Rollout], int, float]]:
-    """What is missing of each block, the tokens that it took to draw it, and the seconds."""
+) -> Iterator[_Drawn]:
+    """What is missing of each block."""
     for block in blocks:
         if all(present[ask.question.id].issuperset(ask.numbers) for ask in block):
             continue
@@ -311,21 +325,29 @@ def _block_by_block(
             groups = job.engine.generate([ask.request for ask in block], job.protocol.sampling)
         seconds = time.perf_counter() - began
         generated = sum(len(one.token_ids) for group in groups for one in group.completions)
-        yield _missing(block, groups, present), generated, seconds
+        yield _Drawn(_missing(block, groups, present), generated, seconds)
 
 
 def _as_they_come(
     job: _Job, engine: StreamingEngine, blocks: Iterable[Sequence[_Ask]], present: Present
-) -> Iterator[tuple[list[Rollout], int, float]]:
-    """As ``_block_by_block``, but every missing sample as soon as it is there."""
-    asks = [ask for block in blocks for ask in _not_present(block, present)]
+) -> Iterator[_Drawn]:
+    """Every missing sample as soon as it is there, first those that came before a kill; each is kept."""
+    arrivals = Arrivals(job.folder)
+    asks = []
+    for ask in (ask for block in blocks for ask in _not_present(block, present)):
+        completion = arrivals.get(ask.question.id, ask.numbers.start)
+        if completion is None:
+            asks.append(ask)
+        else:
+            yield _Drawn([ask.rollout(ask.numbers.start, completion)], completion.tokens or 0, 0.0)
     if not asks:
         return
     began = time.perf_counter()
     for arrived in engine.stream([ask.request for ask in asks], job.protocol.sampling):
         now = time.perf_counter()
         drawn = [asks[place].rollout(asks[place].numbers.start, completion) for place, completion in arrived]
-        yield drawn, sum(each.completion.tokens or 0 for each in drawn), now - began
+        arrivals.add(drawn)
+        yield _Drawn(drawn, sum(each.completion.tokens or 0 for each in drawn), now - began)
         began = now
 
 
@@ -343,13 +365,16 @@ def _not_present(block: Sequence[_Ask], present: Present) -> list[_Ask]:
     ]
 
 
-def _append(job: _Job, missing: Sequence[Rollout], seconds_per_token: float) -> None:
-    """Grades completions and appends their rows."""
+def _append(job: _Job, drawn: Sequence[_Drawn]) -> tuple[int, int]:
+    """Grades completions and appends their rows: how many, and the tokens that they took."""
+    missing = [rollout for each in drawn for rollout in each.rollouts]
+    paces = [each.seconds / max(1, each.tokens) for each in drawn for _ in each.rollouts]
     judged = graded(job.grader, missing, job.protocol.unclosed_answers)
-    rows = [Sample.of(each, round(seconds_per_token * each.tokens, 6)) for each in judged]
+    rows = [Sample.of(each, round(pace * each.tokens, 6)) for each, pace in zip(judged, paces, strict=True)]
     # Token ids first: whatever is in samples.jsonl then has its token ids on disk.
     io.append_lines(job.tokens_path, (token_row(each) for each in judged))
     io.append_lines(job.samples_path, (row.as_row() for row in rows))
+    return len(missing), sum(each.tokens for each in drawn)
 
 
 def _missing(block: Sequence[_Ask], groups: Sequence[Group], present: Present) -> list[Rollout]:

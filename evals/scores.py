@@ -24,7 +24,7 @@ from evals.records import Sample
 from evals.stats import intervals, metrics
 from evals.stats.metrics import QuestionStats, Vote
 from evals.stats.pairwise import win_rate
-from evals.stats.tables import Bill, FigureTable, Lengths, ScoresTable
+from evals.stats.tables import Bill, FigureTable, JudgeBill, Lengths, ScoresTable
 from evals.task import JUDGED, Question, Task, TaskError
 
 ANSWER_SHOWN = 200
@@ -128,7 +128,7 @@ class Scores:
     can be voted on at all. ``protocol``, ``engine``, ``model`` and ``key`` are None or "" for responses
     that were recorded elsewhere. ``judge`` is the name and prompt of the model that judged, if one did;
     ``length_controlled`` is what evals/tasks/length_control.py made of its verdicts. ``cost`` is the bill
-    (evals/price.py) of a server whose price is known.
+    (evals/price.py) of a server whose price is known, ``judge_cost`` what the judge read and wrote.
     """
 
     benchmark: str
@@ -146,6 +146,7 @@ class Scores:
     judge: Mapping[str, str] | None = None
     length_controlled: FigureTable | None = None
     cost: Bill | None = None
+    judge_cost: JudgeBill | None = None
 
     @property
     def compared(self) -> bool:
@@ -249,6 +250,8 @@ class Scores:
         }
         if self.cost is not None:
             answer["cost"] = self.cost
+        if self.judge_cost is not None:
+            answer["judge_cost"] = self.judge_cost
         if self.compared:
             answer["win_rate"] = win_rate(self.questions)
             answer["length_controlled"] = self.length_controlled
@@ -327,7 +330,8 @@ def read_scores(path: Path) -> Scores:
         Versioned.check_version(raw, path)
         questions = tuple(_question(row) for row in raw["per_question"])
         names = ("benchmark", "isolation", "model", "engine", "key", "source", "data_hash")
-        tables = (raw["protocol"], raw.get("judge"), raw.get("length_controlled"), raw.get("cost"))
+        named = ("judge", "length_controlled", "cost", "judge_cost")
+        tables = (raw["protocol"], *map(raw.get, named))
         if (
             not questions
             or not all(isinstance(raw[name], str) for name in names)
@@ -350,6 +354,7 @@ def read_scores(path: Path) -> Scores:
             judge=raw.get("judge"),
             length_controlled=raw.get("length_controlled"),
             cost=raw.get("cost"),
+            judge_cost=raw.get("judge_cost"),
         )
     except FileNotFoundError:
         raise TaskError(f"{path}: no such file") from None

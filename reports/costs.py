@@ -19,6 +19,8 @@ from reports.study import Study, Sweep, Training
 SHARES = ("rollout", "reward", "update", "dev")
 """The parts of a training step that metrics.jsonl times, as ``seconds/NAME``."""
 
+JUDGE_OF = "judge of "
+JUDGES = " A judge's tokens are those that it wrote; its price is of what it read, too."
 MOST_MODELS = 12
 """Models whose evaluations have a row each; of more there is one row."""
 
@@ -65,7 +67,8 @@ def table(study: Study) -> Table | None:
         caption="Tokens are those that were sampled, or learned from in supervised stages; TFLOPs are what "
         "the model's mathematics needs, no padding, no recomputation. Time of training, by what it was "
         "spent on; wall is the time of the processes, with start-up, saving and what was tried again. Pruned "
-        "and failed trials are included. Evaluations do not log their time apart.",
+        "and failed trials are included. Evaluations do not log their time apart."
+        + (JUDGES if any(cost.part.startswith(JUDGE_OF) for cost in found) else ""),
         columns=(
             Column("part", "Part", "text"),
             Column("runs", "Runs"),
@@ -147,19 +150,17 @@ def _evaluations(study: Study) -> Iterator[Cost]:
     models = study.models()
     several = len(models) > MOST_MODELS
     for part in [models] if several else [[model] for model in models]:
-        totals = [
-            evaluation.lengths["total"]
-            for evaluation in study.evaluations
-            if evaluation.model in part and evaluation.lengths is not None
-        ]
-        prices = [
-            bill["total"]
-            for evaluation in study.evaluations
-            if evaluation.model in part and (bill := evaluation.scores.get("cost"))
-        ]
+        own = [evaluation for evaluation in study.evaluations if evaluation.model in part]
         name = f"{len(models)} models" if several else part[0]
+        totals = [each.lengths["total"] for each in own if each.lengths is not None]
+        prices = [bill["total"] for each in own if (bill := each.scores.get("cost"))]
         tokens, price = sum(totals) if totals else None, sum(prices) if prices else None
         yield Cost(f"evaluation of {name}", None, None, tokens, None, {}, None, price)
+        judged = [took for each in own if (took := each.scores.get("judge_cost"))]
+        if judged:
+            paid = [took["total"] for took in judged if "total" in took]
+            written = float(sum(took["response_tokens"] for took in judged))
+            yield Cost(f"{JUDGE_OF}{name}", None, None, written, None, {}, None, sum(paid) if paid else None)
 
 
 def _sum(frames: Sequence[pd.DataFrame], column: str) -> float | None:

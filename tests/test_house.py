@@ -17,8 +17,8 @@ ROOMS = (
 """From the ground up."""
 INNER_ROOMS = (
     *("evals.base", "evals.task", "evals.duel", "evals.engine", "evals.sandbox", "evals.stats"),
-    *("evals.graders", "evals.tasks", "evals.rollout", "evals.records", "evals.formats"),
-    *("evals.scores", "evals.comparison"),
+    *("evals.price", "evals.replies", "evals.graders", "evals.tasks", "evals.rollout", "evals.records"),
+    *("evals.formats", "evals.scores", "evals.comparison"),
 )
 """Inside evals/, from the ground up; its other files stand above all of these."""
 OPTIONAL = {

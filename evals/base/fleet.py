@@ -65,7 +65,7 @@ class _Sharing:
         self._arrived = arrived
         self._waiting = deque(range(len(bodies)))
         self._unanswered = len(bodies)
-        self._again: set[int] = set()
+        self._failed_at: dict[int, Client] = {}
 
     async def run(self) -> None:
         """Ends when every request has an answer or a reason why not."""
@@ -82,8 +82,12 @@ class _Sharing:
         running: set[asyncio.Task[None]] = set()
         try:
             while True:
-                while self._waiting and not client.down and len(running) < self._room(client):
-                    running.add(asyncio.create_task(self._ask(client, self._waiting.popleft())))
+                while (
+                    not client.down
+                    and len(running) < self._room(client)
+                    and (place := self._next(client)) is not None
+                ):
+                    running.add(asyncio.create_task(self._ask(client, place)))
                 if not running:
                     return
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +96,17 @@ class _Sharing:
         finally:
             for task in running:
                 task.cancel()
+
+    def _next(self, client: Client) -> int | None:
+        """The next request that did not fail here, or that nobody else can be asked."""
+        for place in self._waiting:
+            if self._failed_at.get(place) is not client or self._is_alone(client):
+                self._waiting.remove(place)
+                return place
+        return None
+
+    def _is_alone(self, client: Client) -> bool:
+        return all(other is client or other.down for other in self._clients)
 
     def _room(self, client: Client) -> int:
         return min(client.room, -(-self._unanswered // max(1, len(self._up()))))
@@ -112,8 +127,8 @@ class _Sharing:
         self._arrived.put((place, answer))
 
     def _may_be_tried_elsewhere(self, client: Client, place: int) -> bool:
-        if all(other is client or other.down for other in self._clients):
+        if self._is_alone(client):
             return False
-        first = place not in self._again
-        self._again.add(place)
+        first = place not in self._failed_at
+        self._failed_at[place] = client
         return first or bool(client.down)

@@ -213,10 +213,8 @@ class Client:
             full = answer.status_code in (codes.TOO_MANY_REQUESTS, codes.SERVICE_UNAVAILABLE)
             raise _RetryError(f"answers with status {answer.status_code}", wait, full)
         if answer.is_redirect:
-            host = urlsplit(answer.headers.get("Location", "")).hostname or "another address"
-            raise ServerError(
-                f"redirects to {one_line(host)[:SHOWN]}, which is not followed; name that address"
-            )
+            host = one_line(_host(answer.headers.get("Location", "")))[:SHOWN]
+            raise ServerError(f"redirects to {host}, which is not followed; name that address")
 
     async def _read(self, answer: httpx.Response) -> bytes:
         body = bytearray()
@@ -225,6 +223,16 @@ class Client:
             if len(body) > self._largest:
                 raise ServerError(f"answers with more than {self._largest / 2**20:.3g} MiB")
         return bytes(body)
+
+
+def _host(url: str) -> str:
+    """Host and port of an address, without a user or password."""
+    try:
+        parts = urlsplit(url)
+        named = parts.hostname or "another address"
+        return named if parts.port is None else f"{named}:{parts.port}"
+    except ValueError:
+        return "another address"
 
 
 def check_address(url: str) -> None:

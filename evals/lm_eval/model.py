@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evals.engine import Request, Sampling, ScoringEngine, StreamingEngine, sample_seed
-from evals.lm_eval.chat import Chat
-from evals.lm_eval.replies import (
-    Place,
-    Replies,
-    Reply,
-    Row,
-    completion_row,
-    digest,
-    likelihood,
-    likelihood_row,
+from evals.engine import (
+    Request,
+    Sampling,
+    ScoringEngine,
+    StreamingEngine,
+    StreamingScorer,
+    TokenPair,
+    sample_seed,
 )
+from evals.lm_eval.chat import Chat
+from evals.lm_eval.replies import Reply, likelihood, likelihood_row
+from evals.replies import Place, Replies, Row, completion_row, digest
 from evals.task import TaskError
 from evals.templates import CHAT, CHAT_BOXED, opens_thinking
 
@@ -101,32 +101,46 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
             self.shortened.update(
                 p[0] for p, (left, right) in pairs.items() if len(left) + len(right) > longest
             )
-            for block in _blocks([place for place in pairs if self.replies.get(place) is None]):
-                values = engine.loglikelihoods([pairs[place] for place in block])
+            missing = {place: pair for place, pair in pairs.items() if place not in self.replies}
+            for block in _scored(engine, missing):
                 self.replies.add(
                     likelihood_row(place, *value, read=min(longest, sum(map(len, pairs[place]))))
-                    for place, value in zip(block, values, strict=True)
+                    for place, value in block
                 )
             rows = [self.replies.get(place) or {} for place in places]
             return [(likelihood(row), bool(row["greedy"])) for row in rows]
 
         def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-            totals = []
-            for request in requests:
-                place = (digest("loglikelihood_rolling", request.args), 0)
-                if self.replies.get(place) is None:
-                    windows = utils.get_rolling_token_windows(
-                        token_list=self.tok_encode(request.args[0]),
-                        prefix_token=self.prefix_token_id,
-                        max_seq_len=engine.positions,
-                        context_len=1,
-                    )
-                    pairs = [utils.make_disjoint_window(window) for window in windows]
-                    total = sum(value for value, _ in engine.loglikelihoods(pairs))
-                    read = sum(len(left) + len(right) for left, right in pairs)
-                    self.replies.add([likelihood_row(place, total, read=read, requests=len(pairs))])
-                totals.append(likelihood(self.replies.get(place) or {}))
-            return totals
+            texts = list(dict.fromkeys(request.args[0] for request in requests))
+            windows = {text: self._windows(text) for text in texts if _whole(text) not in self.replies}
+            pairs = {
+                _window(text, number): pair
+                for text, own in windows.items()
+                for number, pair in enumerate(own)
+            }
+            missing = {place: pair for place, pair in pairs.items() if place not in self.replies}
+            for block in _scored(engine, missing):
+                self.replies.add(
+                    likelihood_row(place, value, read=sum(map(len, pairs[place])))
+                    for place, (value, _) in block
+                )
+            return [self._total(request.args[0], windows) for request in requests]
+
+        def _windows(self, text: str) -> list[TokenPair]:
+            """The text in pieces that the model has the positions for, each with what it follows."""
+            found = utils.get_rolling_token_windows(
+                token_list=self.tok_encode(text),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=engine.positions,
+                context_len=1,
+            )
+            return [utils.make_disjoint_window(window) for window in found]
+
+        def _total(self, text: str, windows: Mapping[str, Sequence[TokenPair]]) -> float:
+            if text not in windows:
+                return likelihood(self.replies.get(_whole(text)) or {})
+            places = [_window(text, number) for number in range(len(windows[text]))]
+            return sum(likelihood(self.replies.get(place) or {}) for place in places)
 
         def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
             texts: list[str] = [""] * len(requests)
@@ -196,9 +210,33 @@ def engine_lm(engine: ScoringEngine, seed: int = 0, asked_by: Chat | None = None
 
 
 def _blocks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The items, ``BLOCK`` at a time: what a kill loses at most."""
+    """The items, ``BLOCK`` at a time: what a kill loses at most of an engine here."""
     for start in range(0, len(items), BLOCK):
         yield items[start : start + BLOCK]
+
+
+def _whole(text: str) -> Place:
+    """Where earlier versions kept what a text came to, all of its pieces together."""
+    return digest("loglikelihood_rolling", [text]), 0
+
+
+def _window(text: str, number: int) -> Place:
+    """Where what this piece of a text came to is kept."""
+    return digest("loglikelihood_window", [text]), number
+
+
+def _scored(
+    engine: ScoringEngine, pairs: Mapping[Place, TokenPair]
+) -> Iterator[list[tuple[Place, tuple[float, bool]]]]:
+    """What continuations came to, as it comes: answers of a server one by one, elsewhere block by block."""
+    places = list(pairs)
+    if isinstance(engine, StreamingScorer):
+        for arrived in engine.stream_loglikelihoods([pairs[place] for place in places]) if places else ():
+            yield [(places[at], value) for at, value in arrived]
+        return
+    for block in _blocks(places):
+        values = engine.loglikelihoods([pairs[place] for place in block])
+        yield list(zip(block, values, strict=True))
 
 
 def _drawn(

@@ -15,10 +15,10 @@ from evals.lm_eval.chat import Chat
 from evals.lm_eval.earlier import claim, notes_on, read_earlier
 from evals.lm_eval.model import engine_lm
 from evals.lm_eval.names import PREFIX, find, split_part, title
-from evals.lm_eval.replies import Replies
 from evals.lm_eval.results import LmEvalResult, frame_of, write
 from evals.lm_eval.samples import documents
 from evals.price import Price, bill
+from evals.replies import Replies
 from evals.task import TaskError, part_of
 from evals.templates import PLAIN, Template
 

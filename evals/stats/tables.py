@@ -6,7 +6,7 @@ A key that an older file lacks is missing here too; ``null`` is what is not know
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class FigureTable(TypedDict, total=False):
@@ -55,6 +55,20 @@ class Bill(TypedDict):
     uncounted: int
 
 
+class JudgeBill(TypedDict):
+    """What a judge read and wrote (evals/price.py), and what that cost where its price is known.
+
+    ``uncounted``: requests whose tokens the judge's server does not tell.
+    """
+
+    requests: int
+    prompt_tokens: int
+    response_tokens: int
+    uncounted: int
+    price_per_million: NotRequired[dict[str, float]]
+    total: NotRequired[float]
+
+
 ScoresTable = TypedDict(
     "ScoresTable",
     {
@@ -85,6 +99,7 @@ ScoresTable = TypedDict(
         "warnings": list[str],
         "judge": Mapping[str, str] | None,
         "cost": Bill,
+        "judge_cost": JudgeBill,
         "win_rate": FigureTable | None,
         "length_controlled": FigureTable | None,
         "per_question": list[dict[str, Any]],

@@ -20,7 +20,7 @@ from evals.lm_eval import LmEvalResult
 from evals.scores import Scores
 from evals.stats.intervals import Estimate
 from evals.stats.pairwise import win_rate
-from evals.stats.tables import Bill
+from harness.cli import bills
 from harness.cli.data import FileState
 from harness.cli.doctor import Check
 from harness.cli.questions import TaskRow
@@ -57,7 +57,8 @@ def scores_table(scores: Sequence[Scores], model: str = "") -> None:
             *_ungraded_lines(each),
             *_timeout_lines(each),
             *_duel_lines(each),
-            *_cost_lines(each.cost),
+            *bills.cost_lines(each.cost),
+            *bills.judge_lines(each.judge_cost),
         ]:
             Terminal().print(f"{where}: {line}", markup=False)
         for warning in each.cautions:
@@ -84,16 +85,6 @@ def _timeout_lines(scores: Scores) -> list[str]:
         return []
     total = sum(question.n for question in scores.questions)
     return [f"{late} of {total} programs ran past their time limit and count as wrong"]
-
-
-def _cost_lines(cost: Bill | None) -> list[str]:
-    """What the responses cost at their server."""
-    if cost is None:
-        return []
-    tokens = f"{cost['prompt_tokens']:,} tokens asked, {cost['response_tokens']:,} answered"
-    left = cost["uncounted"]
-    missing = f"; the server counted no tokens for {left} responses, which are not in it" if left else ""
-    return [f"cost {cost['total']:,.4f} ({tokens}){missing}"]
 
 
 def _duel_lines(scores: Scores) -> list[str]:
@@ -123,7 +114,7 @@ def suites_table(suites: Sequence[LmEvalResult]) -> None:
                 table.add_row(escape(task), escape(metric), value, stderr)
     Terminal().print(table)
     for suite in suites:
-        for line in _cost_lines(suite.cost):
+        for line in bills.cost_lines(suite.cost):
             Terminal().print(f"{suite.name}: {line}", markup=False)
 
 

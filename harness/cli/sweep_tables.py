@@ -119,7 +119,8 @@ def plan_table(plan: Plan) -> None:
     table = plain_table(None)
     table.add_column("run", overflow="fold")
     table.add_column("part", overflow="fold", min_width=14)
-    for heading in ("runs", "steps", "tokens", "FLOPs", "time"):
+    priced = any(part.price is not None for part in plan.parts)
+    for heading in ("runs", "steps", "tokens", "FLOPs", "time", *(["price"] if priced else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     before, notes = "", dict.fromkeys(part.note for part in plan.parts if part.note)
     marks = {note: "*" * place for place, note in enumerate(notes, start=1)}
@@ -133,6 +134,7 @@ def plan_table(plan: Plan) -> None:
             _short(part.tokens),
             f"{part.flops:.1e}" if part.flops else "",
             duration(part.seconds),
+            *([] if not priced else ["" if part.price is None else _money(part.price)]),
         )
         before = part.run
     console = Terminal()
@@ -141,7 +143,7 @@ def plan_table(plan: Plan) -> None:
         console.print(f"{mark} {note}", markup=False)
     price = "" if plan.cost is None else f", {plan.cost:,.2f} at that price"
     if plan.server_cost is not None:
-        price += f", {plan.server_cost:,.2f} for answers of servers"
+        price += f", {_money(plan.server_cost)} for answers of servers"
     sums = (
         f"{_short(plan.tokens)} tokens, {plan.flops:.1e} FLOPs, {plan.device_hours:,.2f} device-hours{price}"
         f", {duration(plan.elapsed)} by the clock"
@@ -169,6 +171,11 @@ def sizes_table(found: Sequence[Size], devices: int) -> None:
         "what each setting is.",
         markup=False,
     )
+
+
+def _money(price: float) -> str:
+    """Two decimals, or four where those would show little."""
+    return f"{price:,.2f}" if price >= 1 or not price else f"{price:,.4f}"
 
 
 def _short(count: float) -> str:

@@ -73,6 +73,19 @@ class ServedScoring:
         """``ScoringEngine.loglikelihoods``; what is too long is cut at the left.
 
         Raises:
+            ServerUnansweredError: as ``stream_loglikelihoods``.
+        """
+        found: dict[int, tuple[float, bool]] = {}
+        for arrived in self.stream_loglikelihoods(pairs):
+            found.update(arrived)
+        return [found[place] for place in range(len(pairs))]
+
+    def stream_loglikelihoods(
+        self, pairs: Sequence[TokenPair]
+    ) -> Iterator[list[tuple[int, tuple[float, bool]]]]:
+        """``loglikelihoods`` as they come, each with the place of its pair.
+
+        Raises:
             ServerUnansweredError: some got no answer, or one without log-probabilities.
         """
         wholes = [[*context, *continuation][-(self.positions + 1) :] for context, continuation in pairs]
@@ -84,20 +97,24 @@ class ServedScoring:
             "echo": True,
         }
         bodies = [{**asked, "prompt": whole} for whole in wholes]
-        found: dict[int, list[tuple[float, bool]]] = {}
         for arrived in self._engine.asked("/completions", bodies, _echoed):
-            found.update(arrived)
-        results = []
-        for place, (whole, (_, continuation)) in enumerate(zip(wholes, pairs, strict=True)):
-            if len(found[place]) != len(whole) + 1:  # with the token that was asked for besides
+            # Each token has its own, and so has the one that was asked for besides.
+            told = [(place, steps) for place, steps in arrived if len(steps) == len(wholes[place]) + 1]
+            yield [
+                (place, _of_continuation(steps, pairs[place], len(wholes[place]))) for place, steps in told
+            ]
+            if len(told) < len(arrived):
                 raise ServerUnansweredError(
                     f"{self._address}: does not tell the log-probability of each token of a prompt "
                     "(echo with logprobs)"
                 )
-            count = min(len(continuation), len(whole) - 1)
-            told = found[place][len(whole) - count : len(whole)]
-            results.append((sum(value for value, _ in told), all(likeliest for _, likeliest in told)))
-        return results
+
+
+def _of_continuation(steps: Sequence[tuple[float, bool]], pair: TokenPair, length: int) -> tuple[float, bool]:
+    """What ``steps`` say of the pair's continuation, at the end of a prompt of that length."""
+    count = min(len(pair[1]), length - 1)
+    own = steps[length - count : length]
+    return sum(value for value, _ in own), all(likeliest for _, likeliest in own)
 
 
 def _echoed(answer: Any, _client: Client) -> list[tuple[float, bool]]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from evals.base.errors import UsageError
+from evals.base.secrets import mask
+from evals.graders.judge.client import Judge
 from evals.price import Price
-from evals.task import TaskError
+from evals.task import Question, Task, TaskError
 from evals.tasks.registry import Tasks
 from evals.templates import AUTO, PLAIN, TEXT, Template, find, render
 from harness.config import (
@@ -45,6 +47,8 @@ LENGTH = 0.5
 """The assumed length of a response, as a part of what is allowed."""
 RUBRIC, REPLY = 150, 60
 """The assumed tokens of what a judge is told besides, and of its reply: a sentence and a score."""
+JUDGING = {"judge": (1, 180, REPLY), "alpaca_eval": (1, 350, 1), "arena_hard": (2, 400, 600)}
+"""Grader -> requests a response, tokens of what a judge is told besides, and assumed tokens of a reply."""
 TRACE = 200
 """The assumed length, in tokens, of a response in a file that is not read."""
 
@@ -211,17 +215,36 @@ def _judged(stage: GRPO | OnPolicyDistill, sampled: float, prompt: float, tokens
     terms = [RewardTerm.of(each) for name, each in stage.rewards.items() if name == JUDGE]
     if not terms or not os.environ.get("HARNESS_JUDGE_URL"):
         return
-    judge = named_judge()
-    if judge.price is None:
-        return
-    server = Server(addresses=[judge.url], price_in=judge.price[0], price_out=judge.price[1])
     requests = stage.steps * sampled * (2 if terms[0].pairwise else 1)
     requests = min(requests, terms[0].requests or requests)
     shown = prompt + RUBRIC + tokens * (2 if terms[0].pairwise else 1)
-    yield Work(
-        f"{stage.name}-judge", "train", Policy(model=judge.model, server=server), stage.steps,
-        requests * REPLY, 0, 0, 0, int(sampled), shown, REPLY, "by a judge", beside=True,
+    part = Work(
+        f"{stage.name}-judge", "train", Policy(model="judge"), stage.steps, requests * REPLY, 0, 0, 0,
+        int(sampled), shown, REPLY, "by a judge", beside=True,
     )  # fmt: skip
+    yield from _priced(part, named_judge())
+
+
+def _benchmark_judged(part: Work, task: Task, questions: Sequence[Question]) -> Iterator[Work]:
+    """What a judge whose price is known is asked about the responses of a benchmark that it grades."""
+    if task.grader not in JUDGING or not os.environ.get("HARNESS_JUDGE_URL"):
+        return
+    each, rubric, reply = JUDGING[task.grader]
+    gold = fmean(len(question.gold) for question in questions) / CHARACTERS
+    requests = part.batch * each
+    judging = replace(
+        part, name=f"{part.name}: judge", sampled=requests * reply, sampling_flops=0, batch=requests,
+        prompt=rubric + part.prompt + gold + part.length, length=reply, note="by a judge",
+    )  # fmt: skip
+    yield from _priced(judging, Judge.from_environment())
+
+
+def _priced(part: Work, judge: Judge) -> Iterator[Work]:
+    """``part`` as that of a judge at its server; nothing where its price is not known."""
+    if judge.price is not None:
+        shown = list(map(mask, judge.addresses))
+        server = Server(addresses=shown, price_in=judge.price[0], price_out=judge.price[1])
+        yield replace(part, policy=Policy(model=judge.model, server=server))
 
 
 def _within_budget(experiment: Experiment, found: Sequence[Work]) -> Iterator[Work]:
@@ -293,7 +316,9 @@ def _benchmarks(experiment: Experiment, names: Sequence[str], length: Lengths) -
         prompt = fmean(len(question.text) for question in questions) / CHARACTERS
         flops = len(questions) * _sampling(policy, prompt, tokens, samples)
         many = len(questions) * samples
-        yield Work(name, "measure", policy, 1, many * tokens, 0, flops, 0, many, prompt, tokens)
+        part = Work(name, "measure", policy, 1, many * tokens, 0, flops, 0, many, prompt, tokens)
+        yield part
+        yield from _benchmark_judged(part, task, questions)
 
 
 def _sampling(policy: Policy, prompt: float, tokens: float, samples: int) -> float:

@@ -77,6 +77,11 @@ class Allowance:
         with self._told() as used:
             used.update({name: used.get(name, 0) + value for name, value in new.items()})
 
+    def replied(self, reply: Reply, judge: Judge) -> None:
+        """Counts what one reply of ``judge`` took, where its price is known."""
+        if judge.price is not None:
+            self.paid(reply.prompt_tokens or 0, reply.tokens or 0, judge.price)
+
     @contextmanager
     def _told(self) -> Iterator[dict[str, float]]:
         """What was used, to be changed in the block."""
@@ -159,8 +164,8 @@ class Asked:
 
     def _pay(self, replies: Sequence[Reply]) -> None:
         if self._price is not None and replies:
-            asked, replied = (sum(reply.usage[side] for reply in replies) for side in (0, 1))
-            self._allowance.paid(asked, replied, self._price)
+            asked = sum(reply.prompt_tokens or 0 for reply in replies)
+            self._allowance.paid(asked, sum(reply.tokens or 0 for reply in replies), self._price)
 
     def _reply(self, prompt: str) -> Reply | None:
         try:

@@ -154,7 +154,7 @@ def stage_costs(folder: Path, stages: Sequence[Stage]) -> list[Cost]:
 
 
 def judge_file(folder: Path, stage: str) -> Path:
-    """Where a stage keeps how often it has asked a judge, and what that took."""
+    """Where a stage keeps how often a reward has asked a judge, and what judges took, graders among them."""
     return folder / f"judge-requests-{stage}.json"
 
 

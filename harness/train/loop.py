@@ -30,7 +30,7 @@ from harness.train.advice import Watch
 from harness.train.budget import Meter
 from harness.train.forward import Scorer
 from harness.train.grpo.reference import Reference
-from harness.train.ledger import devices
+from harness.train.ledger import devices, judge_file
 from harness.train.mfu import utilisation
 from harness.train.micro_batch import MicroBatch
 from harness.train.probe import Probe
@@ -160,7 +160,7 @@ def run_stage(stage: Training, given: StageRun, make: Callable[[StageRun, Grader
     step = first_step if saved is None else max(first_step, checkpoint.step_of(saved))
     if step > last_step:  # a later stage has begun
         return Outcome("done", last_step)
-    with Graders() as graders:
+    with Graders(judge_file(run.folder, stage.name)) as graders:
         dev = list(Prompts(given.dev_questions, run.experiment.policy.template, policy))
         learner = make(given, graders)
         stop = templates.stops(run.experiment.policy.template, policy.tokenizer)

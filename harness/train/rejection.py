@@ -25,6 +25,7 @@ from evals.protocols import Protocol
 from evals.records import Sample, decode_ids, read_samples
 from evals.rollout import Rollout
 from evals.runner import sample_benchmark
+from evals.scores import read_scores
 from evals.task import Question, Task, folder_of
 from evals.templates import Template, render
 from harness.config import Reject
@@ -182,9 +183,13 @@ def _cost(
         )
     tokens = sum(sum(each) for each in lengths.values())
     found: dict[str, float] = {"tokens": tokens, "flops": flops, "device_seconds": devices() * seconds}
+    prices = []
     if isinstance(engine, StreamingEngine) and engine.price is not None:
-        found["price"] = float(bill(samples, Price(*engine.price))["total"])
-    return found
+        prices.append(bill(samples, Price(*engine.price))["total"])
+    judged = read_scores(folder / "scores.json").judge_cost
+    if judged is not None and "total" in judged:
+        prices.append(judged["total"])
+    return {**found, "price": sum(prices)} if prices else found
 
 
 def broken_rules(stage: Reject, rollouts: Sequence[Rollout]) -> list[str | None]:

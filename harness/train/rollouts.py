@@ -6,17 +6,20 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from evals.base.closing import Closing
 from evals.engine import Completion, Engine, Request, Sampling
 from evals.graders import safe
 from evals.graders.base import Grader, Verdict
+from evals.graders.judge.base import JudgedGrader
 from evals.graders.registry import grader_of
 from evals.rollout import Rollout, Score
 from evals.task import Task
 from harness.config import Training
 from harness.models import dist
+from harness.rewards.judge_cache import Allowance
 from harness.train.stream import Prompt
 
 
@@ -92,7 +95,9 @@ def sampled(
 class Graders(Closing):
     """One grader of each kind that is asked for, all closed at the end. Threads may share them."""
 
-    def __init__(self) -> None:
+    def __init__(self, judge_costs: Path | None = None) -> None:
+        """``judge_costs``: the file in which a judge's tokens are counted (``Allowance``), if at all."""
+        self._costs = Allowance(path=judge_costs)
         self._lock = threading.RLock()
         self._open = ExitStack()
         self._graders: dict[str, Grader] = {}
@@ -105,7 +110,9 @@ class Graders(Closing):
         """The grader of the task's answers; tasks that are graded alike share one."""
         with self._lock:
             if task.graded_by not in self._graders:
-                self._graders[task.graded_by] = self._open.enter_context(grader_of(task))
+                grader = self._graders[task.graded_by] = self._open.enter_context(grader_of(task))
+                if isinstance(grader, JudgedGrader):
+                    grader.tell_of_each(self._costs.replied)
             return self._graders[task.graded_by]
 
     def grade(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:

@@ -13,7 +13,9 @@ Choice = dict[str, Any]
 
 
 @contextmanager
-def judge_server(reply: Callable[[dict[str, Any]], Choice | int]) -> Iterator[str]:
+def judge_server(
+    reply: Callable[[dict[str, Any]], Choice | int], usage: dict[str, Any] | None = None
+) -> Iterator[str]:
     """Serves ``reply(body)``, a choice or an HTTP status, at the address that it yields."""
     lock = Lock()
 
@@ -22,7 +24,8 @@ def judge_server(reply: Callable[[dict[str, Any]], Choice | int]) -> Iterator[st
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
                 found = reply(body)
-            answer = json.dumps({"choices": [found]} if isinstance(found, dict) else {"error": "no"}).encode()
+            said = {"choices": [found], "usage": usage} if isinstance(found, dict) else {"error": "no"}
+            answer = json.dumps(said).encode()
             self.send_response(200 if isinstance(found, dict) else found)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

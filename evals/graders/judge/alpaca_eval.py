@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from math import exp
 from pathlib import Path
@@ -21,7 +22,8 @@ from pathlib import Path
 from evals.duel import Duel
 from evals.graders.base import Response, Verdict
 from evals.graders.judge.base import JudgedGrader, spoken
-from evals.graders.judge.client import JudgeError, Message, Reply
+from evals.graders.judge.client import Message, NoVerdictError, Reply
+from evals.graders.judge.kept import Ask
 from evals.task import Question, TaskError
 
 PROMPT = "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"
@@ -49,11 +51,7 @@ class AlpacaEvalGrader(JudgedGrader):
         place = digest[0] % 2
         answers = (text, question.gold) if place == 0 else (question.gold, text)
         messages = self._messages(question.text, answers)
-        reply = self._client.ask(messages, max_tokens=1, logprobs=True, top_logprobs=LIKELIEST)
-        first = _share_of_first(reply)
-        if first is None:  # it reasons first, or the server takes the reasoning out
-            reply = self._client.ask(messages, max_tokens=REASONING)
-            first = _named_last(reply.text)
+        first, reply = self._replies.settled(lambda ask: _first_named(ask, messages))
         share = first if place == 0 else 1 - first
         said = f"{spoken(Response(reply.text))[-SHOWN:]!r}; the response was {NAMES[place]!r}"
         return Verdict(
@@ -75,22 +73,32 @@ class AlpacaEvalGrader(JudgedGrader):
         ]
 
 
+def _first_named(ask: Ask, messages: Sequence[Message]) -> tuple[float, Reply]:
+    """The probability of the first answer's name, and the reply that says it."""
+    reply = ask(messages, max_tokens=1, logprobs=True, top_logprobs=LIKELIEST)
+    share = _share_of_first(reply)
+    if share is not None:
+        return share, reply
+    reply = ask(messages, max_tokens=REASONING)  # it reasons first, or the server takes the reasoning out
+    return _named_last(reply.text), reply
+
+
 def _share_of_first(reply: Reply) -> float | None:
     """The probability of "m" among "m" and "M"; None where the judge named neither."""
     try:
-        likeliest = reply.logprobs["content"][0]["top_logprobs"]
-        found = [(str(each["token"]).strip(), exp(float(each["logprob"]))) for each in likeliest]
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
-        found = [(reply.text.strip(), 1.0)]
+        found = [(token.strip(), exp(logprob)) for token, logprob in reply.likeliest]
+    except OverflowError:
+        found = []
+    found = found or [(reply.text.strip(), 1.0)]
     first, second = (sum(share for token, share in found if token == name) for name in NAMES)
     return first / (first + second) if 0 < first + second < 2 else None
 
 
 def _named_last(text: str) -> float:
-    """1.0 where the answer after the reasoning ends on "m", 0.0 on "M"; raises ``JudgeError`` on neither."""
+    """1.0 where the answer after the reasoning ends on "m", 0.0 on "M"; else raises ``NoVerdictError``."""
     names = re.findall(r"\w+", spoken(Response(text)))
     if not names or names[-1] not in NAMES:
-        raise JudgeError(f"named neither answer: {text[-SHOWN:]!r}")
+        raise NoVerdictError(f"named neither answer: {text[-SHOWN:]!r}")
     return 1.0 if names[-1] == NAMES[0] else 0.0
 
 

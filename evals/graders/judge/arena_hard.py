@@ -10,11 +10,13 @@ two different labels in that line are none.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from evals.duel import Duel
 from evals.graders.base import Response, Verdict
 from evals.graders.judge.base import REPLY, JudgedGrader, spoken
-from evals.graders.judge.client import JudgeError, Message
+from evals.graders.judge.client import Message, NoVerdictError
+from evals.graders.judge.kept import Ask
 from evals.task import Question
 
 PROMPT = """\
@@ -84,21 +86,25 @@ class ArenaHardGrader(JudgedGrader):
         )
 
     def _verdict_on(self, question: str, a: str, b: str) -> tuple[str, str]:
-        """The judge's label and all that it said; raises ``JudgeError`` where it gave none."""
+        """The judge's label and all that it said; raises ``NoVerdictError`` where it gave none."""
         shown = ANSWERS.format(question=question, a=a, b=b)
         messages: list[Message] = [
             {"role": "system", "content": PROMPT},
             {"role": "user", "content": shown},
         ]
-        said = self._client.ask(messages, max_tokens=LONGEST_REPLY).text
-        labels = _last_labels(said)
-        if not labels:
-            messages += [{"role": "assistant", "content": said}, {"role": "user", "content": AGAIN}]
-            more = self._client.ask(messages, max_tokens=LONGEST_REPLY).text
-            labels, said = _last_labels(more), f"{said}\n{more}"
-        if len(labels) != 1 or not labels <= POINTS.keys():
-            raise JudgeError(f"gave no verdict: {said[-REPLY:]}")
-        return labels.pop(), said
+        return self._replies.settled(lambda ask: _label(ask, messages))
+
+
+def _label(ask: Ask, messages: Sequence[Message]) -> tuple[str, str]:
+    said = ask(messages, max_tokens=LONGEST_REPLY).text
+    labels = _last_labels(said)
+    if not labels:
+        more = [{"role": "assistant", "content": said}, {"role": "user", "content": AGAIN}]
+        added = ask([*messages, *more], max_tokens=LONGEST_REPLY).text
+        labels, said = _last_labels(added), f"{said}\n{added}"
+    if len(labels) != 1 or not labels <= POINTS.keys():
+        raise NoVerdictError(f"gave no verdict: {said[-REPLY:]}")
+    return labels.pop(), said
 
 
 def _last_labels(reply: str) -> set[str]:

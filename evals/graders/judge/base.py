@@ -7,16 +7,22 @@ score bounded, and the next call of the same command asks again.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from evals.base.closing import Closing
 from evals.base.http import PAUSES
 from evals.graders.base import Grader, Response, Verdict
-from evals.graders.judge.client import Judge, JudgeClient, JudgeError
+from evals.graders.judge.client import Judge, JudgeClient, JudgeError, Reply
+from evals.graders.judge.kept import KeptReplies
 from evals.graders.reading import read
+from evals.replies import Replies
+from evals.stats.tables import JudgeBill
 from evals.task import Question
 
+FILE = "judge.jsonl"
+"""What an evaluation's folder keeps the judge's replies in."""
 AT_ONCE = 16  # requests: a vLLM server batches them
 REPLY = 2_000  # characters of a reply that are kept, its end
 
@@ -33,6 +39,7 @@ class JudgedGrader(Closing):
     def __init__(self, judge: Judge, pauses: Sequence[float] = PAUSES) -> None:
         self._judge = judge
         self._client = JudgeClient(judge, pauses)
+        self._replies = KeptReplies(self._client)
 
     @property
     @abstractmethod
@@ -41,12 +48,27 @@ class JudgedGrader(Closing):
 
     @abstractmethod
     def _judged(self, question: Question, text: str) -> Verdict:
-        """The judge's verdict on an answer that is not empty; may raise ``JudgeError``."""
+        """The judge's verdict on an answer that is not empty; may raise ``JudgeError``.
+
+        Replies come from ``self._replies.settled``.
+        """
 
     @property
     def description(self) -> dict[str, str]:
         """The judge's name and prompt, for keys and scores.json."""
         return {"model": self._judge.model, "prompt": self.prompt}
+
+    def keep_in(self, replies: Replies) -> None:
+        """Replies are kept in ``replies`` from here on; what is there is not asked again."""
+        self._replies.keep_in(replies)
+
+    def tell_of_each(self, paid: Callable[[Reply, Judge], None]) -> None:
+        """``paid`` is told of each reply that the judge gives."""
+        self._replies.paid = lambda reply: paid(reply, self._judge)
+
+    def cost(self, replies: Replies) -> JudgeBill | None:
+        """What the judge's replies that are kept in ``replies`` took."""
+        return self._replies.bill(replies, self._judge.price)
 
     def grade(self, items: Sequence[tuple[Question, Response]]) -> list[Verdict]:
         """One verdict per item, in order; what is empty after the reasoning is "unparsed"."""
@@ -85,6 +107,20 @@ class JudgedGrader(Closing):
 def judge_of(grader: Grader) -> dict[str, str] | None:
     """The name and prompt of the judge that grades; None where none does."""
     return grader.description if isinstance(grader, JudgedGrader) else None
+
+
+def keeping(grader: Grader, path: Path | None) -> Replies | None:
+    """Keeps the judge's replies in ``path`` (None: in memory) from here on; None where no judge grades."""
+    if not isinstance(grader, JudgedGrader):
+        return None
+    replies = Replies(path)
+    grader.keep_in(replies)
+    return replies
+
+
+def judge_cost(grader: Grader, replies: Replies | None) -> JudgeBill | None:
+    """What a judge's replies took, of which ``keeping`` gave the file; None where it was not asked."""
+    return grader.cost(replies) if isinstance(grader, JudgedGrader) and replies is not None else None
 
 
 def spoken(response: Response) -> str:

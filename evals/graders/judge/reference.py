@@ -10,6 +10,8 @@ import re
 
 from evals.graders.base import Response, Verdict
 from evals.graders.judge.base import REPLY, JudgedGrader, spoken
+from evals.graders.judge.client import NoVerdictError
+from evals.graders.judge.kept import Ask
 from evals.task import Question
 
 PROMPT = """\
@@ -41,8 +43,14 @@ class JudgeGrader(JudgedGrader):
     def _judged(self, question: Question, text: str) -> Verdict:
         text = text[-LONGEST:]
         message = PROMPT.format(question=question.text, gold=question.gold, response=text)
-        reply = self._client.ask([{"role": "user", "content": message}]).text
-        found = _VERDICT.findall(spoken(Response(reply)))
-        if not found:
-            return Verdict("grader_error", text, f"the judge gave no verdict: {reply[-REPLY:]}")
-        return Verdict("correct" if found[-1] == "CORRECT" else "wrong", text, reply[-REPLY:])
+        reply, verdict = self._replies.settled(lambda ask: _verdict(ask, message))
+        return Verdict("correct" if verdict == "CORRECT" else "wrong", text, reply[-REPLY:])
+
+
+def _verdict(ask: Ask, message: str) -> tuple[str, str]:
+    """The judge's reply and its verdict; raises ``NoVerdictError`` where it gave none."""
+    reply = ask([{"role": "user", "content": message}]).text
+    found = _VERDICT.findall(spoken(Response(reply)))
+    if not found:
+        raise NoVerdictError(f"gave no verdict: {reply[-REPLY:]}")
+    return reply, found[-1]

@@ -251,6 +251,17 @@ def test_the_others_take_over_from_a_server_that_is_down(
     assert len(places(tmp_path)) == len(set(places(tmp_path))) == 80
 
 
+def test_what_one_server_refuses_another_is_asked(server: ChatServer, tmp_path: Path) -> None:
+    """Never the same one again: it would refuse once more."""
+    with chat_server() as picky:
+        picky.answer = lambda body, turn: total(body) if turn % 2 else Answer(status=400, raw=b"no")
+        scores = sample(engine_of(picky, server), tmp_path, count=40, samples=1)
+        asked = [body["messages"][-1]["content"] for body in picky.asked]
+    assert scores.pass_at_1().value == 1.0
+    assert len(asked) == len(set(asked)) > 1
+    assert len(asked) + len(server.asked) == 40 + -(-len(asked) // 2)
+
+
 def test_nobody_there_is_one_sentence(tmp_path: Path) -> None:
     with chat_server() as gone:
         pass

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +27,7 @@ from harness.engines.served import ServedEngine, ServerUnansweredError
 from harness.engines.served_scoring import ServedScoring
 from harness.models.policy import Policy, save_policy
 from harness.train import benchmarks
-from tests.harness.engines.chat_server import Answer, Body, chat_server, completion
+from tests.harness.engines.chat_server import Answer, Body, ChatServer, chat_server, completion
 
 
 def scoring(settings: config.Policy) -> ServedScoring:
@@ -110,6 +115,7 @@ def suite(tmp_path: Path) -> Callable[[str], Path]:
             "doc_to_target": "label",
             "metric_list": [{"metric": "acc"}],
         },
+        "loglikelihood_rolling": {"doc_to_target": "{{q}}", "metric_list": [{"metric": "word_perplexity"}]},
     }
 
     def write(kind: str) -> Path:
@@ -207,3 +213,68 @@ def test_lm_evals_choices_are_scored_as_here(
     assert there == here
     rows = [list(io.read_lines(file)) for file in sorted(tmp_path.glob("*here/**/samples.jsonl"))]
     assert len(rows) == 2
+
+
+def likely(body: Body) -> Answer:
+    """An echo in which every token is as likely as the next one."""
+    count = len(body["prompt"])
+    logprobs = {"token_logprobs": [None, *[-1.0] * count], "top_logprobs": [None, *[{"x": -0.5}] * count]}
+    return Answer({"choices": [{"text": "", "finish_reason": "length", "logprobs": logprobs}]})
+
+
+def scored(server: ChatServer, model: Path, suite: Path, out: Path) -> list[str]:
+    asked = ["--benchmarks", f"lm_eval:{suite}", "--out", str(out), "--template", "plain", "--quiet"]
+    at = ["--server", server.address, "--api", "completions", "--concurrency", "2"]
+    return [sys.executable, "-m", "harness.cli", "eval", str(model), *at, *asked]
+
+
+@pytest.mark.parametrize("kind", ["multiple_choice", "loglikelihood_rolling"])
+def test_likelihoods_are_kept_as_they_come(
+    suite: Callable[[str], Path], make_random_policy: Callable[..., Policy], tmp_path: Path, kind: str
+) -> None:
+    """One request fails: the others' answers are there, and the same call asks for that one alone."""
+    save_policy(make_random_policy(), tmp_path / "model")
+    whole = 8 if kind == "multiple_choice" else 4
+    with chat_server() as server:
+        server.models = {"data": [{"id": "served", "max_model_len": 64}]}
+        server.answer = lambda body, turn: Answer(status=400, raw=b"no") if turn == 1 else likely(body)
+        table = config.Server(addresses=[server.address], api="completions", model="served", timeout=20)
+        policy = config.Policy(model=str(tmp_path / "model"), server=table, template="plain")
+        path, out = suite(kind), tmp_path / "out"
+        with pytest.raises(ServerUnansweredError, match=f"1 of {whole} requests got no answer"):
+            measured(policy, path, out)
+        assert len(server.asked) == whole
+        measured(policy, path, out)
+        assert len(server.asked) == whole + 1
+
+
+@pytest.mark.slow
+def test_killed_among_likelihoods_it_asks_for_the_rest(
+    suite: Callable[[str], Path], make_random_policy: Callable[..., Policy], tmp_path: Path
+) -> None:
+    save_policy(make_random_policy(), tmp_path / "model")
+    with chat_server() as server:
+        server.models = {"data": [{"id": str(tmp_path / "model"), "max_model_len": 64}]}
+
+        def answer(body: Body, turn: int) -> Answer:
+            return Answer(hang=True) if turn >= 5 else likely(body)
+
+        server.answer = answer
+        words = scored(server, tmp_path / "model", suite("multiple_choice"), tmp_path / "out")
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=tmp_path)
+        try:
+            until = time.monotonic() + 120
+            while sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("out/*/replies.jsonl")) < 5:
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.02)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        asked = len(server.asked)
+        assert asked <= 7  # five answers, two requests in flight
+        server.answer = lambda body, _turn: likely(body)
+        assert subprocess.run(words, check=False, stdout=subprocess.DEVNULL, cwd=tmp_path).returncode == 0
+        assert len(server.asked) - asked == 3
+    [replies] = tmp_path.glob("out/*/replies.jsonl")
+    assert len({row["request"] for row in io.read_lines(replies)}) == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from harness.plan import plan as planning
 from harness.plan.hardware import OPERATIONS, SAMPLING, SCHEDULING, SENDING, memory, seconds, server_devices
 from harness.plan.plan import plan_here, plan_on
 from harness.plan.profile import Tried, first
-from harness.plan.workload import REPLY, RUBRIC, Work, assumed, work
+from harness.plan.workload import JUDGING, REPLY, RUBRIC, Work, assumed, work
 from harness.sweep.executors import local
 from harness.train.ledger import stage_costs
 from harness.train.pipeline import run_experiment
@@ -429,6 +430,37 @@ def test_a_judge_and_a_teacher_that_reads_along_are_priced(
     monkeypatch.setenv("HARNESS_JUDGE_PRICE", "2,10")
     shown = prompt + RUBRIC + 50
     assert priced(of) == {"grpo-judge": pytest.approx(3 * 8 * (shown * 2 + REPLY * 10) / 1e6)}
+
+
+def test_the_judge_of_a_benchmark_is_priced_apart_from_the_policy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    rows = [{"question": "Who?" * 2, "answer": "Ada Adas"}] * 3
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    server = {"addresses": "http://127.0.0.1:9/v1", "price_in": 2.0, "price_out": 10.0}
+    asked = {
+        "name": "asked",
+        "policy": {"model": "nobody/nothing", "server": server},
+        "data": {"train": []},
+        "tasks": {"mine": {"source": str(tmp_path / "mine.jsonl"), "grader": "judge"}},
+        "eval": {"benchmarks": ["mine"], "samples": 4, "max_tokens": 1000},
+    }
+
+    def priced() -> dict[str, float | None]:
+        plan = plan_on(validate(asked, "x"), DEVICES["h100"], 1, 500.0, None)
+        assert plan.server_cost == pytest.approx(sum(part.price or 0.0 for part in plan.parts))
+        return {part.part: part.price for part in plan.parts}
+
+    own = 3 * 4 * (2 * 2 + 500 * 10) / 1e6
+    assert priced() == {"mine": pytest.approx(own)}
+    monkeypatch.setenv("HARNESS_JUDGE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("HARNESS_JUDGE_MODEL", "the-judge")
+    assert priced() == {"mine": pytest.approx(own)}
+    monkeypatch.setenv("HARNESS_JUDGE_PRICE", "3,30")
+    each, rubric, reply = JUDGING["judge"]
+    judged = 3 * 4 * each * ((rubric + 2 + 2 + 500) * 3 + reply * 30) / 1e6
+    assert priced() == {"mine": pytest.approx(own), "mine: judge": pytest.approx(judged)}
 
 
 def test_a_teacher_that_reads_along_shares_the_budget_of_its_stage(experiment: Experiment) -> None:

@@ -167,3 +167,18 @@ def test_an_address_that_is_none_is_refused_without_its_password(monkeypatch: py
     with pytest.raises(TaskError, match=r"HARNESS_JUDGE_URL: .* has a port that is not a number") as raised:
         registry.make_grader("judge")
     assert "pw" not in str(raised.value)
+
+
+def test_several_addresses_share_the_work_and_stand_in_for_each_other(server: Server) -> None:
+    texts = [f"Ada {i}" for i in range(20)]
+    with judge_server(lambda _: says("VERDICT: CORRECT")) as other:
+        both = Judge(f"{server.address}, {other}/", "the-judge")
+        with JudgeGrader(both, QUICK) as grader:
+            verdicts = grader.grade([(QUESTION, Response(text)) for text in texts])
+    assert {verdict.status for verdict in verdicts} == {"correct"}
+    assert len(server.asked) == 10
+    gone = Judge(f"http://127.0.0.1:9/v1,{server.address}", "the-judge")
+    with JudgeGrader(gone, QUICK) as grader:
+        verdicts = grader.grade([(QUESTION, Response(text)) for text in texts])
+    assert {verdict.status for verdict in verdicts} == {"correct"}
+    assert len(server.asked) == 30
