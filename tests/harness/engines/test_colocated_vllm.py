@@ -58,9 +58,9 @@ def test_two_processes_come_to_what_one_does(
     policy.model.generation_config.eos_token_id = [
         256,
         *range(40, 56),
-    ]  # about half of them end by themselves
+    ]  # some end early
     save_policy(policy, tmp_path / "model")
-    told = {
+    told: dict[str, Any] = {
         "name": "colocated",
         "policy": {"model": str(tmp_path / "model"), "template": "tags", "device": "cpu"},
         "data": {"train": "tiny-math:train[:8]", "dev": "tiny-math:train[8:11]"},
