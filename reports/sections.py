@@ -30,7 +30,17 @@ class Part:
     items: tuple[Table | Figure, ...]
 
 
-Make = Callable[[], Table | Figure | list[Figure] | None]
+Made = Table | Figure | list[Figure] | None
+Make = Callable[[], Made]
+Memory = dict[tuple[str, int], list[Table | Figure]]
+"""What was made before, by its section and place in it."""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What has links to samples, and is made again where these come to stand elsewhere."""
+
+    make: Callable[[Anchors], Made]
 
 
 def parts(
@@ -38,21 +48,25 @@ def parts(
     compared: Comparisons,
     problems: list[str] | None = None,
     anchors: Anchors = NOWHERE,
+    memory: Memory | None = None,
 ) -> list[Part]:
     """The sections that the study has anything to show in; ``anchors`` are where their links lead.
+
+    With the ``memory`` of an earlier call only what has such links is made again.
 
     Whatever is on disk was written by earlier versions, other programs, half-finished runs: a table or figure
     that fails costs itself and a sentence in ``problems``, never the others.
     """
     problems = [] if problems is None else problems
-    makers: list[tuple[str, str, list[Make]]] = [
+    memory = {} if memory is None else memory
+    makers: list[tuple[str, str, list[Make | Linked]]] = [
         (
             "results",
             "Results",
             [
                 partial(tables.ranking, compared.ranks),
                 partial(evals.ranking, compared.ranks),
-                partial(tables.results, study, anchors),
+                Linked(partial(tables.results, study)),
                 partial(evals.at_k, study),
                 partial(evals.cost, study),
                 partial(tables.at_k, study),
@@ -65,9 +79,9 @@ def parts(
             [
                 partial(evals.forest, compared),
                 partial(tables.differences, compared),
-                partial(turned.table, study, compared, anchors),
-                partial(
-                    tables.flips, compared, max(1, min(5, 40 // max(1, len(compared.differences)))), anchors
+                Linked(partial(turned.table, study, compared)),
+                Linked(
+                    partial(tables.flips, compared, max(1, min(5, 40 // max(1, len(compared.differences)))))
                 ),
             ],
         ),
@@ -93,13 +107,20 @@ def parts(
                 partial(passages.table, study),
             ],
         ),
-        ("questions", "Questions", [partial(heat.heat_maps, study, anchors)]),
+        ("questions", "Questions", [Linked(partial(heat.heat_maps, study))]),
         ("cost", "Cost", [partial(costs.table, study)]),
     ]
-    found = [
-        Part(key, title, tuple(item for make in makes for item in _made(make, title, problems)))
-        for key, title, makes in makers
-    ]
+    found = []
+    for key, title, makes in makers:
+        items: list[Table | Figure] = []
+        for place, make in enumerate(makes):
+            if isinstance(make, Linked):
+                items += _made(partial(make.make, anchors), title, problems)
+                continue
+            if (key, place) not in memory:
+                memory[key, place] = _made(make, title, problems)
+            items += memory[key, place]
+        found.append(Part(key, title, tuple(items)))
     return [part for part in found if part.items]
 
 
@@ -109,7 +130,7 @@ MOST_REWARDS = 6
 """Runs whose rewards are shown by function."""
 
 
-def _training(sweep: Sweep) -> list[Make]:
+def _training(sweep: Sweep) -> list[Make | Linked]:
     return [
         partial(training.learning, sweep),
         partial(training.sweep_rewards, sweep),
@@ -117,7 +138,7 @@ def _training(sweep: Sweep) -> list[Make]:
     ]
 
 
-def _sweep(sweep: Sweep) -> list[Make]:
+def _sweep(sweep: Sweep) -> list[Make | Linked]:
     return [
         partial(sweep_figures.timeline, sweep),
         partial(sweep_figures.slices, sweep),
@@ -135,7 +156,8 @@ def _made(make: Make, section: str, problems: list[str]) -> list[Table | Figure]
         made = make()
     except Exception as error:
         name = getattr(getattr(make, "func", make), "__name__", "item").replace("_", " ")
-        problems.append(failure(f"{section}, {name}", error))
+        told = failure(f"{section}, {name}", error)
+        problems += [told] if told not in problems else []
         return []
     items = made if isinstance(made, list) else [made]
     return [item for item in items if item is not None and (isinstance(item, Figure) or item.rows)]

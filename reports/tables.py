@@ -178,7 +178,7 @@ def differences(comparisons: Comparisons) -> Table:
             count(one.gained),
             count(one.lost),
         )
-        for one in comparisons.differences
+        for one in comparisons.listed
     ]
     return Table(
         key="differences",
@@ -210,7 +210,7 @@ def flips(comparisons: Comparisons, most: int = 5, anchors: Anchors = NOWHERE) -
             replace(percent(flip.b), href=anchors.response(one.benchmark, flip.id, one.b)),
             Cell(signed(flip.b - flip.a), flip.b - flip.a),
         )
-        for one in comparisons.differences
+        for one in comparisons.listed
         for flip in one.flips[:most]
     ]
     return Table(
