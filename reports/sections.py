@@ -102,7 +102,7 @@ def parts(
                 partial(arms.figure, study),
                 partial(advice.table, study),
                 partial(training.runs, study),
-                partial(training.rewards, *study.runs[:MOST_REWARDS], key="run-rewards"),
+                partial(training.rewards, *study.in_turn()[:MOST_REWARDS], key="run-rewards"),
                 partial(training.run_resources, study),
                 partial(passages.table, study),
             ],

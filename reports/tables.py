@@ -216,7 +216,9 @@ def flips(comparisons: Comparisons, most: int = 5, anchors: Anchors = NOWHERE) -
     return Table(
         key="flips",
         title="Questions that changed most",
-        caption=f"Percent of correct samples; up to {most} questions of each comparison, either way.",
+        caption="Percent of correct samples; "
+        + (f"up to {most} questions" if most > 1 else "the one question")
+        + " of each comparison, either way.",
         columns=(
             Column("benchmark", "Benchmark", "text", filter=True),
             Column("pair", "Comparison", "text", filter=True),

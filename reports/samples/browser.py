@@ -28,7 +28,7 @@ QUESTIONS = 30
 FLIPS, CHANGED = 5, 12
 """Questions that a table names of each comparison as those that changed most, and of them those shown."""
 PRINTED = 3
-"""Of them those whose responses are printed."""
+"""Of them those whose responses are printed; of a crowd of models one."""
 CROWD = 12
 """Of more models on a benchmark than that, each group's first one has its responses shown, of up to so many
 groups; the others have their counts."""
@@ -113,7 +113,9 @@ def _views(
     for number, question in enumerate(chosen):
         anchor = _anchor(benchmark, question, given)
         view = _view(benchmark, question, anchor, asked.get(question), shown)
-        yield replace(view, turn=turns.get(question, ""), printed=number < PRINTED)
+        yield replace(
+            view, turn=turns.get(question, ""), printed=number < (PRINTED if len(shown) <= CROWD else 1)
+        )
 
 
 def card(view: QuestionView) -> Markup:

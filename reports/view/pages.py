@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evals.base.text import printable
+from reports.cells import Table
+from reports.collect import collect
+from reports.comparisons import compare
+from reports.sections import parts
 from reports.view import places, samples, tables
 from reports.view.dress import Link, Section, crumbs, facts, render
-from reports.view.folder_pages import View, page_of
+from reports.view.folder_pages import TABULATED, View, page_of
 from reports.view.links import Links
 from reports.view.pictures import Pictures
 from reports.view.places import OutsideError, Place, within
@@ -135,6 +139,23 @@ class Pages:
             sample=in_full(found), facts=facts_of(found), training=training,
             before=neighbours[0], after=neighbours[1],
             same=self._links.samples(owner_key, training, {"id": str(found.row["id"])}),
+        )  # fmt: skip
+
+    def tables(self, key: str) -> str:
+        """Every table that a report of a sweep's or a comparison's folder has, with all of its rows."""
+        place = self.place(key)
+        if place.kind not in TABULATED:
+            raise OutsideError(key)
+        title, study = places.title(place.folder), collect([place.folder])
+        found = parts(study, compare(study))
+        sections = [
+            Section(part.id, part.title, tuple(item for item in part.items if isinstance(item, Table)))
+            for part in found
+        ]
+        return render(
+            "view.html", self._links, f"{title}: tables in full", self._crumbs(key), live=False,
+            eyebrow=place.kind, lead="", facts=[],
+            sections=[section for section in sections if not section.empty],
         )  # fmt: skip
 
     def report(self, key: str) -> bytes:

@@ -58,7 +58,9 @@ def _stage(steps: int) -> dict[str, Any]:
 
 def _write_run(folder: Path, arm: str, steps: int, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
-    experiment = {"policy": {"model": "tiny"}, "stages": [_stage(steps)]}
+    experiment = {
+        "policy": {"model": "tiny"}, "stages": [_stage(steps)], "eval": {"benchmarks": list(BENCHMARKS)},
+    }  # fmt: skip
     (folder / "experiment.toml").write_text(tomli_w.dumps(experiment))
     (folder / "status.json").write_text(json.dumps({"state": "done", "reason": "", "time": 1.77e9 + steps}))
     rows = [_metrics(step, steps, rng) for step in range(1, steps + 1)]
