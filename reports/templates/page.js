@@ -87,7 +87,7 @@ function narrow(table) {
   }
 }
 
-// A table in full for a spreadsheet: numbers as they are behind the text, intervals as columns of their own.
+// A table in full for a spreadsheet: numbers with six digits, intervals as columns of their own.
 function asRows(table) {
   const headings = [...table.tHead.rows[0].cells];
   const body = [...table.tBodies[0].rows].filter((row) => !row.hidden);
@@ -225,7 +225,7 @@ for (const head of every(".model-head")) {
   const bars = (classes.length ? classes : [[correct, true]]).map(([count, right]) => {
     const width = (200 * count) / samples;
     x += width;
-    return ["rect", { x: x - width, y: 0, width: Math.max(width - 0.6, 0.2), height: 8, fill: right ? "#0072b2" : "#aab3be" }];
+    return ["rect", { x: x - width, y: 0, width: classes.length ? Math.max(width - 0.6, 0.2) : width, height: 8, fill: right ? "#0072b2" : "#aab3be" }];
   });
   const svg = drawn("votes", "0 0 200 8", ...bars);
   svg.setAttribute("preserveAspectRatio", "none");

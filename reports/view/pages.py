@@ -147,6 +147,8 @@ class Pages:
         if place.kind not in TABULATED:
             raise OutsideError(key)
         title, study = places.title(place.folder), collect([place.folder])
+        study.evaluations = [e for e in study.evaluations if self._inside(e.folder)]
+        study.runs = [run for run in study.runs if self._inside(run.folder)]
         found = parts(study, compare(study))
         sections = [
             Section(part.id, part.title, tuple(item for item in part.items if isinstance(item, Table)))
@@ -157,6 +159,10 @@ class Pages:
             eyebrow=place.kind, lead="", facts=[],
             sections=[section for section in sections if not section.empty],
         )  # fmt: skip
+
+    def _inside(self, folder: Path) -> bool:
+        """Whether a folder that a file names or a link leads to lies below the root."""
+        return folder.resolve().is_relative_to(self.root)
 
     def report(self, key: str) -> bytes:
         """The report of the folder at ``key``, as it was written."""

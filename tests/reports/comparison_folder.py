@@ -28,13 +28,15 @@ SERIES = {
 """What a step logs, about."""
 
 
-def write_comparison(folder: Path, arms: tuple[str, ...] = ARMS, steps: int = STEPS) -> Path:
+def write_comparison(
+    folder: Path, arms: tuple[str, ...] = ARMS, steps: int = STEPS, samples: int = SAMPLES
+) -> Path:
     """The folder with one base and ``SEEDS`` runs of each arm, evaluated on three benchmarks."""
     experiment = {
         "name": "distil-or-rl",
         "policy": {"model": "tiny", "template": "tags"},
         "stages": [],
-        "eval": {"benchmarks": list(BENCHMARKS), "samples": SAMPLES},
+        "eval": {"benchmarks": list(BENCHMARKS), "samples": samples},
         "compare": {"seeds": SEEDS, "arms": {arm: {"stages": [_stage(steps)]} for arm in arms}},
     }
     folder.mkdir(parents=True)
@@ -42,13 +44,14 @@ def write_comparison(folder: Path, arms: tuple[str, ...] = ARMS, steps: int = ST
     manifest = MANIFEST | {"command": ["harness", "train", "experiments/distil-or-rl.toml"]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "arms.json").write_text(json.dumps({"folder": folder.name, "arms": [], "comparisons": []}))
-    _write_evals(folder / "evals" / "base", 0.35, 0)
+    _write_evals(folder / "evals" / "base", 0.35, 0, samples)
     for number, arm in enumerate(arms, start=1):
         for seed in range(SEEDS):
             run = folder / "arms" / arm / f"seed-{seed}"
             rng = np.random.default_rng([number, seed])
             _write_run(run, arm, steps, rng)
-            _write_evals(run / "evals" / "final", 0.35 + 0.05 * (number % 8), number * SEEDS + seed)
+            rate, draw = 0.35 + 0.05 * (number % 8), number * SEEDS + seed
+            _write_evals(run / "evals" / "final", rate, draw, samples)
     return folder
 
 
@@ -100,14 +103,14 @@ def _completion(step: int, question: Question, rng: np.random.Generator) -> dict
     }  # fmt: skip
 
 
-def _write_evals(folder: Path, rate: float, seed: int) -> None:
+def _write_evals(folder: Path, rate: float, seed: int, samples: int) -> None:
     for place, benchmark in enumerate(BENCHMARKS):
         rng = np.random.default_rng([seed, place])
         hardness = np.random.default_rng(place).normal(0, 0.25, 1000)
         rows: list[Mapping[str, Any]] = []
         for number, question in enumerate(known_questions(benchmark).values()):
             share = float(np.clip(rate + hardness[number], 0.02, 0.98))
-            rows += [_sample(question, index, share, rng) for index in range(SAMPLES)]
+            rows += [_sample(question, index, share, rng) for index in range(samples)]
         write_eval(folder / benchmark, benchmark, rows)
 
 
