@@ -17,7 +17,7 @@ from reports.figures.svg import slug
 from reports.samples import records as samples
 from reports.samples.anchors import Anchors
 from reports.samples.shown import Shown, shorten
-from reports.study import Evaluation, Study
+from reports.study import Evaluation, Study, some
 from reports.templating import macros
 from reports.turned import LISTED, turned
 
@@ -124,16 +124,19 @@ def card(view: QuestionView) -> Markup:
 
 
 def short_of(views: Sequence[QuestionView], study: Study) -> str:
-    """A sentence on the benchmarks of which the page has room for fewer questions than it would show."""
+    """What the page has no room for: questions that it would show, and responses of a crowd of models."""
     told = []
     for benchmark in study.benchmarks():
         ids = {key for e in study.evaluations if e.benchmark == benchmark for key in e.questions}
         shown = sum(view.benchmark == benchmark for view in views)
         if shown < min(QUESTIONS, len(ids)):
             told.append(f"{shown} of the {len(ids):,} questions of {benchmark}")
-    if not told:
-        return ""
-    return f"This page has room for: {'; '.join(told)}. Every question and sample: harness view FOLDER."
+    sentences = [f"This page has room for {some(told)}."] if told else []
+    most = max((len(view.models) for view in views), default=0)
+    quoted = max((sum(bool(model.shown) for model in view.models) for view in views), default=0)
+    if quoted and most > CROWD:
+        sentences.append(f"Of {most} models it has the responses of {quoted}, of the others their counts.")
+    return " ".join([*sentences, "harness view shows every sample."]) if sentences else ""
 
 
 def anchors(views: Sequence[QuestionView], study: Study) -> Anchors:
