@@ -26,7 +26,7 @@ class Blocks:
         self._compared = compared
         self._completions = completions
         self._problems = problems
-        self._memory: sections.Memory = {}
+        self._memory = sections.Memory()
         self._drawn: dict[int, tuple[Table | Figure, Table | dict[str, object] | None]] = {}
 
     def parts(self, anchors: Anchors) -> list[dict[str, Any]]:

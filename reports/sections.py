@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from evals.base.errors import first_line
@@ -32,8 +32,14 @@ class Part:
 
 Made = Table | Figure | list[Figure] | None
 Make = Callable[[], Made]
-Memory = dict[tuple[str, int], list[Table | Figure]]
-"""What was made before, by its section and place in it."""
+
+
+@dataclass
+class Memory:
+    """What was made before, by its section and place in it, and the best group of each benchmark."""
+
+    items: dict[tuple[str, int], list[Table | Figure]] = field(default_factory=dict)
+    best: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def parts(
     that fails costs itself and a sentence in ``problems``, never the others.
     """
     problems = [] if problems is None else problems
-    memory = {} if memory is None else memory
+    memory = Memory() if memory is None else memory
     makers: list[tuple[str, str, list[Make | Linked]]] = [
         (
             "results",
@@ -66,7 +72,7 @@ def parts(
             [
                 partial(tables.ranking, compared.ranks),
                 partial(evals.ranking, compared.ranks),
-                Linked(partial(tables.results, study)),
+                Linked(partial(_results, study, memory)),
                 partial(evals.at_k, study),
                 partial(evals.cost, study),
                 partial(tables.at_k, study),
@@ -117,11 +123,17 @@ def parts(
             if isinstance(make, Linked):
                 items += _made(partial(make.make, anchors), title, problems)
                 continue
-            if (key, place) not in memory:
-                memory[key, place] = _made(make, title, problems)
-            items += memory[key, place]
+            if (key, place) not in memory.items:
+                memory.items[key, place] = _made(make, title, problems)
+            items += memory.items[key, place]
         found.append(Part(key, title, tuple(items)))
     return [part for part in found if part.items]
+
+
+def _results(study: Study, memory: Memory, anchors: Anchors) -> Table:
+    if not memory.best:  # every pair of models takes a test
+        memory.best |= tables.leaders(study)
+    return tables.results(study, anchors, memory.best)
 
 
 COMPLETIONS = "Completions of training"
@@ -155,7 +167,7 @@ def _made(make: Make, section: str, problems: list[str]) -> list[Table | Figure]
     try:
         made = make()
     except Exception as error:
-        name = getattr(getattr(make, "func", make), "__name__", "item").replace("_", " ")
+        name = getattr(getattr(make, "func", make), "__name__", "item").replace("_", " ").strip()
         told = failure(f"{section}, {name}", error)
         problems += [told] if told not in problems else []
         return []

@@ -17,9 +17,17 @@ from reports.samples.anchors import NOWHERE, Anchors
 from reports.study import Evaluation, Study
 
 
-def results(study: Study, anchors: Anchors = NOWHERE) -> Table:
-    """A row per model and benchmark: pass@1, cons@k and pass@k at the most samples, unparsed, truncated."""
-    ahead = {benchmark: best(study, benchmark) for benchmark in study.benchmarks()}
+def leaders(study: Study) -> dict[str, str | None]:
+    """The group that is better than every other, by benchmark."""
+    return {benchmark: best(study, benchmark) for benchmark in study.benchmarks()}
+
+
+def results(study: Study, anchors: Anchors = NOWHERE, ahead: Mapping[str, str | None] | None = None) -> Table:
+    """A row per model and benchmark: pass@1, cons@k and pass@k at the most samples, unparsed, truncated.
+
+    ``ahead``: the ``leaders``, where they are known.
+    """
+    ahead = leaders(study) if ahead is None else ahead
     ordered = _by_benchmark(study)
     rows = [
         _result(
