@@ -5,6 +5,7 @@ Shares are fractions of 1 in the data and in CSV, and percent with one decimal w
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -56,6 +57,23 @@ class Cell:
         if self.unit == "plain":
             return f"{plain(self.low)} to {plain(self.high)}"
         return f"{100 * self.low:.1f}–{100 * self.high:.1f}"
+
+    @property
+    def told(self) -> str:
+        """The number behind the text for the page's script; "" where the text is that number itself."""
+        if self.value is None or self.text.replace(",", "") == _short(self.value):
+            return ""
+        return _short(self.value)
+
+    @property
+    def ends(self) -> str:
+        """The interval's ends for the page's script."""
+        return "" if self.low is None or self.high is None else f"{_short(self.low)} {_short(self.high)}"
+
+
+def _short(value: float) -> str:
+    """A number with six digits, whole ones in full."""
+    return str(int(value)) if math.isfinite(value) and value == int(value) else f"{value:.6g}"
 
 
 @dataclass(frozen=True)

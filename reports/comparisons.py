@@ -21,6 +21,8 @@ SEVERAL = 4
 """From so many models on a benchmark on, they are ranked."""
 CROWD = 8
 """Of more differences than that, a page tells what they amount to rather than each in a sentence."""
+MANY = 100
+"""Of more differences than that, tables begin with those with the first model."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Comparisons:
         """The comparison on a benchmark with the greatest difference in favour of its second model."""
         found = [one for one in self.differences if one.benchmark == benchmark]
         return max(found, key=lambda one: one.difference.value, default=None)
+
+    @property
+    def listed(self) -> Sequence[Comparison]:
+        """All differences; of ``MANY`` those with the first model first, which a page has room for."""
+        if len(self.differences) <= MANY:
+            return self.differences
+        return sorted(self.differences, key=lambda one: one.a != self.differences[0].a)
 
     @property
     def crowded(self) -> bool:

@@ -44,3 +44,12 @@ def _in_the_lead(between: Sequence[Comparison]) -> str:
         return f"{text}, but does not differ significantly from {some(level)}."
     text += f", significantly above {some(behind)}"
     return f"{text}; its difference from {some(level)} is not significant." if level else f"{text}."
+
+
+def counted(found: Sequence[Comparison], baseline: str) -> str:
+    """How many of the trained arms' differences from each other are significant; the tables say which."""
+    pairs = [one for one in found if one.a != baseline]
+    clear = sum(one.significant for one in pairs)
+    return (
+        f"Of {len(pairs)} differences between trained arms {clear} are significant: Comparisons says which."
+    )

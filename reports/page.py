@@ -23,19 +23,26 @@ from evals.base.text import printable
 from harness.train.manifest import Hardware, Manifest
 from reports import comparisons, guide, prose
 from reports import sections as contents
+from reports.blocks import Blocks
 from reports.cells import Cell, Column, Table, percent, points
 from reports.collect import collect
 from reports.comparisons import Comparisons
 from reports.figures.svg import MODELS
 from reports.samples import browser, training
-from reports.sheet import drawn
+from reports.samples.browser import QuestionView
 from reports.study import Evaluation, Study, Sweep
 from reports.templating import policy, script_text, template, template_text, version
 from reports.winner import winner_of
 
 T = TypeVar("T")
-AFTER_RUNS = ("questions", "cost")
-"""Sections that come after the training runs."""
+LIMIT = 1_300_000
+"""Bytes of a page with its samples: it is sent by mail."""
+LINKS = 30_000
+"""Bytes that links to samples take, about."""
+ATTEMPTS = 3
+"""Times that samples are chosen anew because the page came out longer than its limit."""
+ROWS = 150
+"""Rows of a table that the page shows."""
 COMMIT = re.compile("[0-9a-f]{7,64}")
 CHECKOUT = """git clone ADDRESS grpo-harness && cd grpo-harness
 git checkout {commit}
@@ -79,33 +86,69 @@ def build_report(folders: Sequence[Path], out: Path | None = None) -> Report:
 
 
 def render(study: Study) -> str:
-    """The page of a study as HTML. A part of it that fails costs that part and a warning, never the page."""
+    """The page of a study as HTML. A part of it that fails costs that part and a warning, never the page.
+
+    Questions with their samples fill what the rest of the page leaves of ``LIMIT``.
+    """
     problems: list[str] = []
     compared = _tried("Comparisons", partial(comparisons.compare, study), problems) or Comparisons((), ())
-    questions = _tried("Samples", partial(browser.browse, study, compared), problems) or []
-    anchors = browser.anchors(questions, study)
-    parts = [
-        {"id": part.id, "title": part.title, "blocks": blocks}
-        for part in contents.parts(study, compared, problems, anchors)
-        if (blocks := [each for item in part.items if (each := drawn(item, problems)) is not None])
-    ]
     stages = _tried("Completions of training", partial(training.completions, study), problems) or []
-    if stages and "runs" not in [part["id"] for part in parts]:
-        later = [number for number, part in enumerate(parts) if part["id"] in AFTER_RUNS]
-        place = later[0] if later else len(parts)
-        parts.insert(
-            place,
-            {"id": "runs", "title": "Training runs" if study.runs else contents.COMPLETIONS, "blocks": []},
-        )
-    cards = _tried("Summary, cards", partial(_cards, study, compared), problems) or []
-    summary = _tried("Summary", partial(prose.summary, study, compared), problems) or []
-    headline = _tried("Headline", partial(prose.headline, study, compared), problems) or ""
-    facts = _tried("Facts", partial(_facts, study), problems) or []
-    stamps = _tried("How to reproduce", partial(_stamps, study), problems) or []
-    protocols = _tried("Protocols", partial(_protocols, study), problems)
-    told = _tried("Warnings", partial(prose.warnings, study, compared), problems) or []
-    warned = [*(prose.Warning(problem, True, NOT_MADE) for problem in problems), *told]
+    blocks = Blocks(study, compared, bool(stages), problems)
+    known = _without_samples(study, compared, problems) | {"stages": stages}
+
+    def with_samples(questions: Sequence[QuestionView]) -> str:
+        parts = blocks.parts(browser.anchors(questions, study))
+        return _page(study, known, parts, questions, problems)
+
+    text = with_samples([])
+    room = LIMIT - len(text.encode()) - LINKS
+    for _ in range(ATTEMPTS):
+        questions = _tried("Samples", partial(browser.browse, study, compared, room), problems)
+        if not questions:
+            return text if not problems else with_samples([])
+        page = with_samples(questions)
+        over = len(page.encode()) - LIMIT
+        if over <= 0:
+            return page
+        room -= over
+    return text
+
+
+def _without_samples(study: Study, compared: Comparisons, problems: list[str]) -> dict[str, Any]:
+    """What the page's template needs and no sample has a part in."""
     style, script = template_text("page.css"), script_text()
+    return {
+        "policy": policy(style, script),
+        "style": Markup(style),
+        "script": Markup(script),
+        "title": printable(study.title),
+        "eyebrow": _eyebrow(study),
+        "headline": _tried("Headline", partial(prose.headline, study, compared), problems) or "",
+        "facts": _tried("Facts", partial(_facts, study), problems) or [],
+        "cards": _tried("Summary, cards", partial(_cards, study, compared), problems) or [],
+        "summary": _tried("Summary", partial(prose.summary, study, compared), problems) or [],
+        "how_to": guide.how_to,
+        "about": guide.about(study.benchmarks()),
+        "glossary": guide.GLOSSARY,
+        "rule": browser.RULE,
+        "benchmarks": study.benchmarks(),
+        "models": _models(study),
+        "stamps": _tried("How to reproduce", partial(_stamps, study), problems) or [],
+        "protocols": _tried("Protocols", partial(_protocols, study), problems),
+        "told": _tried("Warnings", partial(prose.warnings, study, compared), problems) or [],
+        "rows": ROWS,
+        "version": version(),
+    }
+
+
+def _page(
+    study: Study,
+    known: Mapping[str, Any],
+    parts: Sequence[Mapping[str, Any]],
+    questions: Sequence[QuestionView],
+    problems: Sequence[str],
+) -> str:
+    warned = [*(prose.Warning(problem, True, NOT_MADE) for problem in problems), *known["told"]]
     sections = [{"id": "summary", "title": "Summary"}]
     sections += [{"id": str(part["id"]), "title": str(part["title"])} for part in parts]
     sections += [{"id": "samples", "title": "Samples"}] if questions else []
@@ -113,30 +156,13 @@ def render(study: Study) -> str:
     sections += [{"id": "warnings", "title": "Warnings", "badge": str(len(warned) or "")}]
     sections += [{"id": "glossary", "title": "Glossary"}]
     return template("page.html").render(
-        policy=policy(style, script),
-        style=Markup(style),
-        script=Markup(script),
-        title=printable(study.title),
-        eyebrow=_eyebrow(study),
-        headline=headline,
-        facts=facts,
+        **known,
         sections=sections,
-        cards=cards,
-        summary=summary,
-        how_to=guide.how_to,
-        about=guide.about(study.benchmarks()),
-        glossary=guide.GLOSSARY,
         parts=parts,
-        stages=stages,
         questions=questions,
-        rule=browser.RULE,
-        benchmarks=study.benchmarks(),
-        models=_models(study),
-        stamps=stamps,
-        protocols=protocols,
+        short_of=browser.short_of(questions, study),
         grave=[warning for warning in warned if warning.grave],
         minor=[warning for warning in warned if not warning.grave],
-        version=version(),
     )
 
 

@@ -13,7 +13,7 @@ from harness.sweep.evaluation import is_share
 from reports.cells import percent, plain, signed
 from reports.comparisons import Comparisons
 from reports.contamination import seen_beside
-from reports.leading_arms import headline_of_arms
+from reports.leading_arms import counted, headline_of_arms
 from reports.measures import objective, objective_gap, on_dev
 from reports.study import Evaluation, Study, Sweep, some
 
@@ -101,7 +101,12 @@ def _where(found: list[Comparison], of: tuple[Comparison, ...]) -> str:
 def summary(study: Study, comparisons: Comparisons) -> list[str]:
     """The findings, a sentence or two each."""
     if study.arms:
-        return list(_arms(_of_arms(study, comparisons)))
+        found = _of_arms(study, comparisons)
+        told = list(_arms(found))
+        if len(told) <= MOST_SENTENCES:
+            return told
+        base = study.baseline()
+        return [*_arms([one for one in found if one.a == base]), counted(found, base)]
     if comparisons.crowded:
         told = list(_crowd(comparisons))
     else:
@@ -137,6 +142,10 @@ def _arms(differences: Sequence[Comparison]) -> Iterator[str]:
     if unclear:
         pairs = "; ".join(f"{pair} on {some(benchmarks)}" for pair, benchmarks in unclear.items())
         yield f"No significant difference: {pairs}."
+
+
+MOST_SENTENCES = 12
+"""Of more sentences than that on arms, those on pairs of trained arms are counted only."""
 
 
 def _from_one(clear: Sequence[Comparison]) -> str:

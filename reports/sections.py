@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from evals.base.errors import first_line
@@ -30,7 +30,23 @@ class Part:
     items: tuple[Table | Figure, ...]
 
 
-Make = Callable[[], Table | Figure | list[Figure] | None]
+Made = Table | Figure | list[Figure] | None
+Make = Callable[[], Made]
+
+
+@dataclass
+class Memory:
+    """What was made before, by its section and place in it, and the best group of each benchmark."""
+
+    items: dict[tuple[str, int], list[Table | Figure]] = field(default_factory=dict)
+    best: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What has links to samples, and is made again where these come to stand elsewhere."""
+
+    make: Callable[[Anchors], Made]
 
 
 def parts(
@@ -38,21 +54,25 @@ def parts(
     compared: Comparisons,
     problems: list[str] | None = None,
     anchors: Anchors = NOWHERE,
+    memory: Memory | None = None,
 ) -> list[Part]:
     """The sections that the study has anything to show in; ``anchors`` are where their links lead.
+
+    With the ``memory`` of an earlier call only what has such links is made again.
 
     Whatever is on disk was written by earlier versions, other programs, half-finished runs: a table or figure
     that fails costs itself and a sentence in ``problems``, never the others.
     """
     problems = [] if problems is None else problems
-    makers: list[tuple[str, str, list[Make]]] = [
+    memory = Memory() if memory is None else memory
+    makers: list[tuple[str, str, list[Make | Linked]]] = [
         (
             "results",
             "Results",
             [
                 partial(tables.ranking, compared.ranks),
                 partial(evals.ranking, compared.ranks),
-                partial(tables.results, study, anchors),
+                Linked(partial(_results, study, memory)),
                 partial(evals.at_k, study),
                 partial(evals.cost, study),
                 partial(tables.at_k, study),
@@ -65,9 +85,9 @@ def parts(
             [
                 partial(evals.forest, compared),
                 partial(tables.differences, compared),
-                partial(turned.table, study, compared, anchors),
-                partial(
-                    tables.flips, compared, max(1, min(5, 40 // max(1, len(compared.differences)))), anchors
+                Linked(partial(turned.table, study, compared)),
+                Linked(
+                    partial(tables.flips, compared, max(1, min(5, 40 // max(1, len(compared.differences)))))
                 ),
             ],
         ),
@@ -88,19 +108,32 @@ def parts(
                 partial(arms.figure, study),
                 partial(advice.table, study),
                 partial(training.runs, study),
-                partial(training.rewards, *study.runs[:MOST_REWARDS], key="run-rewards"),
+                partial(training.rewards, *study.in_turn()[:MOST_REWARDS], key="run-rewards"),
                 partial(training.run_resources, study),
                 partial(passages.table, study),
             ],
         ),
-        ("questions", "Questions", [partial(heat.heat_maps, study, anchors)]),
+        ("questions", "Questions", [Linked(partial(heat.heat_maps, study))]),
         ("cost", "Cost", [partial(costs.table, study)]),
     ]
-    found = [
-        Part(key, title, tuple(item for make in makes for item in _made(make, title, problems)))
-        for key, title, makes in makers
-    ]
+    found = []
+    for key, title, makes in makers:
+        items: list[Table | Figure] = []
+        for place, make in enumerate(makes):
+            if isinstance(make, Linked):
+                items += _made(partial(make.make, anchors), title, problems)
+                continue
+            if (key, place) not in memory.items:
+                memory.items[key, place] = _made(make, title, problems)
+            items += memory.items[key, place]
+        found.append(Part(key, title, tuple(items)))
     return [part for part in found if part.items]
+
+
+def _results(study: Study, memory: Memory, anchors: Anchors) -> Table:
+    if not memory.best:  # every pair of models takes a test
+        memory.best |= tables.leaders(study)
+    return tables.results(study, anchors, memory.best)
 
 
 COMPLETIONS = "Completions of training"
@@ -109,7 +142,7 @@ MOST_REWARDS = 6
 """Runs whose rewards are shown by function."""
 
 
-def _training(sweep: Sweep) -> list[Make]:
+def _training(sweep: Sweep) -> list[Make | Linked]:
     return [
         partial(training.learning, sweep),
         partial(training.sweep_rewards, sweep),
@@ -117,7 +150,7 @@ def _training(sweep: Sweep) -> list[Make]:
     ]
 
 
-def _sweep(sweep: Sweep) -> list[Make]:
+def _sweep(sweep: Sweep) -> list[Make | Linked]:
     return [
         partial(sweep_figures.timeline, sweep),
         partial(sweep_figures.slices, sweep),
@@ -134,8 +167,9 @@ def _made(make: Make, section: str, problems: list[str]) -> list[Table | Figure]
     try:
         made = make()
     except Exception as error:
-        name = getattr(getattr(make, "func", make), "__name__", "item").replace("_", " ")
-        problems.append(failure(f"{section}, {name}", error))
+        name = getattr(getattr(make, "func", make), "__name__", "item").replace("_", " ").strip()
+        told = failure(f"{section}, {name}", error)
+        problems += [told] if told not in problems else []
         return []
     items = made if isinstance(made, list) else [made]
     return [item for item in items if item is not None and (isinstance(item, Figure) or item.rows)]

@@ -235,6 +235,16 @@ class Study:
         """What has a manifest: the sweeps, then the runs."""
         return [*self.sweeps, *self.runs]
 
+    def in_turn(self) -> list[Training]:
+        """The runs, of each group one before any has a second: whoever shows a few shows different ones."""
+        seen: dict[str, int] = {}
+        places = []
+        for run in self.runs:
+            places.append(seen.setdefault(run.group, 0))
+            seen[run.group] += 1
+        order = sorted(range(len(self.runs)), key=places.__getitem__)
+        return [self.runs[number] for number in order]
+
     def started(self) -> list[Sweep | ArmsFolder | Training]:
         """What a command was given for: sweeps, comparisons of arms, and the runs that are of neither."""
         folders = [one.folder for one in self.arms]

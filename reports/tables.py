@@ -17,9 +17,17 @@ from reports.samples.anchors import NOWHERE, Anchors
 from reports.study import Evaluation, Study
 
 
-def results(study: Study, anchors: Anchors = NOWHERE) -> Table:
-    """A row per model and benchmark: pass@1, cons@k and pass@k at the most samples, unparsed, truncated."""
-    ahead = {benchmark: best(study, benchmark) for benchmark in study.benchmarks()}
+def leaders(study: Study) -> dict[str, str | None]:
+    """The group that is better than every other, by benchmark."""
+    return {benchmark: best(study, benchmark) for benchmark in study.benchmarks()}
+
+
+def results(study: Study, anchors: Anchors = NOWHERE, ahead: Mapping[str, str | None] | None = None) -> Table:
+    """A row per model and benchmark: pass@1, cons@k and pass@k at the most samples, unparsed, truncated.
+
+    ``ahead``: the ``leaders``, where they are known.
+    """
+    ahead = leaders(study) if ahead is None else ahead
     ordered = _by_benchmark(study)
     rows = [
         _result(
@@ -178,7 +186,7 @@ def differences(comparisons: Comparisons) -> Table:
             count(one.gained),
             count(one.lost),
         )
-        for one in comparisons.differences
+        for one in comparisons.listed
     ]
     return Table(
         key="differences",
@@ -210,13 +218,15 @@ def flips(comparisons: Comparisons, most: int = 5, anchors: Anchors = NOWHERE) -
             replace(percent(flip.b), href=anchors.response(one.benchmark, flip.id, one.b)),
             Cell(signed(flip.b - flip.a), flip.b - flip.a),
         )
-        for one in comparisons.differences
+        for one in comparisons.listed
         for flip in one.flips[:most]
     ]
     return Table(
         key="flips",
         title="Questions that changed most",
-        caption=f"Percent of correct samples; up to {most} questions of each comparison, either way.",
+        caption="Percent of correct samples; "
+        + (f"up to {most} questions" if most > 1 else "the one question")
+        + " of each comparison, either way.",
         columns=(
             Column("benchmark", "Benchmark", "text", filter=True),
             Column("pair", "Comparison", "text", filter=True),

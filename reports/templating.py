@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import cache
 from importlib import metadata, resources
+from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
@@ -15,6 +17,16 @@ from reports.samples import mathematics
 
 def template(name: str) -> jinja2.Template:
     """A template of this package; everything put into it is escaped."""
+    return _environment().get_template(name)
+
+
+def macros(name: str) -> Any:
+    """The macros of a template, to be called from here."""
+    return template(name).module
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -23,7 +35,7 @@ def template(name: str) -> jinja2.Template:
         "formula": mathematics.formula,
         "breakable": _breakable,
     }
-    return environment.get_template(name)
+    return environment
 
 
 def _breakable(heading: str) -> Markup:

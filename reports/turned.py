@@ -51,7 +51,7 @@ def _rate(side: Sequence[Evaluation], key: str) -> float:
 def table(study: Study, compared: Comparisons, anchors: Anchors) -> Table:
     """A row per comparison: how many questions stayed and turned, and which did."""
     rows = []
-    for one in compared.differences:
+    for one in compared.listed:
         found = turned(study, one)
         rows.append(
             (

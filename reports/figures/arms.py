@@ -17,11 +17,26 @@ from matplotlib.figure import Figure as Canvas
 
 from harness.train.ledger import FLOPS
 from reports.costs import sampled_stages
-from reports.figures.svg import INK, MARKS, SERIES, SERIES_MARKS, Entry, Figure, Panel, label, slug, tag
+from reports.figures import thin
+from reports.figures.svg import (
+    INK,
+    MARKS,
+    MOST_SERIES,
+    Entry,
+    Figure,
+    Panel,
+    label,
+    left_out,
+    series,
+    slug,
+    tag,
+)
 from reports.study import Evaluation, Study, Training
 
 TERA = 1e12
 
+MOST_MARKED = 6
+"""Runs up to which every evaluation on the way has its mark."""
 APART = 0.012
 """How far points stand apart sideways, as a share of the axis."""
 
@@ -64,7 +79,8 @@ def figure(study: Study) -> Figure | None:
     """The dev questions along the way, where they were asked, and each benchmark with two runs or more."""
     measured = arms(study)
     found = {name: measured[name] for name in study.benchmarks() if len(measured.get(name, ())) > 1}
-    groups = list(dict.fromkeys(arm.group for shown in found.values() for arm in shown))[: len(SERIES)]
+    every_group = list(dict.fromkeys(arm.group for shown in found.values() for arm in shown))
+    groups = every_group[:MOST_SERIES]
     if not found:
         return None
     unit = next(iter(found.values()))[0].unit
@@ -76,13 +92,13 @@ def figure(study: Study) -> Figure | None:
         )
         alt = f"pass@1 on the dev questions against {unit} of training: {told}."
         panels.append(Panel("arms-dev", "dev questions", alt, partial(_draw_curves, curves, groups, unit)))
-    for benchmark, every in found.items():
-        shown = [arm for arm in every if arm.group in groups]
+    for benchmark, measured_here in found.items():
+        shown = [arm for arm in measured_here if arm.group in groups]
         told = "; ".join(f"{arm.label} {100 * arm.value:.1f}% after {arm.cost:.1f} {unit}" for arm in shown)
         alt = f"pass@1 on {benchmark} against {unit} of training: {told}."
         draw = partial(_draw, benchmark, shown, groups)
         panels.append(Panel(f"arms-{slug(benchmark)}", benchmark, alt, draw))
-    legend = [Entry(group, SERIES[i], SERIES_MARKS[i]) for i, group in enumerate(groups)]
+    legend = [Entry(group, *series(number)[:2]) for number, group in enumerate(groups)]
     counted = (
         "what the model's mathematics takes, sampled answers and those of a teacher included"
         if unit == "TFLOPs"
@@ -93,7 +109,7 @@ def figure(study: Study) -> Figure | None:
         "Accuracy against compute" if unit == "TFLOPs" else "Accuracy against training time",
         f"A point per run: pass@1 with its 95% interval, against {unit} of training: {counted}. "
         "Equal budgets fall on one place, so points stand a little apart sideways. "
-        "A line per run shows the dev questions on the way.",
+        "A line per run shows the dev questions on the way." + left_out(len(every_group)),
         tuple(panels),
         tuple(legend),
     )
@@ -118,10 +134,16 @@ def _curves(study: Study, found: Mapping[str, Sequence[Arm]], groups: Sequence[s
 def _draw_curves(lines: Sequence[Line], groups: Sequence[str], unit: str, canvas: Canvas) -> None:
     axes = canvas.add_subplot()
     axes.set_title("dev questions")
+    most = thin.room(4 * len(lines))
+    marked = len(lines) <= MOST_MARKED
     for group, cost, value in lines:
-        place = groups.index(group)
-        marker = MARKS[SERIES_MARKS[place]]
-        drawn = axes.plot(cost, 100 * value, color=SERIES[place], marker=marker, ms=3, lw=1)
+        colour, mark, line = series(groups.index(group))
+        style = "--" if line == "dash" else "-"
+        kept = thin.kept(cost.to_numpy(float), value.to_numpy(float), most)
+        drawn = axes.plot(
+            cost.iloc[kept], 100 * value.iloc[kept], style, color=colour,
+            marker=MARKS[mark] if marked else None, ms=3, lw=1,
+        )  # fmt: skip
         tag(*drawn, entry=group, curve=group)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
@@ -134,13 +156,12 @@ def _draw(benchmark: str, shown: Sequence[Arm], groups: Sequence[str], canvas: C
     axes.set_title(label(benchmark))
     widest = 1.15 * max(arm.cost for arm in shown) or 1.0
     for number, arm in enumerate(sorted(shown, key=lambda arm: groups.index(arm.group))):
-        place = groups.index(arm.group)
+        colour, mark, _ = series(groups.index(arm.group))
         aside = APART * widest * (number - (len(shown) - 1) / 2)
         reach = [[100 * (arm.value - arm.low)], [100 * (arm.high - arm.value)]]
         drawn = axes.errorbar(
             [arm.cost + aside], [100 * arm.value], yerr=None if math.isnan(arm.low) else reach,
-            fmt=MARKS[SERIES_MARKS[place]], color=SERIES[place], ms=5, elinewidth=1.2, markeredgecolor=INK,
-            markeredgewidth=0.3,
+            fmt=MARKS[mark], color=colour, ms=5, elinewidth=1.2, markeredgecolor=INK, markeredgewidth=0.3,
         )  # fmt: skip
         interval = "" if math.isnan(arm.low) else f" [{100 * arm.low:.1f}, {100 * arm.high:.1f}]"
         point, *bars = drawn.get_children()

@@ -88,13 +88,14 @@ def _draw_ranking(benchmark: str, places: Sequence[Place], canvas: Canvas) -> No
 
 def forest(comparisons: Comparisons) -> Figure | None:
     """Paired differences with their intervals around zero; of a crowd only what is not ranked."""
-    found = [
+    every = [
         one
         for one in comparisons.differences
         if not (comparisons.crowded and one.benchmark in comparisons.ranks)
     ]
-    if not found:
+    if not every:
         return None
+    found = _told_best(every)
     alt = "; ".join(
         f"{_label(one, found)}: {signed(one.difference.value)} points "
         f"({signed(one.difference.low)} to {signed(one.difference.high)})"
@@ -107,15 +108,30 @@ def forest(comparisons: Comparisons) -> Figure | None:
     legend += [Entry(UNCLEAR, MUTED, "dot")] if False in clear else []
     legend += [Entry(ONE_SEED, ORANGE, "square")] if several else []
     against = f" against {found[0].a}" if _one_reference(found) else ", pair by pair"
+    left = len(every) - len(found)
     return Figure(
         "forest",
         f"pass@1{against}",
         "Paired by question; the bar is the 95% interval for new questions (and new training seeds, "
-        "where a model has several).",
+        "where a model has several)."
+        + (f" {left} more differences are in the table below only." if left else ""),
         (panel,),
         tuple(legend),
         wide=True,
     )
+
+
+MOST_ROWS = 42
+"""Differences that are drawn."""
+
+
+def _told_best(every: Sequence[Comparison]) -> list[Comparison]:
+    """All where there is room; else those against the first model, and of these the largest."""
+    if len(every) <= MOST_ROWS:
+        return list(every)
+    found = [one for one in every if one.a == every[0].a]
+    largest = sorted(found, key=lambda one: -abs(one.difference.value))[:MOST_ROWS]
+    return [one for one in found if one in largest]
 
 
 CLEAR, UNCLEAR, ONE_SEED = "significant at 5% (Holm)", "not significant", "one training seed"

@@ -30,6 +30,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evals.base.text import printable
 from reports.cells import significant
+from reports.figures.slim import SVG, XLINK, slim, written
 
 if TYPE_CHECKING:
     from reports.study import Sweep
@@ -43,6 +44,8 @@ MODELS = (ORANGE, BLUE, GREEN, PURPLE, SKY, VERMILION)
 MARKS = {"dot": "o", "square": "s", "triangle": "^", "diamond": "D", "wedge": "v", "plus": "P", "cross": "X"}
 """What an ``Entry`` of a figure's key calls a marker of matplotlib's."""
 SERIES_MARKS = ("dot", "square", "triangle", "diamond", "wedge", "plus")
+MOST_SERIES = 2 * len(SERIES)
+"""Series that stay apart in one figure: a colour each, and the second six dashed with other marks."""
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": FAINT,
@@ -122,6 +125,17 @@ class Figure:
     wide: bool = False
 
 
+def series(number: int) -> tuple[str, str, str]:
+    """(colour, mark, line) of a figure's series by its place: what an ``Entry`` calls mark and line."""
+    again, place = divmod(number, len(SERIES))
+    return SERIES[place], SERIES_MARKS[(place + again) % len(SERIES_MARKS)], "dash" if again else "line"
+
+
+def left_out(series: int) -> str:
+    """What a caption says where there are more series than are drawn."""
+    return f" The first {MOST_SERIES} of {series}." if series > MOST_SERIES else ""
+
+
 def of_trial(sweep: Sweep, number: int) -> str:
     """What everything that shows a trial is tagged with on a page."""
     return f"{sweep.key}/{number}"
@@ -145,15 +159,19 @@ def tag(
 def _tag_axes(axes: Axes) -> None:
     """The limits that the page's script needs to tell values from places."""
     told: dict[str, Any] = {
-        "x": axes.get_xlim(),
-        "y": axes.get_ylim(),
+        "x": _rounded(axes.get_xlim()),
+        "y": _rounded(axes.get_ylim()),
         "log": "".join(n for n, s in (("x", axes.get_xscale()), ("y", axes.get_yscale())) if s == "log"),
         "xname": axes.get_xlabel().removesuffix(" (log scale)"),
     }
     if brush := axes.get_gid():
         told["brush"] = json.loads(brush)
         axes.set_gid(None)
-    axes.patch.set_gid(json.dumps({"data-axes": json.dumps(told)}))
+    axes.patch.set_gid(json.dumps({"data-axes": json.dumps(told, separators=(",", ":"))}))
+
+
+def _rounded(limits: tuple[float, float]) -> list[float]:
+    return [float(f"{limit:.7g}") for limit in limits]
 
 
 def tag_brush(axes: Axes, scales: Sequence[Mapping[str, object]]) -> None:
@@ -199,7 +217,8 @@ def inline(panel: Panel) -> str:
         element = ET.Element(f"{{{SVG}}}{tag}", {"id": f"{panel.key}-{tag[0]}"})
         element.text = text
         root.insert(index, element)
-    return re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode"))
+    slim(root)
+    return written(root)
 
 
 def save(panel: Panel, path: Path, legend: tuple[Entry, ...] = ()) -> None:
@@ -207,7 +226,6 @@ def save(panel: Panel, path: Path, legend: tuple[Entry, ...] = ()) -> None:
     path.write_bytes(_render(panel, path.suffix[1:], legend, background="white"))
 
 
-SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from reports.figures import ahead
+from reports.figures import ahead, thin
 from reports.figures.svg import (
     BLUE,
     FAINT,
+    MOST_SERIES,
     ORANGE,
     SERIES,
     Entry,
     Figure,
     Panel,
+    left_out,
     log_ticks,
     of_trial,
+    series,
     slug,
     tag,
     within_share,
@@ -44,7 +48,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Line:
-    """A run's metrics as a line: the ``entry`` of the key it belongs to, its ``name``, and whose it is."""
+    """A run's metrics as a line: the ``entry`` of the key it belongs to, its ``name``, and whose it is.
+
+    It is drawn with at most ``most`` points.
+    """
 
     frame: pd.DataFrame
     entry: str
@@ -52,7 +59,11 @@ class Line:
     of: str = ""
     end: int | None = None
     """The last step that was planned, where it is known."""
+    most: int = thin.POINTS
 
+
+Look = tuple[str, str, str]
+"""(colour, mark, line), as ``series`` gives them."""
 
 CURVES = (
     Curve("dev/pass@1", "pass@1 on dev", "correct samples (%)", share=True),
@@ -117,6 +128,9 @@ def _of_sweep(
         chosen = Line(frames[winner], entry, entry, of_trial(sweep, winner), planned(sweep.experiment))
     shown = [*others, *([] if chosen is None else [chosen])]
     drawn, flat = _moving([*(line.frame for line in shown), *fresh], curves)
+    most = thin.room(len(drawn) * (len(shown) + bool(fresh)))
+    others = [replace(line, most=most) for line in others]
+    chosen = None if chosen is None else replace(chosen, most=most)
     seeds = (
         "its settings, a fresh seed"
         if len(fresh) == 1
@@ -138,12 +152,13 @@ def _of_sweep(
     legend += [Entry(seeds, ORANGE, "band" if len(fresh) > 1 else "line")] if fresh else []
     if curves is CURVES and chosen is not None:
         caption += ahead.told([(chosen.name.capitalize(), chosen.frame, chosen.end)])
-    return Figure(f"{key}-{sweep.key}", title, caption + flat, tuple(panels), tuple(legend))
+    caption += flat + thin.told(max((len(line.frame) for line in shown), default=0), most)
+    return Figure(f"{key}-{sweep.key}", title, caption, tuple(panels), tuple(legend))
 
 
 def runs(study: Study) -> Figure | None:
     """Learning curves of runs outside a sweep, a colour each, or one for all seeds of an arm."""
-    return _of_runs(study, CURVES, "runs", "Learning curves", "A line per run.")
+    return _of_runs(study, CURVES, "runs", "Learning curves", A_LINE)
 
 
 def run_resources(study: Study) -> Figure | None:
@@ -152,28 +167,59 @@ def run_resources(study: Study) -> Figure | None:
 
 
 def _of_runs(study: Study, curves: Sequence[Curve], key: str, title: str, caption: str) -> Figure | None:
-    groups = list(dict.fromkeys(run.group for run in study.runs if not run.metrics.empty))[: len(SERIES)]
-    shown = [run for run in study.runs if not run.metrics.empty and run.group in groups]
-    colours = [SERIES[groups.index(run.group)] for run in shown]
+    groups = list(dict.fromkeys(run.group for run in study.runs if not run.metrics.empty))
+    drawn_groups = groups[:MOST_SERIES]
+    shown = [run for run in study.runs if not run.metrics.empty and run.group in drawn_groups]
     lines = [
         Line(with_rates(run.metrics), run.group, run.label, end=planned(run.experiment)) for run in shown
     ]
+    if len(lines) > MOST_LINES and len(lines) > len(drawn_groups):
+        lines = [_mean([line for line in lines if line.entry == group]) for group in drawn_groups]
+        caption = f"{caption.replace(A_LINE, '')} {MEANS}".strip()
     drawn, flat = _moving([line.frame for line in lines], curves)
+    most = thin.room(len(drawn) * len(lines))
+    lines = [replace(line, most=most) for line in lines]
+    looks = [series(groups.index(line.entry)) for line in lines]
     panels = [
         Panel(
             f"{key}-{slug(curve.metric)}",
             curve.title,
-            f"{curve.title} against training step for {', '.join(run.label for run in shown)}.",
-            partial(_draw_runs, curve, lines, colours),
+            f"{curve.title} against training step for {', '.join(line.name for line in lines)}.",
+            partial(_draw_runs, curve, lines, looks),
         )
         for curve in drawn
     ]
     if not panels:
         return None
-    legend = tuple(Entry(group, colour) for group, colour in zip(groups, SERIES, strict=False))
-    if curves is CURVES:
+    caption += left_out(len(groups)) + flat
+    legend = []
+    for number, group in enumerate(drawn_groups):
+        colour, _, mark = series(number)
+        legend.append(Entry(group, colour, mark))
+    if curves is CURVES and len(lines) <= MOST_AHEAD:
         caption += ahead.told([(line.name, line.frame, line.end) for line in lines])
-    return Figure(key, title, caption + flat, tuple(panels), legend)
+    caption += thin.told(max(len(line.frame) for line in lines), most)
+    return Figure(key, title, caption, tuple(panels), tuple(legend))
+
+
+A_LINE = "A line per run."
+MEANS = (
+    "A line for each, the mean of its training seeds at the steps that all of them took; harness view draws "
+    "each run by itself."
+)
+MOST_LINES = 12
+"""Runs up to which each is a line of its own."""
+MOST_AHEAD = 6
+"""Runs up to which each has its forecast drawn."""
+
+
+def _mean(seeds: Sequence[Line]) -> Line:
+    """Runs that differ by their seed as one line."""
+    rows = pd.concat([line.frame for line in seeds])
+    by_step = rows.select_dtypes("number").drop(columns="step").groupby(rows["step"])
+    frame = by_step.mean()[by_step.size() == len(seeds)].reset_index()
+    several = f", mean of {len(seeds)} seeds" if len(seeds) > 1 else ""
+    return replace(seeds[0], frame=frame, name=f"{seeds[0].entry}{several}")
 
 
 def with_rates(frame: pd.DataFrame) -> pd.DataFrame:
@@ -273,11 +319,13 @@ def _draw_learning(
     _finish(axes, curve)
 
 
-def _draw_runs(curve: Curve, lines: Sequence[Line], colours: Sequence[str], canvas: Canvas) -> None:
+def _draw_runs(curve: Curve, lines: Sequence[Line], looks: Sequence[Look], canvas: Canvas) -> None:
     axes = _axes(canvas, curve)
-    for line, colour in zip(lines, colours, strict=True):
-        _line(axes, line, curve, colour, 1.6)
-        ahead.draw(axes, line.frame, curve.metric, colour, line.end, line.of, line.entry)
+    for line, (colour, _, mark) in zip(lines, looks, strict=True):
+        width = 1.6 if len(lines) <= MOST_AHEAD else 1.1
+        _line(axes, line, curve, colour, width, "--" if mark == "dash" else "-")
+        if len(lines) <= MOST_AHEAD:
+            ahead.draw(axes, line.frame, curve.metric, colour, line.end, line.of, line.entry)
     _finish(axes, curve)
 
 
@@ -305,7 +353,7 @@ def _finish(axes: Axes, curve: Curve) -> None:
             axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # 20k
 
 
-def _line(axes: Axes, line: Line, curve: Curve, colour: str, width: float) -> None:
+def _line(axes: Axes, line: Line, curve: Curve, colour: str, width: float, style: str = "-") -> None:
     frame = line.frame
     if curve.metric not in frame:
         return
@@ -313,8 +361,13 @@ def _line(axes: Axes, line: Line, curve: Curve, colour: str, width: float) -> No
     values = points[curve.metric] * (100 if curve.share else 1)
     if curve.log:
         values = values.where(values > 0)
+    height = np.log(values) if curve.log else values
+    kept = thin.kept(points["step"].to_numpy(), height.to_numpy(float), line.most)
     marker = "o" if len(points) < 2 else None
-    drawn = axes.plot(points["step"], values, color=colour, lw=width, zorder=2 + width, marker=marker, ms=3)
+    drawn = axes.plot(
+        points["step"].iloc[kept], values.iloc[kept], style, color=colour, lw=width, zorder=2 + width,
+        marker=marker, ms=3,
+    )  # fmt: skip
     tag(*drawn, of=line.of, entry=line.entry, curve=line.name)
 
 

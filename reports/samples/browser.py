@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
+
+from markupsafe import Markup
 
 from evals.asked import known_questions, read_asked
 from evals.base.text import printable
@@ -15,31 +17,32 @@ from reports.figures.svg import slug
 from reports.samples import records as samples
 from reports.samples.anchors import Anchors
 from reports.samples.shown import Shown, shorten
-from reports.study import Evaluation, Study
+from reports.study import Evaluation, Study, some
+from reports.templating import macros
 from reports.turned import LISTED, turned
 
-BUDGET = 900_000
-"""Characters of responses and their layout on a page, shared evenly by its benchmarks."""
-LAYOUT = 600
-"""Characters of layout around a response, and around a model's answers to a question, about."""
+BUDGET = 700_000
+"""Bytes of a page that questions take at most, together; less where the rest of the page takes more."""
 QUESTIONS = 30
 """Questions shown of a benchmark."""
 FLIPS, CHANGED = 5, 12
 """Questions that a table names of each comparison as those that changed most, and of them those shown."""
 PRINTED = 3
-"""Of them those whose responses are printed."""
+"""Of them those whose responses are printed; of a crowd of models one."""
+CROWD = 12
+"""Of more models on a benchmark than that, each group's first one has its responses shown, of up to so many
+groups; the others have their counts."""
 CLASSES = 6
 """Vote classes shown of a question."""
 
 RULE = (
     f"Up to {QUESTIONS} questions of each benchmark: first those that most samples of one model answer "
     "rightly and most of the other wrongly, either way, and that changed most, then a spread from the "
-    "hardest "
-    "to the easiest. Of "
-    "each question and model the first sample of each verdict; of a response longer than "
-    f"{samples.LONGEST:,} characters its first two thirds and its last third of that; "
-    f"at most {BUDGET:,} characters in all, with their layout. Every sample is in samples.jsonl, and harness "
-    "view shows it."
+    "hardest to the easiest. Of each question and model the first sample of each verdict; where more than "
+    f"{CROWD} models were asked, only of each one's first training seed and of {CROWD} models at most. Of a "
+    f"response longer than {samples.LONGEST:,} characters its first two thirds and its last third of that; "
+    f"as many questions as fit {BUDGET:,} bytes and the page's limit. Every sample is in samples.jsonl, and "
+    "harness view shows it."
 )
 
 
@@ -80,26 +83,60 @@ class QuestionView:
     printed: bool
 
 
-def browse(study: Study, compared: Comparisons | None = None) -> list[QuestionView]:
-    """The questions and samples to show, within the budget."""
-    views: list[QuestionView] = []
+def browse(study: Study, compared: Comparisons | None = None, room: int | None = None) -> list[QuestionView]:
+    """The questions and samples to show: of each benchmark in turn one, while there is ``room`` in bytes."""
+    left = BUDGET if room is None else min(room, BUDGET)
     benchmarks = study.benchmarks()
     given: set[str] = set()
-    for benchmark in benchmarks:
-        left = BUDGET // len(benchmarks)
-        shown = [e for e in study.evaluations if e.benchmark == benchmark and e.questions]
-        asked = known_questions(benchmark) or _written(shown)
-        turns = _turns(study, compared, benchmark)
-        chosen = _chosen(_by_difficulty(shown), [*turns, *_changed(compared, benchmark)])
-        for number, question in enumerate(chosen):
-            anchor = _anchor(benchmark, question, given)
-            view = _view(benchmark, question, anchor, asked.get(question), shown)
-            left -= LAYOUT * len(view.models)
-            left -= sum(LAYOUT + len(s.reasoning) + len(s.reply) for m in view.models for s in m.shown)
-            if left < 0:
-                break
-            views.append(replace(view, turn=turns.get(question, ""), printed=number < PRINTED))
-    return views
+    found: dict[str, list[QuestionView]] = {benchmark: [] for benchmark in benchmarks}
+    waiting = {benchmark: _views(study, compared, benchmark, given) for benchmark in benchmarks}
+    while waiting:
+        for benchmark in list(waiting):
+            view = next(waiting[benchmark], None)
+            size = 0 if view is None else len(card(view).encode())
+            if view is None or size > left:
+                del waiting[benchmark]
+                continue
+            left -= size
+            found[benchmark].append(view)
+    return [view for benchmark in benchmarks for view in found[benchmark]]
+
+
+def _views(
+    study: Study, compared: Comparisons | None, benchmark: str, given: set[str]
+) -> Iterator[QuestionView]:
+    """The questions of a benchmark, those first that matter most."""
+    shown = [e for e in study.evaluations if e.benchmark == benchmark and e.questions]
+    asked = known_questions(benchmark) or _written(shown)
+    turns = _turns(study, compared, benchmark)
+    chosen = _chosen(_by_difficulty(shown), [*turns, *_changed(compared, benchmark)])
+    for number, question in enumerate(chosen):
+        anchor = _anchor(benchmark, question, given)
+        view = _view(benchmark, question, anchor, asked.get(question), shown)
+        yield replace(
+            view, turn=turns.get(question, ""), printed=number < (PRINTED if len(shown) <= CROWD else 1)
+        )
+
+
+def card(view: QuestionView) -> Markup:
+    """A question on the page."""
+    return Markup(macros("parts.html").question_card(view))
+
+
+def short_of(views: Sequence[QuestionView], study: Study) -> str:
+    """What the page has no room for: questions that it would show, and responses of a crowd of models."""
+    told = []
+    for benchmark in study.benchmarks():
+        ids = {key for e in study.evaluations if e.benchmark == benchmark for key in e.questions}
+        shown = sum(view.benchmark == benchmark for view in views)
+        if shown < min(QUESTIONS, len(ids)):
+            told.append(f"{shown} of the {len(ids):,} questions of {benchmark}")
+    sentences = [f"This page has room for {some(told)}."] if told else []
+    most = max((len(view.models) for view in views), default=0)
+    quoted = max((sum(bool(model.shown) for model in view.models) for view in views), default=0)
+    if quoted and most > CROWD:
+        sentences.append(f"Of {most} models it has the responses of {quoted}, of the others their counts.")
+    return " ".join([*sentences, "harness view shows every sample."]) if sentences else ""
 
 
 def anchors(views: Sequence[QuestionView], study: Study) -> Anchors:
@@ -171,11 +208,13 @@ def _view(
 ) -> QuestionView:
     models = []
     tests = ""
+    quoted = _quoted(shown)
     for number, evaluation in enumerate(shown):
         stats = evaluation.questions.get(question)
         if stats is None:
             continue
-        kept = samples.first_samples(evaluation.samples, question, asked) if evaluation.samples else []
+        found = evaluation.samples if evaluation.model in quoted else None
+        kept = samples.first_samples(found, question, asked) if found else []
         tests = next((sample.tests for sample in kept if sample.tests), tests)
         models.append(
             ModelView(
@@ -205,6 +244,16 @@ def _view(
         models=tuple(models),
         printed=False,
     )
+
+
+def _quoted(shown: Sequence[Evaluation]) -> set[str]:
+    """The models whose responses are shown: all but of a crowd."""
+    if len(shown) <= CROWD:
+        return {evaluation.model for evaluation in shown}
+    first: dict[str, str] = {}
+    for evaluation in shown:
+        first.setdefault(evaluation.group, evaluation.model)
+    return set(list(first.values())[:CROWD])
 
 
 def _prompts(models: Sequence[ModelView]) -> tuple[tuple[str, str], ...]:

@@ -30,7 +30,7 @@ class Passage:
 
 def table(study: Study) -> Table | None:
     """A row per passage; None where no run's samples have any."""
-    runs = [*study.runs, *(run for sweep in study.sweeps for run in sweep.fresh)]
+    runs = [*study.in_turn(), *(run for sweep in study.sweeps for run in sweep.fresh)]
     rows = []
     for run in runs:
         found = _spread(list(passages(run.folder / "samples.jsonl")))

@@ -38,7 +38,7 @@ class StageView:
 
 def completions(study: Study) -> list[StageView]:
     """The stages of up to ``RUNS`` runs that kept completions: single runs, a sweep's first fresh seed."""
-    runs = [*study.runs, *(run for sweep in study.sweeps if (run := _of_sweep(sweep)) is not None)]
+    runs = [*study.in_turn(), *(run for sweep in study.sweeps if (run := _of_sweep(sweep)) is not None)]
     found: list[StageView] = []
     shown_runs = 0
     for run in runs:

@@ -42,7 +42,23 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("scroll", () => tip.classList.contains("shown") && placeTip(), { passive: true, capture: true });
 
-const vertices = (path) => [...path.getAttribute("d").matchAll(/[ML]\s*(-?[\d.]+)[\s,]+(-?[\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
+// The points of a path: from one to the next in steps after "l", as "M" and "L" say otherwise.
+function vertices(path) {
+  const points = [];
+  let command = "M", x = 0, y = 0, first = null;
+  for (const [piece] of path.getAttribute("d").matchAll(/[MLl]|-?(?:\d+\.?\d*|\.\d+)/g)) {
+    if (/[MLl]/.test(piece)) command = piece;
+    else if (first === null) first = Number(piece);
+    else {
+      [x, y] = command === "l" ? [x + first, y + Number(piece)] : [first, Number(piece)];
+      points.push([x, y]);
+      first = null;
+    }
+  }
+  return points;
+}
+// A step of training is a whole number, however far its curve goes.
+const shortX = ({ xname }, value) => (xname === "training step" ? Math.round(value).toLocaleString("en") : short(value));
 const short = (value) => (Number.isInteger(value) ? value : Number(value.toPrecision(3))).toLocaleString("en", { maximumSignificantDigits: 6 });
 
 // From places in a drawing to values, by the limits that its axes are tagged with.
@@ -121,7 +137,7 @@ function sentence({ series, vertex }) {
   const { frame } = series;
   const [x, y] = series.points[vertex];
   const smoothed = series.element.smoothed ? `, smoothed ${short(frame.valueY(series.element.smoothed[vertex][1]))}` : "";
-  return `${series.curve === undefined ? "" : series.element.dataset.curve} · ${frame.xname} ${short(frame.valueX(x))}: ${short(frame.valueY(y))}${smoothed}`;
+  return `${series.curve === undefined ? "" : series.element.dataset.curve} · ${frame.xname} ${shortX(frame, frame.valueX(x))}: ${short(frame.valueY(y))}${smoothed}`;
 }
 
 function show(svg, found) {

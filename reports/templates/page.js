@@ -22,9 +22,17 @@ document.getElementById("theme").addEventListener("click", () => {
 // Numbers sort by the value behind the text, text sorts as people count (trial 2 before trial 10).
 const compareText = new Intl.Collator("en", { numeric: true }).compare;
 
+// The number of a cell: behind its text, or the text itself; null in a column of words.
+function numberOf(cell) {
+  if ("v" in cell.dataset) return Number(cell.dataset.v);
+  const text = cell.textContent.trim().replaceAll(",", "");
+  return cell.className || !text || Number.isNaN(Number(text)) ? null : Number(text);
+}
+
 function compareCells(a, b) {
-  if ("v" in a.dataset && "v" in b.dataset) return a.dataset.v - b.dataset.v;
-  if ("v" in a.dataset !== "v" in b.dataset) return "v" in a.dataset ? -1 : 1;
+  const [x, y] = [numberOf(a), numberOf(b)];
+  if (x !== null && y !== null) return x - y;
+  if ((x === null) !== (y === null)) return x === null ? 1 : -1;
   return compareText(a.textContent.trim(), b.textContent.trim());
 }
 
@@ -79,7 +87,7 @@ function narrow(table) {
   }
 }
 
-// A table in full for a spreadsheet: numbers as they are behind the text, intervals as columns of their own.
+// A table in full for a spreadsheet: numbers with six digits, intervals as columns of their own.
 function asRows(table) {
   const headings = [...table.tHead.rows[0].cells];
   const body = [...table.tBodies[0].rows].filter((row) => !row.hidden);
@@ -92,7 +100,7 @@ function asRows(table) {
   const line = (row) => [...row.cells].flatMap((cell, column) => {
     const plain = cell.cloneNode(true);
     every(".ci, svg", plain).forEach((part) => part.remove());
-    const value = cell.dataset.v ?? plain.textContent.trim();
+    const value = String(numberOf(cell) ?? plain.textContent.trim());
     return bounded[column] ? [value, ...(cell.dataset.ci ?? " ").split(" ")] : [value];
   });
   return [[...head, ...same.map(([name]) => name)], ...body.map((row) => [...line(row), ...same.map(([, text]) => text)])];
@@ -172,15 +180,57 @@ function makeCopy(button) {
   });
 }
 
+// A share and its interval as a bar from 0 to 1, in the columns that say so.
+function drawBars(table) {
+  [...table.tHead.rows[0].cells].forEach((heading, column) => {
+    if (!("bar" in heading.dataset)) return;
+    for (const { cells } of table.tBodies[0].rows) {
+      const [low, high] = (cells[column].dataset.ci ?? "-1 -1").split(" ").map((end) => 100 * end);
+      if (low < 0 || high > 100) continue;
+      cells[column].prepend(drawn("interval", "0 0 100 12",
+        ["path", { d: "M0 6H100", stroke: "#dfe3e8" }],
+        ["path", { d: `M${low} 6H${high}`, stroke: "#0072b2", "stroke-width": 2 }],
+        ["circle", { cx: 100 * numberOf(cells[column]), cy: 6, r: 3, fill: "#0072b2" }]));
+    }
+  });
+}
+
+function drawn(name, viewBox, ...shapes) {
+  const make = (tag, attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    return element;
+  };
+  const svg = make("svg", { class: name, viewBox, "aria-hidden": true });
+  svg.append(...shapes.map(([tag, attributes]) => make(tag, attributes)));
+  return svg;
+}
+
 // Makes a part of the page work; what a served page puts in later is activated by itself.
 function activate(part) {
   every("table.sortable", part).forEach(makeSortable);
+  every("table.sortable", part).forEach(drawBars);
   every("table.wide", part).forEach(makeWide);
   every("select[data-table]", part).forEach(makeFilter);
   every("button.take", part).forEach(makeTakeable);
   every("button.copy", part).forEach(makeCopy);
 }
 activate(document);
+
+// What a model answered, as a bar of the largest classes of equal answers, the right one in blue.
+for (const head of every(".model-head")) {
+  const [correct, samples] = head.querySelector(".share").textContent.split("/").map(Number);
+  const classes = every(".tally > span:not(.none)", head).map((one) => [Number(one.lastChild.textContent.split("×").at(-1)), one.classList.contains("right")]);
+  let x = 0;
+  const bars = (classes.length ? classes : [[correct, true]]).map(([count, right]) => {
+    const width = (200 * count) / samples;
+    x += width;
+    return ["rect", { x: x - width, y: 0, width: classes.length ? Math.max(width - 0.6, 0.2) : width, height: 8, fill: right ? "#0072b2" : "#aab3be" }];
+  });
+  const svg = drawn("votes", "0 0 200 8", ...bars);
+  svg.setAttribute("preserveAspectRatio", "none");
+  head.querySelector(".share").after(svg);
+}
 
 // Two samples of a question that are ticked stand side by side.
 const boxes = new Map();
@@ -218,11 +268,12 @@ function narrowSamples() {
     const fits =
       (!scope.benchmark || question.dataset.benchmark === scope.benchmark) &&
       (!kind.value || (kind.value === "disagree" ? question.dataset.disagree === "yes" : question.dataset.turn === kind.value));
-    let inside = 0;
+    let inside = 0, counted = false;
     for (const part of every(".model", question)) {
       const modelFits = fits && (!scope.model || part.dataset.model === scope.model);
+      const inPart = every(".sample", part);
       let open = 0;
-      for (const sample of every(".sample", part)) {
+      for (const sample of inPart) {
         const verdictFits =
           !verdict.value ||
           (verdict.value === "truncated" ? sample.dataset.truncated === "yes" : sample.dataset.verdict === verdict.value);
@@ -231,10 +282,11 @@ function narrowSamples() {
         boxes.get(sample).hidden = !show;
         open += show;
       }
-      part.hidden = open === 0;
+      part.hidden = open === 0 && !(modelFits && named && !verdict.value && !inPart.length); // of some only counts are shown
       inside += open;
+      counted ||= !part.hidden;
     }
-    question.hidden = inside === 0;
+    question.hidden = !counted;
     shown += inside;
   }
   document.getElementById("sample-count").textContent = `${shown.toLocaleString("en")} ${shown === 1 ? "sample" : "samples"}`;
@@ -278,7 +330,7 @@ if (location.hash) follow();
 // What a model wrote, as it wrote it: a drawn formula by its source.
 function written(sample) {
   const copy = sample.cloneNode(true);
-  every("math, summary, .answers", copy).forEach((part) => part.remove());
+  every("math, summary, .answers, .detail", copy).forEach((part) => part.remove());
   return every("pre", copy).map((part) => part.textContent).join("\n\n");
 }
 

@@ -40,6 +40,11 @@ def write_bundle(root: Path, out: Path) -> int:
             written += 1
         except OutsideError:
             pass
+        try:
+            io.write_text(out / links.tables(key), pages.tables(key))
+            written += 1
+        except OutsideError:
+            pass
         for training in (False, True):
             written += _write_samples(pages, key, training, out)
     return written

@@ -31,6 +31,8 @@ PANELS = 6
 """Learning curves that are drawn."""
 NEWEST = 6
 """Completions of training on a run's own page."""
+TABULATED = ("sweep", "comparison")
+"""Kinds of folders of whose report there is a page with all tables."""
 LOG = 64 * 1024
 """Bytes of a log's end that are shown."""
 
@@ -195,10 +197,10 @@ def _evaluations(view: View, place: Place) -> Section:
 
 
 def _report(view: View, place: Place) -> Section:
-    if not (place.folder / "report.html").is_file():
-        return Section("report", "Report")
-    links = (Link("report.html", view.links.report(place.key)),)
-    return Section("report", "Report", links=links)
+    links = [Link("tables in full", view.links.tables(place.key))] if place.kind in TABULATED else []
+    if (place.folder / "report.html").is_file():
+        links.insert(0, Link("report.html", view.links.report(place.key)))
+    return Section("report", "Report", links=tuple(links))
 
 
 def _experiment(folder: Path) -> Section:

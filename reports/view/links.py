@@ -25,6 +25,8 @@ class Links(Protocol):
 
     def report(self, key: str) -> str: ...
 
+    def tables(self, key: str) -> str: ...
+
 
 class ServedLinks:
     """The addresses that ``server.py`` answers."""
@@ -45,6 +47,9 @@ class ServedLinks:
 
     def report(self, key: str) -> str:
         return f"/report/{quote(key)}"
+
+    def tables(self, key: str) -> str:
+        return f"/tables/{quote(key)}"
 
 
 class BundleLinks:
@@ -69,6 +74,9 @@ class BundleLinks:
 
     def report(self, key: str) -> str:
         return f"{file_name(key)}.report.html"
+
+    def tables(self, key: str) -> str:
+        return f"{file_name(key)}.tables.html"
 
 
 def samples_file(key: str, training: bool, page: int) -> str:

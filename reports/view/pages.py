@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evals.base.text import printable
+from reports.cells import Table
+from reports.collect import collect
+from reports.comparisons import compare
+from reports.sections import parts
 from reports.view import places, samples, tables
 from reports.view.dress import Link, Section, crumbs, facts, render
-from reports.view.folder_pages import View, page_of
+from reports.view.folder_pages import TABULATED, View, page_of
 from reports.view.links import Links
 from reports.view.pictures import Pictures
 from reports.view.places import OutsideError, Place, within
@@ -136,6 +140,29 @@ class Pages:
             before=neighbours[0], after=neighbours[1],
             same=self._links.samples(owner_key, training, {"id": str(found.row["id"])}),
         )  # fmt: skip
+
+    def tables(self, key: str) -> str:
+        """Every table that a report of a sweep's or a comparison's folder has, with all of its rows."""
+        place = self.place(key)
+        if place.kind not in TABULATED:
+            raise OutsideError(key)
+        title, study = places.title(place.folder), collect([place.folder])
+        study.evaluations = [e for e in study.evaluations if self._inside(e.folder)]
+        study.runs = [run for run in study.runs if self._inside(run.folder)]
+        found = parts(study, compare(study))
+        sections = [
+            Section(part.id, part.title, tuple(item for item in part.items if isinstance(item, Table)))
+            for part in found
+        ]
+        return render(
+            "view.html", self._links, f"{title}: tables in full", self._crumbs(key), live=False,
+            eyebrow=place.kind, lead="", facts=[],
+            sections=[section for section in sections if not section.empty],
+        )  # fmt: skip
+
+    def _inside(self, folder: Path) -> bool:
+        """Whether a folder that a file names or a link leads to lies below the root."""
+        return folder.resolve().is_relative_to(self.root)
 
     def report(self, key: str) -> bytes:
         """The report of the folder at ``key``, as it was written."""

@@ -112,6 +112,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._page(pages.index())
             case "at":
                 self._page(pages.folder(key))
+            case "tables":
+                self._page(pages.tables(key))
             case "samples" | "training":
                 self._page(pages.samples(key, kind == "training", query))
             case "sample":

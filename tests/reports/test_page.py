@@ -205,10 +205,14 @@ def test_nothing_to_report_is_one_sentence(tmp_path: Path) -> None:
 
 def test_the_samples_keep_to_their_budget(sweep_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = collect([sweep_folder])
-    monkeypatch.setattr(browser, "BUDGET", 20_000)
+    monkeypatch.setattr(browser, "BUDGET", 60_000)
     views = browser.browse(study)
-    total = sum(len(s.reasoning) + len(s.reply) for v in views for m in v.models for s in m.shown)
-    assert 0 < total <= 20_000
+    assert 0 < sum(len(browser.card(view).encode()) for view in views) <= 60_000
+    assert {view.benchmark for view in views} == set(study.benchmarks())
+    told = browser.short_of(views, study)
+    shown = sum(view.benchmark == "tiny-aime" for view in views)
+    assert f"{shown} of the 30 questions of tiny-aime" in told
+    assert "harness view" in told
 
 
 def test_questions_of_synthetic_tasks_are_at_hand_and_others_are_not_fetched(

@@ -122,7 +122,8 @@ def test_a_table_as_csv_is_what_is_exported(opened: Any, sweep_folder: Path, tmp
     assert taken[0][:7] == ["Benchmark", "Model", "n", "k", "pass@1", "pass@1 low", "pass@1 high"]
     for mine, theirs in zip(taken[1:], written[1:], strict=True):
         assert mine[:2] == theirs[:2]
-        assert [float(each) for each in mine[2:7]] == [float(each) for each in theirs[2:7]]
+        exact = [float(each) for each in theirs[2:7]]
+        assert [float(each) for each in mine[2:7]] == pytest.approx(exact, rel=1e-5)  # a page has six digits
 
 
 def test_nothing_that_matters_is_cut_on_a_laptop_and_on_a_phone(opened: Any) -> None:
@@ -173,6 +174,23 @@ def test_where_nobody_votes_the_bar_shows_the_share_of_right_samples(opened: Any
     [bar] = part.find_elements(By.CSS_SELECTOR, ".votes rect")
     assert right > 0
     assert float(bar.get_attribute("width")) == pytest.approx(200 * right / samples)
+    bars = opened.find_elements(
+        By.CSS_SELECTOR, "table[data-key=results] tbody td:first-child ~ td .interval"
+    )
+    assert len(bars) == 9  # drawn from the numbers of pass@1
+
+
+def test_a_group_of_which_only_counts_are_shown_goes_with_a_search(opened: Any) -> None:
+    part = opened.find_element(By.CSS_SELECTOR, ".question .model")
+    opened.execute_script("arguments[0].querySelectorAll('.sample').forEach((one) => one.remove())", part)
+    try:
+        opened.execute_script("narrowSamples()")
+        assert part.is_displayed()
+        search = opened.find_element(By.CSS_SELECTOR, "#sample-filters [name=text]")
+        search.send_keys("nothing has these words")
+        assert not part.is_displayed()
+    finally:
+        opened.get(opened.current_url)
 
 
 def test_a_wide_table_keeps_its_first_columns_and_shows_that_there_is_more(opened: Any) -> None:

@@ -200,3 +200,11 @@ def test_what_was_measured_is_in_its_column_even_where_it_is_the_same_in_every_r
     lean, same = Table("key", "title", "", columns, rows).split()
     assert [column.key for column in lean.columns] == ["model", "pass@1", "state"]
     assert same == {"seconds": "9"}
+
+
+def test_a_cell_tells_the_script_only_what_its_text_does_not() -> None:
+    assert cells.count(12_345_678).told == ""
+    assert cells.percent(0.35).told == "0.35"
+    assert cells.percent({"value": 1 / 3, "ci95": (0.2, 2 / 3)}).ends == "0.2 0.666667"
+    assert Cell("2 min", 123_456_789.0).told == "123456789"
+    assert Cell("–").told == Cell("–").ends == ""

@@ -6,6 +6,7 @@ import html
 import http.client
 import json
 import re
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -147,6 +148,8 @@ def test_what_a_model_wrote_is_text(server: Server) -> None:
         "/samples/..",
         "/sample/../secret/samples.jsonl?start=0",
         "/report/../secret",
+        "/tables/../secret",
+        "/tables/link",
         "/at/link",
         "/sample/link/samples.jsonl?start=0",
         "/at/%00",
@@ -172,6 +175,26 @@ def test_nothing_else_is_readable(sweep_folder: Path, tmp_path: Path, path: str)
         assert answer.status == 404
         assert "s3cret" not in answer.body
         assert "s3cret" not in ask(server, "/").body
+
+
+def test_every_table_of_a_sweep_is_there_and_nothing_of_what_lies_outside(
+    sweep_folder: Path, fresh_sweep: Path, server: Server
+) -> None:
+    assert '<a href="/tables/quick-sweep">tables in full</a>' in ask(server, "/at/quick-sweep").body
+    body = ask(server, "/tables/quick-sweep").body
+    for table in ("results", "differences", "turned", "trials"):
+        assert f'data-key="{table}"' in body
+    assert ask(server, "/tables/quick-sweep/trials/0/attempt-1").status == 404
+    outside = fresh_sweep.parent.parent / "outside"
+    shutil.copytree(sweep_folder / "evals" / "base", outside)
+    summary = json.loads((fresh_sweep / "summary.json").read_text())
+    summary["evals"]["winner"] = ["../../outside"]
+    (fresh_sweep / "summary.json").write_text(json.dumps(summary))
+    with serving(fresh_sweep.parent) as other:
+        body = ask(other, "/tables/quick-sweep").body
+    shutil.rmtree(outside)
+    assert 'data-key="trials"' in body
+    assert not re.search(r'<td class="t">(?:<a[^>]*>)?winner', body)
 
 
 def test_a_report_is_shown_in_a_sandbox(tmp_path: Path) -> None:
