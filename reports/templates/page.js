@@ -161,6 +161,8 @@ function makeWide(table) {
     table.dataset.stays = more > 1 && fixed < scroll.clientWidth / 2 ? leading : 0;
     scroll.parentElement.classList.toggle("more", more > 1 && scroll.scrollLeft < more - 1);
     scroll.parentElement.classList.toggle("less", more > 1 && scroll.scrollLeft > 1);
+    const below = scroll.scrollHeight - scroll.clientHeight - scroll.scrollTop;
+    scroll.parentElement.classList.toggle("below", below > 1);
   };
   scroll.addEventListener("scroll", look, { passive: true });
   new ResizeObserver(look).observe(scroll);

@@ -93,6 +93,14 @@ def test_the_heading_of_a_long_table_stays(opened: Any) -> None:
     )
     assert places[0] > 50
     assert places[1] == pytest.approx(0, abs=3)
+    shown = (
+        "const scroll = document.querySelector('#block-trials .scroll');"
+        "scroll.scrollTop = arguments[0] * scroll.scrollHeight;"
+        "requestAnimationFrame(() => requestAnimationFrame("
+        "() => arguments[1](scroll.parentElement.classList.contains('below'))))"
+    )
+    assert opened.execute_async_script(shown, 0.1)  # a shadow says that there are more rows
+    assert not opened.execute_async_script(shown, 1)
 
 
 def test_every_part_says_how_to_read_it(opened: Any) -> None:
