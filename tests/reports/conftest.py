@@ -148,6 +148,8 @@ def resize(browser: Any, width: int) -> None:
     """The window's width; a narrow one is a phone's."""
     size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    # Chromium tells of a new width before the page is laid out for it.
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
 def write_sweep(folder: Path, seed: int = 0) -> Path:
