@@ -14,6 +14,7 @@ from threading import Event
 from typing import TypeVar
 
 from evals.base import io
+from evals.base.batches import batches
 from evals.engine import Completion, Usage
 from evals.records import FINISH_REASONS, decode_ids, encode_ids
 from evals.replies import Replies, Row, completion_row
@@ -59,7 +60,7 @@ def _completion(row: Row) -> Completion:
     text, finish, tokens = row["text"], row["finish_reason"], row["tokens"]
     prompt = row.get("prompt_tokens")
     if not isinstance(text, str) or finish not in FINISH_REASONS:
-        raise ValueError("is no completion")
+        raise ValueError("is not a completion")
     if not isinstance(tokens, int | None) or not isinstance(prompt, int | None):
         raise ValueError("has no counts")
     usage = Usage(prompt, tokens) if "prompt_tokens" in row else None
@@ -102,14 +103,8 @@ def _work(
     todo: SimpleQueue[T | None], done: SimpleQueue[R | None], work: Callable[[list[T]], R], left: Event
 ) -> None:
     try:
-        ended = False
-        while not ended:
-            found = [todo.get()]
-            while not todo.empty():
-                found.append(todo.get())
-            ended = None in found
-            items = [one for one in found if one is not None]
-            if items and not left.is_set():
+        for items in batches(todo):
+            if not left.is_set():
                 done.put(work(items))
     finally:
         done.put(None)

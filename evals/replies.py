@@ -31,7 +31,7 @@ class Tokens:
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """The counts in a row; what is no number was not counted."""
+        """The counts in a row, None for each that is not a number."""
         prompt, reply = row.get("prompt_tokens"), row.get("tokens")
         return cls(prompt if type(prompt) is int else None, reply if type(reply) is int else None)
 

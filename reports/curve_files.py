@@ -7,7 +7,7 @@ W&B has a column ``RUN - METRIC`` for each run; one exported from TensorBoard ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +16,12 @@ from evals.base.errors import UsageError
 
 NAMES = ("benchmark", "metric", "task")
 """Columns of a row per value that say what was measured."""
-STEPS = dict.fromkeys(("Step", "_step", "global_step", "train/global_step"), "step")
+STEPS = ("step", "Step", "_step", "global_step", "train/global_step")
+"""Columns of steps; the first that is there counts."""
 BOUNDS = ("__MIN", "__MAX")
-"""Columns that W&B adds to each metric: the extremes of what a point averages."""
+"""What W&B adds to each metric's name for two more columns: the extremes of what a point averages."""
+ADDED = (*BOUNDS, " - _step")
+"""How columns end that are not metrics."""
 
 
 def read_curves(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -31,12 +34,13 @@ def read_curves(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
         frame = pd.read_csv(path)
     except (ValueError, OSError) as error:
         raise UsageError(f"{path}: is not valid CSV: {error}") from None
-    if "step" not in frame:
-        frame = frame.rename(columns=STEPS)
-    if "step" not in frame:
+    steps = next((name for name in STEPS if name in frame), None)
+    if steps is None:
         raise UsageError(f"{path}: no step column, only {', '.join(map(str, frame.columns))}")
-    if any(str(name).endswith(BOUNDS) for name in frame.columns):
-        frame = _by_run(frame)
+    frame = frame.rename(columns={steps: "step"})
+    charted = [name for name in map(str, frame.columns) if " - " in name and not name.endswith(ADDED)]
+    if any(f"{name}{BOUNDS[0]}" in frame for name in charted):
+        frame = _by_run(frame, charted)
     named = next((name for name in NAMES if name in frame), None)
     runs = list(frame.groupby("run", sort=False, dropna=False)) if "run" in frame else [("", frame)]
     for run, rows in runs:
@@ -45,13 +49,12 @@ def read_curves(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
         yield label, _numbers(path, _wide(path, table, named) if named else table)
 
 
-def _by_run(chart: pd.DataFrame) -> pd.DataFrame:
-    """A chart exported from W&B, with a column ``run`` and a column per metric."""
+def _by_run(chart: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """A chart exported from W&B, whose columns ``names`` are RUN - METRIC, with a column ``run``."""
     tables: dict[str, dict[str, pd.Series]] = {}
-    for name in chart.columns.drop("step"):
-        run, dash, metric = str(name).rpartition(" - ")
-        if dash and not metric.endswith(BOUNDS) and metric != "_step":
-            tables.setdefault(run, {})[metric] = chart[name]
+    for name in names:
+        run, _, metric = name.rpartition(" - ")
+        tables.setdefault(run, {})[metric] = chart[name]
     return pd.concat(
         pd.DataFrame({"run": run, "step": chart["step"], **metrics}).dropna(subset=list(metrics), how="all")
         for run, metrics in tables.items()

@@ -50,6 +50,4 @@ def counted(found: Sequence[Comparison], baseline: str) -> str:
     """How many of the trained arms' differences from each other are significant; the tables say which."""
     pairs = [one for one in found if one.a != baseline]
     clear = sum(one.significant for one in pairs)
-    return (
-        f"Of {len(pairs)} differences between trained arms {clear} are significant: Comparisons says which."
-    )
+    return f"Of {len(pairs)} differences between trained arms {clear} are significant (see Comparisons)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -237,13 +238,12 @@ class Study:
 
     def in_turn(self) -> list[Training]:
         """The runs, of each group one before any has a second: whoever shows a few shows different ones."""
-        seen: dict[str, int] = {}
-        places = []
+        seen: Counter[str] = Counter()
+        turns = []
         for run in self.runs:
-            places.append(seen.setdefault(run.group, 0))
+            turns.append((seen[run.group], run))
             seen[run.group] += 1
-        order = sorted(range(len(self.runs)), key=places.__getitem__)
-        return [self.runs[number] for number in order]
+        return [run for _, run in sorted(turns, key=lambda turn: turn[0])]
 
     def started(self) -> list[Sweep | ArmsFolder | Training]:
         """What a command was given for: sweeps, comparisons of arms, and the runs that are of neither."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from evals.base.batches import batches
 from evals.base.http import Client, ServerError, start
 
 T = TypeVar("T")
@@ -30,16 +31,8 @@ class Fleet:
         arrived: queue.SimpleQueue[tuple[int, T | ServerError] | None] = queue.SimpleQueue()
         work = start(_Sharing(self._clients, path, bodies, parse, arrived).run())
         work.add_done_callback(lambda _: arrived.put(None))
-        ended = False
         try:
-            while not ended:
-                found = [arrived.get()]
-                while not arrived.empty():
-                    found.append(arrived.get())
-                ended = None in found
-                answers = [one for one in found if one is not None]
-                if answers:
-                    yield answers
+            yield from batches(arrived)
             work.result()
         finally:
             work.cancel()

@@ -25,7 +25,7 @@ def judge_lines(cost: JudgeBill | None) -> list[str]:
     missing = f"; its server counted no tokens for {left} requests, which are not in it" if left else ""
     total = cost.get("total")
     return [
-        f"the judge took {asked}{missing}"
+        f"the judge used {asked}{missing}"
         if total is None
         else f"judge's cost {total:,.4f} ({asked}){missing}"
     ]

@@ -52,8 +52,8 @@ MOST_POINTS = 48
 class Model:
     """What learning curves are supposed to be like."""
 
-    exponential: bool = True
     sigmoid: bool = True
+    """Whether a curve may be a sigmoid, or only exponential."""
     drift: float = 0.02
     """The median standard deviation of the drift over a trial, as a share of the objective's scale."""
     seen: float = 6.0
@@ -65,9 +65,7 @@ class Model:
     def rises(self, places: Array, covered: float) -> Array:
         """g at ``places`` (n,) for every shape, (shapes, n); evaluations cover a share of the whole."""
         scales = _grid(self.seen * covered)
-        rows = []
-        if self.exponential:
-            rows.append(-np.expm1(-places / scales[:, None]))
+        rows = [-np.expm1(-places / scales[:, None])]
         if self.sigmoid:
             with np.errstate(divide="ignore"):
                 ratio = scales[:, None, None] / places
@@ -77,7 +75,7 @@ class Model:
     def shape_weights(self, covered: float) -> Array:
         """Prior probabilities: each kind of shape half, its grid evenly."""
         count = len(_grid(self.seen * covered))
-        sizes = [count] * self.exponential + [count * len(EXPONENTS)] * self.sigmoid
+        sizes = [count, count * len(EXPONENTS)] if self.sigmoid else [count]
         return np.concatenate([np.full(size, 1 / size / len(sizes)) for size in sizes])
 
     @cached_property

@@ -131,9 +131,9 @@ def series(number: int) -> tuple[str, str, str]:
     return SERIES[place], SERIES_MARKS[(place + again) % len(SERIES_MARKS)], "dash" if again else "line"
 
 
-def left_out(series: int) -> str:
+def left_out(count: int) -> str:
     """What a caption says where there are more series than are drawn."""
-    return f" The first {MOST_SERIES} of {series}." if series > MOST_SERIES else ""
+    return f" The first {MOST_SERIES} of {count}." if count > MOST_SERIES else ""
 
 
 def of_trial(sweep: Sweep, number: int) -> str:

@@ -135,7 +135,7 @@ def short_of(views: Sequence[QuestionView], study: Study) -> str:
     most = max((len(view.models) for view in views), default=0)
     quoted = max((sum(bool(model.shown) for model in view.models) for view in views), default=0)
     if quoted and most > CROWD:
-        sentences.append(f"Of {most} models it has the responses of {quoted}, of the others their counts.")
+        sentences.append(f"Of {most} models, {quoted} have their responses here, the others only counts.")
     return " ".join([*sentences, "harness view shows every sample."]) if sentences else ""
 
 

@@ -44,6 +44,13 @@ def test_a_chart_exported_from_wandb(tmp_path: Path) -> None:
     assert found["curves c"].to_dict("list") == {"step": [0, 5], "acc": [0.3, 0.4]}
 
 
+def test_bounds_without_runs_are_metrics(tmp_path: Path) -> None:
+    ((_, frame),) = read_curves(written(tmp_path, "Step,acc,acc__MIN", "0,0.1,0", "5,0.2,0.1"))
+    assert frame["acc__MIN"].tolist() == [0, 0.1]
+    ((_, frame),) = read_curves(written(tmp_path, "Step,a - acc__MIN", "0,0.1"))
+    assert frame["a - acc__MIN"].tolist() == [0.1]
+
+
 def test_a_scalar_exported_from_tensorboard(tmp_path: Path) -> None:
     ((_, frame),) = read_curves(written(tmp_path, "Wall time,Step,Value", "1.7e9,0,0.1", "1.7e9,4,0.2"))
     assert frame["step"].tolist() == [0, 4]

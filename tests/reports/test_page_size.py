@@ -48,7 +48,7 @@ def test_a_comparison_of_22_models_is_well_below_the_limit(text: str) -> None:
 def test_what_has_no_room_is_said(text: str) -> None:
     shown = len(re.findall(r'class="question[^>]* data-benchmark="tiny-math"', text))
     assert f"{shown} of the 100 questions of tiny-math" in text
-    assert "Of 22 models it has the responses of 8, of the others their counts. harness view shows" in text
+    assert "Of 22 models, 8 have their responses here, the others only counts. harness view shows" in text
     assert "63 more differences are in the table below only." in text
     assert "the mean of its training seeds at the steps that all of them took; harness view draws" in text
 

@@ -50,7 +50,7 @@ class KeptReplies:
         """What ``judged`` reads from replies; where kept ones hold no verdict, they are asked for again.
 
         Raises:
-            JudgeError: there is no reply, or no verdict.
+            JudgeError: the judge did not reply, or gave no verdict.
         """
         first = _Asking(self)
         try:

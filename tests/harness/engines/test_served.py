@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -26,6 +24,7 @@ from evals.templates import Template
 from harness import config
 from harness.engines.served import ServedEngine
 from tests.harness.engines.chat_server import Answer, Body, ChatServer, chat_server, completion, total
+from tests.harness.engines.killing import killed_when
 
 KEY = "sk-very-secret"
 QUICK = (0.01,) * 8
@@ -323,14 +322,11 @@ def test_killed_at_any_moment_it_loses_and_repeats_no_sample(server: ChatServer,
     folder = out / "tiny-aime"
     whole = 30 * 8
     for least in (20, 90):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path)
-        try:
-            while not (folder / "samples.jsonl").exists() or len(places(folder)) < least:
-                assert process.poll() is None
-                time.sleep(0.02)
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+
+        def sampled(least: int = least) -> bool:
+            return (folder / "samples.jsonl").exists() and len(places(folder)) >= least
+
+        killed_when(sampled, command, tmp_path)
         kept = places(folder)
         assert least <= len(kept) < whole
     asked = len(server.asked)

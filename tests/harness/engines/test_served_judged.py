@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from harness.cli import main
 from reports import costs
 from reports.collect import collect
 from tests.harness.engines.chat_server import Answer, Body, ChatServer, chat_server, completion
+from tests.harness.engines.killing import killed_when
 
 QUESTIONS = 12
 
@@ -105,16 +103,8 @@ def test_killed_while_the_judge_is_asked_it_pays_nobody_twice(
 
     judge.answer = slow
     words = [sys.executable, "-m", "harness.cli", *command(model, out)[1:]]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=tmp_path, env=dict(os.environ))
-    try:
-        until = time.monotonic() + 120
-        while lines(out / "frames/judge.jsonl") < 5 or lines(out / "frames/arrived.jsonl") < QUESTIONS:
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.02)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    judged, arrived = out / "frames/judge.jsonl", out / "frames/arrived.jsonl"
+    killed_when(lambda: lines(judged) >= 5 and lines(arrived) >= QUESTIONS, words, tmp_path)
     judge.answer, asked = well, len(judge.asked)
     assert subprocess.run(words, check=False, stdout=subprocess.DEVNULL, cwd=tmp_path).returncode == 0
     assert len(model.asked) == QUESTIONS

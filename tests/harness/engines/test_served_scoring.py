@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +25,7 @@ from harness.engines.served_scoring import ServedScoring
 from harness.models.policy import Policy, save_policy
 from harness.train import benchmarks
 from tests.harness.engines.chat_server import Answer, Body, ChatServer, chat_server, completion
+from tests.harness.engines.killing import killed_when
 
 
 def scoring(settings: config.Policy) -> ServedScoring:
@@ -261,16 +259,11 @@ def test_killed_among_likelihoods_it_asks_for_the_rest(
 
         server.answer = answer
         words = scored(server, tmp_path / "model", suite("multiple_choice"), tmp_path / "out")
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=tmp_path)
-        try:
-            until = time.monotonic() + 120
-            while sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("out/*/replies.jsonl")) < 5:
-                assert process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.02)
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+
+        def kept() -> int:
+            return sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("out/*/replies.jsonl"))
+
+        killed_when(lambda: kept() >= 5, words, tmp_path)
         asked = len(server.asked)
         assert asked <= 7  # five answers, two requests in flight
         server.answer = lambda body, _turn: likely(body)
