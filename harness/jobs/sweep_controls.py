@@ -14,13 +14,13 @@ from evals.base.progress import Progress
 from evals.comparison.compare import Arm
 from evals.comparison.controls import Explained, explained
 from evals.scores import Scores
-from harness.config import Experiment, read_experiment, validate
-from harness.config.controls import controlled
+from harness.config import Experiment, read_experiment
 from harness.jobs.training import train_all
 from harness.sweep import attempts
 from harness.sweep.executors.registry import make_executor
 from harness.sweep.runner import terminable, trainer
 from harness.sweep.scheduler import Clock, Crew, Job
+from harness.sweep.selection import control_experiment
 from harness.sweep.summary import Summary
 from harness.train import checkpoint
 from harness.train.checks import measure
@@ -60,10 +60,8 @@ def control_winner(
 
 def _job(folder: Path, run: Path, reward: str) -> Job:
     """The training of a fresh seed, with another reward; the winner's earlier controls are set aside."""
-    raw = read_experiment([run / "experiment.toml"]).model_dump(mode="json", exclude_none=True)
-    raw["stages"] = controlled(raw["stages"], reward)
-    raw["name"] = f"{raw['name']}-{reward}"
-    job = Job(folder / "controls" / reward / run.parent.name, validate(raw, where="controls"))
+    control = control_experiment(read_experiment([run / "experiment.toml"]), reward)
+    job = Job(folder / "controls" / reward / run.parent.name, control)
     attempts.set_aside_other(job.folder, job.experiment)
     return job
 

@@ -16,7 +16,7 @@ from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, 
 from harness.models import quantized
 from harness.models.architecture import Architecture, architecture
 from harness.models.devices import Device
-from harness.plan.workload import Work
+from harness.plan.work import Work
 
 LEARNING = 0.4
 SAMPLING = 0.6

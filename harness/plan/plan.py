@@ -14,9 +14,10 @@ from harness.config.compare import arm_experiment, untrained
 from harness.models.devices import Device
 from harness.plan.hardware import GIB, Memory, memory, seconds, server_devices, whole_copy
 from harness.plan.profile import Tried, shortened, try_out
-from harness.plan.workload import CHARACTERS, Work, assumed, work
+from harness.plan.work import CHARACTERS, Work
+from harness.plan.workload import assumed, work
 from harness.sweep.executors.local import shared_cores
-from harness.sweep.selection import confirmation_experiment
+from harness.sweep.selection import confirmation_experiment, control_experiment
 from harness.sweep.space_table import parse_space
 from harness.train.checks import check_experiment
 from harness.train.ledger import devices as local_devices
@@ -221,6 +222,9 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
         if sweep.confirm_top > 1:
             more = sweep.confirm_seeds * (sweep.confirm_top - 1)
             yield _Kind("fresh seed, not chosen", more, fresh, workers=workers)
+        for reward in experiment.controls.rewards if experiment.controls is not None else ():
+            control = control_experiment(winners, reward)
+            yield _Kind(f"control: {reward}", sweep.confirm_seeds, control, workers=workers)
     yield _Kind("base", 1, measured, trains=False)
 
 

@@ -30,7 +30,8 @@ from harness.config import (
     parts,
     tasks_of,
 )
-from harness.plan.workload import Lengths, Work
+from harness.plan.work import Work
+from harness.plan.workload import Lengths
 from harness.train.pipeline import run_experiment
 
 STEPS = 4

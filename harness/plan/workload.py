@@ -6,16 +6,12 @@ measured), and how many tokens a prompt has (a quarter of its characters, unless
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 
 from evals.base.errors import UsageError
-from evals.base.secrets import mask
-from evals.graders.judge.client import Judge
-from evals.price import Price
-from evals.task import Question, Task, TaskError
+from evals.task import TaskError
 from evals.tasks.registry import Tasks
 from evals.templates import AUTO, PLAIN, TEXT, Template, find, render
 from harness.config import (
@@ -32,72 +28,17 @@ from harness.config import (
     parts,
     tasks_of,
 )
-from harness.config.server import Server
-from harness.config.terms import RewardTerm
 from harness.models.architecture import architecture
 from harness.models.flops import BACKWARD, FROZEN_BACKWARD, Shape
-from harness.rewards.judge_cache import named_judge
-from harness.rewards.registry import JUDGE
+from harness.plan.judging import Asked, graders_judging, rewards_judging
+from harness.plan.work import CHARACTERS, Work
 from harness.train.budget import spent
 from harness.train.ledger import Cost
 
-CHARACTERS = 4
-"""Characters a token, where no tokenizer says."""
 LENGTH = 0.5
 """The assumed length of a response, as a part of what is allowed."""
-RUBRIC, REPLY = 150, 60
-"""The assumed tokens of what a judge is told besides, and of its reply: a sentence and a score."""
-JUDGING = {"judge": (1, 180, REPLY), "alpaca_eval": (1, 350, 1), "arena_hard": (2, 400, 600)}
-"""Grader -> requests a response, tokens of what a judge is told besides, and assumed tokens of a reply."""
 TRACE = 200
 """The assumed length, in tokens, of a response in a file that is not read."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """One part: ``sampled`` and ``learned`` tokens and their FLOPs; ``batch`` completions at once.
-
-    ``steps`` of training, or one for what is done once; ``policy`` is the model at work, ``length`` the
-    assumed response in tokens. ``role`` is "train", "evaluate" (dev questions, while it trains) or "measure"
-    (benchmarks, whatever is left of a budget).
-    """
-
-    name: str
-    role: str
-    policy: Policy
-    steps: int
-    sampled: float
-    learned: float
-    sampling_flops: float
-    learning_flops: float
-    batch: int
-    prompt: float
-    length: float
-    note: str = ""
-    beside: bool = False
-    """Whether it is done in the steps of the part before it."""
-    ahead: bool = False
-    """Whether servers sample it while earlier steps are learned (``rollout_ahead``)."""
-    reads: bool = False
-    """Whether the model reads what another one has sampled, and writes nothing."""
-
-    @property
-    def flops(self) -> float:
-        return self.sampling_flops + self.learning_flops
-
-    @property
-    def price(self) -> float | None:
-        """What a server takes for it; None where none is asked, or nothing says."""
-        server = self.policy.server
-        if server is None or server.price_in is None or server.price_out is None:
-            return None
-        price = Price(server.price_in, server.price_out)
-        if self.reads:  # whole responses as prompts, each answered by a token
-            read = self.learned / self.length if self.length else 0.0
-            return price.of(read * self.prompt + self.learned, read)
-        asked = self.sampled / self.length if self.length else 0.0
-        return price.of(asked * self.prompt, self.sampled)
-
 
 Lengths = Callable[[str, int], float]
 """(part, tokens allowed) -> tokens of a response."""
@@ -124,53 +65,37 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
     if not experiment.stages:
         return
     policy, tasks = experiment.policy, tasks_of(experiment.tasks)
-    shape = architecture(policy).shape
-    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
-    train = _prompt(experiment.data.train, policy.template, tasks)
+    train = _questions(experiment.data.train, tasks)
     dev = _questions(experiment.data.dev, tasks)
+    prompt = _prompt(train, policy.template)
     for stage in parts(experiment.stages):
         match stage:
             case GRPO():
-                tokens = length(stage.name, stage.max_tokens)
-                yield grpo_work(stage, policy, train, tokens)
-                yield from _judged(stage, stage.completions_per_step, train, tokens)
+                part = grpo_work(stage, policy, prompt, length(stage.name, stage.max_tokens))
+                yield part
+                yield from rewards_judging(part, stage)
+                yield from graders_judging(part, train)
             case OnPolicyDistill():
-                tokens = length(stage.name, stage.max_tokens)
-                yield from _on_policy(stage, policy, train, tokens)
-                yield from _judged(stage, stage.sampled, train, tokens)
+                part, teacher = _on_policy(stage, policy, prompt, length(stage.name, stage.max_tokens))
+                yield from (part, teacher)
+                yield from rewards_judging(part, stage)
+                yield from graders_judging(part, train)
             case SFT():
-                tokens, prompt = length(stage.name, 2 * TRACE), train
-                if isinstance(stage, Pretrain):
-                    tokens, prompt = stage.sequence_length, 1.0
-                once = stage.batch_size * _forward(shape, prompt, tokens, 1) * (1 + backward)
-                learned = stage.steps * stage.batch_size * tokens
-                yield Work(
-                    stage.name, "train", policy, stage.steps, 0, learned, 0, stage.steps * once,
-                    stage.batch_size, prompt, tokens,
-                )  # fmt: skip
+                yield _fine_tuning(stage, policy, prompt, length)
             case Reject():
-                teacher = stage.teacher or policy
-                asked = _questions(stage.data or experiment.data.train, tasks)
-                prompt = _prompt(stage.data or experiment.data.train, teacher.template, tasks)
-                tokens = length(stage.name, stage.max_tokens)
-                flops = asked * _sampling(teacher, prompt, tokens, stage.samples)
-                many = asked * stage.samples
-                yield Work(
-                    stage.name, "train", teacher, 1, many * tokens, 0, flops, 0, many, prompt, tokens,
-                    "by a teacher" if stage.teacher else "",
-                )  # fmt: skip
+                asked = _questions(stage.data, tasks) if stage.data else train
+                part = _rejection(stage, policy, asked, length(stage.name, stage.max_tokens))
+                yield part
+                yield from rewards_judging(part, stage)
+                yield from graders_judging(part, asked)
             case Evaluate():
                 for part in _benchmarks(experiment, stage.benchmarks or experiment.eval.benchmarks, length):
                     yield replace(part, name=f"{stage.name}: {part.name}")
         if isinstance(stage, Training) and dev:
-            times = 1 if not stage.eval_every else 1 + -(-stage.steps // stage.eval_every)
             tokens = length(stage.name, stage.max_tokens)
-            many = dev * experiment.data.dev_samples
-            flops = dev * _forward(shape, train, tokens, experiment.data.dev_samples)
-            yield Work(
-                f"{stage.name}: dev", "evaluate", policy, times, times * many * tokens, 0, times * flops, 0,
-                many, train, tokens,
-            )  # fmt: skip
+            part = _dev_evaluations(stage, policy, dev, experiment.data.dev_samples, prompt, tokens)
+            yield part
+            yield from graders_judging(part, dev)
 
 
 def grpo_work(stage: GRPO, policy: Policy, prompt: float, tokens: float) -> Work:
@@ -182,13 +107,78 @@ def grpo_work(stage: GRPO, policy: Policy, prompt: float, tokens: float) -> Work
     passes = stage.epochs * (1 + backward) + moves + (stage.beta > 0)
     sampled = stage.steps * stage.completions_per_step * tokens
     return Work(
-        stage.name, "train", policy, stage.steps, sampled, sampled, stage.steps * once,
-        stage.steps * once * passes, stage.completions_per_step, prompt, tokens,
+        stage.name,
+        "train",
+        policy,
+        stage.steps,
+        batch=stage.completions_per_step,
+        prompt=prompt,
+        length=tokens,
+        sampled=sampled,
+        learned=sampled,
+        sampling_flops=stage.steps * once,
+        learning_flops=stage.steps * once * passes,
         ahead=policy.servers is not None and stage.rollout_ahead > 0,
-    )  # fmt: skip
+    )
 
 
-def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: float) -> Iterator[Work]:
+def _fine_tuning(stage: SFT, policy: Policy, prompt: float, length: Lengths) -> Work:
+    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
+    tokens = length(stage.name, 2 * TRACE)
+    if isinstance(stage, Pretrain):
+        tokens, prompt = stage.sequence_length, 1.0
+    once = stage.batch_size * _forward(architecture(policy).shape, prompt, tokens, 1) * (1 + backward)
+    return Work(
+        stage.name,
+        "train",
+        policy,
+        stage.steps,
+        batch=stage.batch_size,
+        prompt=prompt,
+        length=tokens,
+        learned=stage.steps * stage.batch_size * tokens,
+        learning_flops=stage.steps * once,
+    )
+
+
+def _rejection(stage: Reject, policy: Policy, asked: Asked, tokens: float) -> Work:
+    """What the policy, or its teacher, samples; nothing is learned from it yet."""
+    teacher = stage.teacher or policy
+    prompt = _prompt(asked, teacher.template)
+    many = _many(asked)
+    return Work(
+        stage.name,
+        "train",
+        teacher,
+        1,
+        batch=many * stage.samples,
+        prompt=prompt,
+        length=tokens,
+        sampled=many * stage.samples * tokens,
+        sampling_flops=many * _sampling(teacher, prompt, tokens, stage.samples),
+        note="by a teacher" if stage.teacher else "",
+    )
+
+
+def _dev_evaluations(
+    stage: Training, policy: Policy, dev: Asked, samples: int, prompt: float, tokens: float
+) -> Work:
+    times = 1 if not stage.eval_every else 1 + -(-stage.steps // stage.eval_every)
+    many = _many(dev)
+    return Work(
+        f"{stage.name}: dev",
+        "evaluate",
+        policy,
+        times,
+        batch=many * samples,
+        prompt=prompt,
+        length=tokens,
+        sampled=times * many * samples * tokens,
+        sampling_flops=times * many * _forward(architecture(policy).shape, prompt, tokens, samples),
+    )
+
+
+def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: float) -> tuple[Work, Work]:
     """What the policy samples and learns, and what its teacher reads: a forward pass over as many tokens."""
     backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
     count, steps = stage.completions_per_step, stage.steps
@@ -198,53 +188,31 @@ def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: fl
 
     drawn = flops(policy, stage.sampled, stage.group_size)
     learned = drawn + flops(policy, stage.recorded, 1)
-    yield Work(
-        stage.name, "train", policy, steps, steps * stage.sampled * tokens, steps * count * tokens, drawn,
-        learned * (1 + backward), count, prompt, tokens,
-    )  # fmt: skip
+    student = Work(
+        stage.name,
+        "train",
+        policy,
+        steps,
+        batch=count,
+        prompt=prompt,
+        length=tokens,
+        sampled=steps * stage.sampled * tokens,
+        learned=steps * count * tokens,
+        sampling_flops=drawn,
+        learning_flops=learned * (1 + backward),
+    )
     teacher = stage.teacher
-    read = flops(teacher, stage.sampled, stage.group_size) + flops(teacher, stage.recorded, 1)
-    yield Work(
-        f"{stage.name}-teacher", "train", teacher, steps, 0, steps * count * tokens, 0, read, count, prompt,
-        tokens, "by a teacher", beside=True, reads=True,
-    )  # fmt: skip
-
-
-def _judged(stage: GRPO | OnPolicyDistill, sampled: float, prompt: float, tokens: float) -> Iterator[Work]:
-    """What a judge whose price is known is asked: each response, or two of them, under its rubric."""
-    terms = [RewardTerm.of(each) for name, each in stage.rewards.items() if name == JUDGE]
-    if not terms or not os.environ.get("HARNESS_JUDGE_URL"):
-        return
-    requests = stage.steps * sampled * (2 if terms[0].pairwise else 1)
-    requests = min(requests, terms[0].requests or requests)
-    shown = prompt + RUBRIC + tokens * (2 if terms[0].pairwise else 1)
-    part = Work(
-        f"{stage.name}-judge", "train", Policy(model="judge"), stage.steps, requests * REPLY, 0, 0, 0,
-        int(sampled), shown, REPLY, "by a judge", beside=True,
-    )  # fmt: skip
-    yield from _priced(part, named_judge())
-
-
-def _benchmark_judged(part: Work, task: Task, questions: Sequence[Question]) -> Iterator[Work]:
-    """What a judge whose price is known is asked about the responses of a benchmark that it grades."""
-    if task.grader not in JUDGING or not os.environ.get("HARNESS_JUDGE_URL"):
-        return
-    each, rubric, reply = JUDGING[task.grader]
-    gold = fmean(len(question.gold) for question in questions) / CHARACTERS
-    requests = part.batch * each
-    judging = replace(
-        part, name=f"{part.name}: judge", sampled=requests * reply, sampling_flops=0, batch=requests,
-        prompt=rubric + part.prompt + gold + part.length, length=reply, note="by a judge",
-    )  # fmt: skip
-    yield from _priced(judging, Judge.from_environment())
-
-
-def _priced(part: Work, judge: Judge) -> Iterator[Work]:
-    """``part`` as that of a judge at its server; nothing where its price is not known."""
-    if judge.price is not None:
-        shown = list(map(mask, judge.addresses))
-        server = Server(addresses=shown, price_in=judge.price[0], price_out=judge.price[1])
-        yield replace(part, policy=Policy(model=judge.model, server=server))
+    return student, replace(
+        student,
+        name=f"{stage.name}-teacher",
+        policy=teacher,
+        sampled=0.0,
+        sampling_flops=0.0,
+        learning_flops=flops(teacher, stage.sampled, stage.group_size) + flops(teacher, stage.recorded, 1),
+        note="by a teacher",
+        beside=True,
+        reads=True,
+    )
 
 
 def _within_budget(experiment: Experiment, found: Sequence[Work]) -> Iterator[Work]:
@@ -298,27 +266,23 @@ def _benchmarks(experiment: Experiment, names: Sequence[str], length: Lengths) -
         try:
             questions = task.questions(task.benchmark)
         except TaskError:
-            yield Work(
-                name,
-                "measure",
-                policy,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                "its data is not on this machine: not counted",
-            )
+            yield Work(name, "measure", policy, 0, note="its data is not on this machine: not counted")
             continue
         prompt = fmean(len(question.text) for question in questions) / CHARACTERS
-        flops = len(questions) * _sampling(policy, prompt, tokens, samples)
-        many = len(questions) * samples
-        part = Work(name, "measure", policy, 1, many * tokens, 0, flops, 0, many, prompt, tokens)
+        many = len(questions)
+        part = Work(
+            name,
+            "measure",
+            policy,
+            1,
+            batch=many * samples,
+            prompt=prompt,
+            length=tokens,
+            sampled=many * samples * tokens,
+            sampling_flops=many * _sampling(policy, prompt, tokens, samples),
+        )
         yield part
-        yield from _benchmark_judged(part, task, questions)
+        yield from graders_judging(part, [(task, questions)])
 
 
 def _sampling(policy: Policy, prompt: float, tokens: float, samples: int) -> float:
@@ -336,17 +300,19 @@ def _forward(shape: Shape, prompt: float, tokens: float, samples: int) -> float:
     return shape.forward(round(prompt), [round(tokens)] * samples)
 
 
-def _questions(specs: Sequence[str], tasks: Tasks) -> int:
-    return sum(len(tasks.load_spec(spec)[1]) for spec in specs)
+def _questions(specs: Sequence[str], tasks: Tasks) -> Asked:
+    return [tasks.load_spec(spec) for spec in specs]
 
 
-def _prompt(specs: Sequence[str], template: str | Template, tasks: Tasks) -> float:
+def _many(asked: Asked) -> int:
+    return sum(len(questions) for _, questions in asked)
+
+
+def _prompt(asked: Asked, template: str | Template) -> float:
     """Tokens of a prompt, about: a chat template's own words are left out."""
-    lengths = []
-    for spec in specs:
-        task, questions = tasks.load_spec(spec)
-        lengths += [len(render(question, task, _as_text(template), None)) for question in questions[:500]]
-    return fmean(lengths) / CHARACTERS
+    words = _as_text(template)
+    shown = ((question, task) for task, questions in asked for question in questions[:500])
+    return fmean(len(render(question, task, words, None)) for question, task in shown) / CHARACTERS
 
 
 def _as_text(template: str | Template) -> str | Template:

@@ -17,6 +17,7 @@ from scipy import integrate, special
 
 from evals.base.errors import UsageError
 from harness.config import Experiment, confirmed_stage, validate
+from harness.config.controls import controlled
 from harness.sweep.evaluation import Evaluation, is_share
 from harness.sweep.summary import Chosen, Figure, Fresh, Improvement, Selection, Trial
 
@@ -105,6 +106,14 @@ def confirmation_experiment(experiment: Experiment, chosen: Experiment, place: i
             raise UsageError("sweep.confirm_steps: no stage trains, so none has steps to set")
         stage["steps"] = experiment.sweep.confirm_steps
     return validate(raw, where="sweep.confirm_steps")
+
+
+def control_experiment(fresh: Experiment, reward: str) -> Experiment:
+    """A training of the winner with a fresh seed, for ``reward`` in place of its own rewards."""
+    raw = fresh.model_dump(mode="json", exclude_none=True)
+    raw["stages"] = controlled(raw["stages"], reward)
+    raw["name"] = f"{fresh.name}-{reward}"
+    return validate(raw, where="controls")
 
 
 def verdict(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -23,17 +22,18 @@ from harness.config.servers import Servers
 from harness.config.shipped import experiment_file
 from harness.models.architecture import architecture
 from harness.models.devices import DEVICES
-from harness.models.policy import Policy as Loaded
-from harness.models.policy import load_policy, save_policy
+from harness.models.policy import load_policy
 from harness.models.quantized import BITS
 from harness.plan import plan as planning
 from harness.plan.hardware import OPERATIONS, SAMPLING, SCHEDULING, SENDING, memory, seconds, server_devices
 from harness.plan.plan import plan_here, plan_on
 from harness.plan.profile import Tried, first
-from harness.plan.workload import JUDGING, REPLY, RUBRIC, Work, assumed, work
+from harness.plan.work import Work
+from harness.plan.workload import assumed, work
 from harness.sweep.executors import local
 from harness.train.ledger import stage_costs
 from harness.train.pipeline import run_experiment
+from tests.harness.plan.planned import raw
 
 
 @pytest.mark.parametrize(
@@ -57,28 +57,6 @@ def test_known_models_have_their_published_sizes(model: str, billions: float) ->
 def test_a_model_that_is_not_known_is_refused() -> None:
     with pytest.raises(UsageError, match="neither a folder, nor in the local hub cache"):
         architecture(Policy(model="nobody/nothing"))
-
-
-def raw(policy: Path, **changes: Any) -> dict[str, Any]:
-    short = {"max_tokens": 12, "checkpoint_every": 50, "learning_rate": 1e-3}
-    return {
-        "name": "planned",
-        "policy": {"model": str(policy), "template": "tags"},
-        "data": {"train": "tiny-aime:train[:6]", "dev": "tiny-aime:dev[:3]", "dev_samples": 2},
-        "stages": [
-            {"kind": "reject", "samples": 4, "keep": {}, "per_question": 4, "max_tokens": 60},
-            {"kind": "sft", "data": "reject", "steps": 7, "batch_size": 2, **short},
-            {"kind": "grpo", "steps": 6, "completions_per_step": 8, "group_size": 4, "beta": 0.01, **short},
-        ],
-        "eval": {"benchmarks": ["tiny-aime"], "samples": 2, "max_tokens": 12},
-        "tracking": {"wandb": "off"},
-    } | changes
-
-
-@pytest.fixture
-def experiment(tiny_random_policy: Loaded, tmp_path: Path) -> Experiment:
-    save_policy(tiny_random_policy, tmp_path / "policy")
-    return validate(raw(tmp_path / "policy"), "test")
 
 
 def test_tokens_and_flops_are_those_of_the_run(experiment: Experiment, tmp_path: Path) -> None:
@@ -172,6 +150,17 @@ def test_only_runs_that_are_measured_have_benchmarks_and_fresh_seeds_their_own_s
     assert steps == {"trial": 6, "fresh seed": 18, "fresh seed, not chosen": 18}
 
 
+def test_the_controls_of_a_sweeps_winner_are_counted(experiment: Experiment, tmp_path: Path) -> None:
+    sweep = {"objective": "tiny-aime/pass@1", "trials": 2, "confirm_seeds": 3, "confirm_steps": 8}
+    space = {"grpo.learning_rate": {"low": 1e-4, "high": 1e-3}}
+    swept = raw(tmp_path / "policy", sweep={**sweep, "space": space}, controls={"rewards": ["random"]})
+    parts = plan_on(validate(swept, "test"), DEVICES["h100"], 1, 10.0, None).parts
+    runs = {part.run: part.runs for part in parts}
+    assert runs == {"trial": 2, "fresh seed": 3, "control: random": 3, "base": 1}
+    measured = [part for part in parts if part.run == "control: random" and part.part == "tiny-aime"]
+    assert len(measured) == 1
+
+
 def test_benchmarks_between_stages_are_counted(experiment: Experiment, tmp_path: Path) -> None:
     """In trials too, and by trying it out, where they are not run."""
     changed = raw(tmp_path / "policy", sweep={"trials": 3, "space": {"grpo.beta": [0.0, 0.01]}})
@@ -221,11 +210,30 @@ def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) 
 def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment) -> None:
     one, four = memory(experiment, 1), memory(experiment, 4)
     assert four.learning < one.learning
-    part = Work("x", "train", experiment.policy, 1, 1e6, 1e6, 1e12, 3e12, 256, 100, 100)
+    part = Work(
+        "x",
+        "train",
+        experiment.policy,
+        1,
+        sampled=1e6,
+        learned=1e6,
+        sampling_flops=1e12,
+        learning_flops=3e12,
+        batch=256,
+        prompt=100,
+        length=100,
+    )
     assert seconds(part, DEVICES["h100"], 4) < seconds(part, DEVICES["h100"], 1)
     assert seconds(part, DEVICES["h100"], 1) < seconds(part, DEVICES["a100"], 1)
     large = Policy(model="deepseek-ai/DeepSeek-R1-Distill-Llama-70B")
-    assert seconds(Work("x", "train", large, 1, 1, 0, 1, 0, 1, 1, 1), DEVICES["l40s"], 1) == math.inf
+    assert (
+        seconds(
+            Work("x", "train", large, 1, sampled=1, sampling_flops=1, batch=1, prompt=1, length=1),
+            DEVICES["l40s"],
+            1,
+        )
+        == math.inf
+    )
 
 
 def test_devices_that_share_a_copy_sample_what_none_of_them_could_hold() -> None:
@@ -233,7 +241,7 @@ def test_devices_that_share_a_copy_sample_what_none_of_them_could_hold() -> None
     kind = Choice.model_validate({"kind": "vllm", "tensor_parallel": 4})
     large = Policy(model="deepseek-ai/DeepSeek-R1-Distill-Llama-70B", engine=kind)
     device = DEVICES["l40s"]
-    part = Work("x", "measure", large, 1, 1000, 0, 1e9, 0, 1, 1, 1000)
+    part = Work("x", "measure", large, 1, sampled=1000, sampling_flops=1e9, batch=1, prompt=1, length=1000)
     assert seconds(part, device, 2) == math.inf  # not as many as it asks for
     read = 2 * 70.6e9 + architecture(large).cache * 501
     assert seconds(part, device, 4) == pytest.approx(
@@ -245,7 +253,19 @@ def test_devices_that_share_a_copy_sample_what_none_of_them_could_hold() -> None
 def test_servers_have_devices_of_their_own() -> None:
     """Two servers of two devices sample, four train; with rollouts ahead the slower side decides."""
     h100, model = DEVICES["h100"], Policy(model="Qwen/Qwen2.5-7B")
-    part = Work("x", "train", model, 1, 1e6, 1e6, 1, 3e18, 256, 9, 99)
+    part = Work(
+        "x",
+        "train",
+        model,
+        1,
+        sampled=1e6,
+        learned=1e6,
+        sampling_flops=1,
+        learning_flops=3e18,
+        batch=256,
+        prompt=9,
+        length=99,
+    )
     kind = Choice.model_validate({"kind": "vllm", "tensor_parallel": 2})
     apart = part.policy.model_copy(update={"engine": kind, "servers": Servers(count=2)})
     shared = part.policy.model_copy(update={"engine": kind})
@@ -333,13 +353,27 @@ def test_a_decoding_step_takes_what_sending_its_work_takes_however_small_the_mod
     vllm = experiment.policy.model_copy(update={"engine": Choice(kind="vllm")})
     for device in ("h100", "l4"):
         took = [
-            seconds(Work("x", "measure", policy, 1, 64_000, 0, 1e9, 0, 64, 100, 1000), DEVICES[device], 1)
+            seconds(
+                Work(
+                    "x",
+                    "measure",
+                    policy,
+                    1,
+                    sampled=64_000,
+                    sampling_flops=1e9,
+                    batch=64,
+                    prompt=100,
+                    length=1000,
+                ),
+                DEVICES[device],
+                1,
+            )
             for policy in (experiment.policy, vllm)
         ]
         assert took == pytest.approx([1000 * layers * OPERATIONS * SENDING, 1000 * SCHEDULING])
     large = Policy(model="Qwen/Qwen2.5-32B", engine=Choice(kind="vllm"))  # its weights alone take longer
     reading = 2 * architecture(large).parameters / DEVICES["h200"].bandwidth
-    part = Work("x", "measure", large, 1, 1000, 0, 1, 0, 1, 100, 1000)
+    part = Work("x", "measure", large, 1, sampled=1000, sampling_flops=1, batch=1, prompt=100, length=1000)
     assert seconds(part, DEVICES["h200"], 1) > 1000 * reading
 
 
@@ -362,105 +396,6 @@ def test_the_first_questions_of_a_slice(start: int | None, stop: int | None, cou
         return
     assert load_spec(first(spec, count))[1] == whole[:count]
     assert load_spec(first("tiny-aime:test", count))[1] == load_spec("tiny-aime:test")[1][:count]
-
-
-def test_the_answers_of_a_server_are_priced_before_they_are_asked_for() -> None:
-    """By the price of a million tokens; a model of unknown shape takes no FLOPs and no time of ours."""
-    server = {"addresses": "http://127.0.0.1:9/v1", "price_in": 2.0, "price_out": 10.0}
-    asked = {
-        "name": "asked",
-        "policy": {"model": "nobody/nothing", "server": server},
-        "data": {"train": []},
-        "eval": {"benchmarks": ["tiny-aime"], "samples": 4, "max_tokens": 1000},
-    }
-    for plan in (
-        plan_on(validate(asked, "x"), DEVICES["h100"], 1, 500.0, 3.0),
-        plan_here(validate(asked, "x"), Progress(quiet=True), 3.0),
-    ):
-        questions = load_spec("tiny-aime")[1]
-        samples = 4 * len(questions)
-        prompts = 4 * sum(len(question.text) for question in questions) / 4
-        assert plan.tokens == samples * 500
-        assert plan.server_cost == pytest.approx((prompts * 2 + samples * 500 * 10) / 1e6)
-        assert (plan.flops, plan.device_hours, plan.memory_gib) == (0.0, 0.0, 0.0)
-        assert plan.cost is None
-    free = validate({**asked, "policy": {"model": "nobody/nothing", "server": server["addresses"]}}, "x")
-    assert plan_on(free, DEVICES["h100"], 1, 500.0, None).server_cost is None
-
-
-def test_a_teacher_at_a_server_is_priced_in_its_students_plan(
-    tiny_random_policy: Loaded, tmp_path: Path
-) -> None:
-    save_policy(tiny_random_policy, tmp_path / "policy")
-    server = {"addresses": ["http://127.0.0.1:9/v1"], "price_in": 0.0, "price_out": 10.0}
-    answers = {"samples": 4, "max_tokens": 100, "keep": {}}
-    stage = {"kind": "distill", "teacher": {"model": "nobody/nothing", "server": server}, "answers": answers}
-    one = raw(tmp_path / "policy", stages=[{**stage, "steps": 2, "batch_size": 2}])
-    plan = plan_on(validate(one, "x"), DEVICES["h100"], 1, 50.0, None)
-    assert plan.server_cost == pytest.approx(6 * 4 * 50 * 10 / 1e6)
-
-
-def test_a_judge_and_a_teacher_that_reads_along_are_priced(
-    tiny_random_policy: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save_policy(tiny_random_policy, tmp_path / "policy")
-    server = {"addresses": ["http://127.0.0.1:9/v1"], "price_in": 2.0, "price_out": 1000.0}
-    stage = {
-        "kind": "on_policy_distill",
-        "teacher": {"model": str(tmp_path / "policy"), "server": server},
-        **{"steps": 3, "completions_per_step": 8, "group_size": 4, "max_tokens": 100},
-    }
-    one = raw(tmp_path / "policy", stages=[stage])
-
-    def priced(experiment: dict[str, Any]) -> dict[str, float]:
-        plan = plan_on(validate(experiment, "x"), DEVICES["h100"], 1, 50.0, None)
-        return {part.part: part.price for part in plan.parts if part.price is not None}
-
-    [(name, price)] = priced(one).items()
-    assert name == "on_policy_distill-teacher"
-    prompt = next(w.prompt for w in work(validate(one, "x"), assumed(50.0)) if w.reads)
-    assert price == pytest.approx(3 * 8 * ((prompt + 50) * 2 + 1000) / 1e6)
-
-    stage = {"kind": "grpo", "steps": 3, "completions_per_step": 8, "group_size": 4, "max_tokens": 100}
-    of = raw(tmp_path / "policy", stages=[{**stage, "rewards": {"judge": 1.0}}])
-    assert priced(of) == {}
-    monkeypatch.setenv("HARNESS_JUDGE_URL", "http://127.0.0.1:9/v1")
-    monkeypatch.setenv("HARNESS_JUDGE_MODEL", "nobody/nothing")
-    assert priced(of) == {}
-    monkeypatch.setenv("HARNESS_JUDGE_PRICE", "2,10")
-    shown = prompt + RUBRIC + 50
-    assert priced(of) == {"grpo-judge": pytest.approx(3 * 8 * (shown * 2 + REPLY * 10) / 1e6)}
-
-
-def test_the_judge_of_a_benchmark_is_priced_apart_from_the_policy(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
-    rows = [{"question": "Who?" * 2, "answer": "Ada Adas"}] * 3
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    server = {"addresses": "http://127.0.0.1:9/v1", "price_in": 2.0, "price_out": 10.0}
-    asked = {
-        "name": "asked",
-        "policy": {"model": "nobody/nothing", "server": server},
-        "data": {"train": []},
-        "tasks": {"mine": {"source": str(tmp_path / "mine.jsonl"), "grader": "judge"}},
-        "eval": {"benchmarks": ["mine"], "samples": 4, "max_tokens": 1000},
-    }
-
-    def priced() -> dict[str, float | None]:
-        plan = plan_on(validate(asked, "x"), DEVICES["h100"], 1, 500.0, None)
-        assert plan.server_cost == pytest.approx(sum(part.price or 0.0 for part in plan.parts))
-        return {part.part: part.price for part in plan.parts}
-
-    own = 3 * 4 * (2 * 2 + 500 * 10) / 1e6
-    assert priced() == {"mine": pytest.approx(own)}
-    monkeypatch.setenv("HARNESS_JUDGE_URL", "http://127.0.0.1:9/v1")
-    monkeypatch.setenv("HARNESS_JUDGE_MODEL", "the-judge")
-    assert priced() == {"mine": pytest.approx(own)}
-    monkeypatch.setenv("HARNESS_JUDGE_PRICE", "3,30")
-    each, rubric, reply = JUDGING["judge"]
-    judged = 3 * 4 * each * ((rubric + 2 + 2 + 500) * 3 + reply * 30) / 1e6
-    assert priced() == {"mine": pytest.approx(own), "mine: judge": pytest.approx(judged)}
 
 
 def test_a_teacher_that_reads_along_shares_the_budget_of_its_stage(experiment: Experiment) -> None:
