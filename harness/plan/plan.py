@@ -198,12 +198,12 @@ def _kinds(experiment: Experiment) -> Iterator[_Kind]:
     compare, sweep = experiment.compare, experiment.sweep
     measured = experiment.model_copy(update={"stages": [], "compare": None, "sweep": None, "budget": None})
     if compare is not None:
-        for name in compare.arms:
+        for name, table in compare.arms.items():
             arm = arm_experiment(experiment, name, experiment.seed)
             check_experiment(arm, runs_here=False)
             yield _Kind(name, compare.seeds, arm, workers=compare.workers)
-            if compare.tuning_trials:
-                tuning = parse_space(compare.arms[name].space, f"compare.arms.{name}.space").apply(arm, {})
+            if compare.tuning_trials and not table.control_of:  # a control has what its arm was tuned to
+                tuning = parse_space(table.space, f"compare.arms.{name}.space").apply(arm, {})
                 yield _Kind(f"{name}: tuning", compare.tuning_trials, tuning, workers=compare.workers)
         for name, policy in untrained(experiment).items():
             yield _Kind(name, 1, measured.model_copy(update={"policy": policy}), trains=False)

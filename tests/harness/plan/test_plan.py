@@ -202,6 +202,11 @@ def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) 
     trained = [part for part in found.parts if part.run == "rl" and part.part == "rl"]
     assert trained[0].flops == pytest.approx(experiment.budget.limit)
     assert found.cost == pytest.approx(2.5 * found.device_hours)
+    assert experiment.compare is not None
+    own = {name for name, arm in experiment.compare.arms.items() if not arm.control_of}
+    assert len(own) < len(experiment.compare.arms)
+    tuned = {part.run for part in found.parts if part.run.endswith(": tuning")}
+    assert tuned == {f"{name}: tuning" for name in own}  # controls have what their arms were tuned to
     assert 10 < found.device_hours < 10_000
     small = plan_on(experiment, DEVICES["rtx4090"], 1, None, None)
     assert "GiB per device" in small.warnings[0]
@@ -210,30 +215,15 @@ def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) 
 def test_more_devices_take_less_time_and_less_memory_each(experiment: Experiment) -> None:
     one, four = memory(experiment, 1), memory(experiment, 4)
     assert four.learning < one.learning
+    flops = {"sampling_flops": 1e12, "learning_flops": 3e12}
     part = Work(
-        "x",
-        "train",
-        experiment.policy,
-        1,
-        sampled=1e6,
-        learned=1e6,
-        sampling_flops=1e12,
-        learning_flops=3e12,
-        batch=256,
-        prompt=100,
-        length=100,
+        "x", "train", experiment.policy, 1, 256, prompt=100, length=100, sampled=1e6, learned=1e6, **flops
     )
     assert seconds(part, DEVICES["h100"], 4) < seconds(part, DEVICES["h100"], 1)
     assert seconds(part, DEVICES["h100"], 1) < seconds(part, DEVICES["a100"], 1)
     large = Policy(model="deepseek-ai/DeepSeek-R1-Distill-Llama-70B")
-    assert (
-        seconds(
-            Work("x", "train", large, 1, sampled=1, sampling_flops=1, batch=1, prompt=1, length=1),
-            DEVICES["l40s"],
-            1,
-        )
-        == math.inf
-    )
+    part = Work("x", "train", large, 1, batch=1, prompt=1, length=1, sampled=1, sampling_flops=1)
+    assert seconds(part, DEVICES["l40s"], 1) == math.inf
 
 
 def test_devices_that_share_a_copy_sample_what_none_of_them_could_hold() -> None:
@@ -253,19 +243,8 @@ def test_devices_that_share_a_copy_sample_what_none_of_them_could_hold() -> None
 def test_servers_have_devices_of_their_own() -> None:
     """Two servers of two devices sample, four train; with rollouts ahead the slower side decides."""
     h100, model = DEVICES["h100"], Policy(model="Qwen/Qwen2.5-7B")
-    part = Work(
-        "x",
-        "train",
-        model,
-        1,
-        sampled=1e6,
-        learned=1e6,
-        sampling_flops=1,
-        learning_flops=3e18,
-        batch=256,
-        prompt=9,
-        length=99,
-    )
+    flops = {"sampling_flops": 1, "learning_flops": 3e18}
+    part = Work("x", "train", model, 1, batch=256, prompt=9, length=99, sampled=1e6, learned=1e6, **flops)
     kind = Choice.model_validate({"kind": "vllm", "tensor_parallel": 2})
     apart = part.policy.model_copy(update={"engine": kind, "servers": Servers(count=2)})
     shared = part.policy.model_copy(update={"engine": kind})
@@ -351,25 +330,10 @@ def test_a_decoding_step_takes_what_sending_its_work_takes_however_small_the_mod
     """The transformers engine sends operations one by one, vLLM in one graph: 1,000 steps of 64 sequences."""
     layers = architecture(experiment.policy).layers
     vllm = experiment.policy.model_copy(update={"engine": Choice(kind="vllm")})
+    size = {"batch": 64, "prompt": 100, "length": 1000, "sampled": 64_000, "sampling_flops": 1e9}
+    parts = [Work("x", "measure", policy, 1, **size) for policy in (experiment.policy, vllm)]
     for device in ("h100", "l4"):
-        took = [
-            seconds(
-                Work(
-                    "x",
-                    "measure",
-                    policy,
-                    1,
-                    sampled=64_000,
-                    sampling_flops=1e9,
-                    batch=64,
-                    prompt=100,
-                    length=1000,
-                ),
-                DEVICES[device],
-                1,
-            )
-            for policy in (experiment.policy, vllm)
-        ]
+        took = [seconds(part, DEVICES[device], 1) for part in parts]
         assert took == pytest.approx([1000 * layers * OPERATIONS * SENDING, 1000 * SCHEDULING])
     large = Policy(model="Qwen/Qwen2.5-32B", engine=Choice(kind="vllm"))  # its weights alone take longer
     reading = 2 * architecture(large).parameters / DEVICES["h200"].bandwidth
