@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from harness.sweep.status import SweepStatus
     from harness.sweep.summary import Summary
 
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits as the marks of footnotes."""
+
 
 def sweep_result(result: SweepResult) -> None:
     """The winner, how it was chosen, what it is worth on the benchmarks, and where the report is."""
@@ -123,7 +126,7 @@ def plan_table(plan: Plan) -> None:
     for heading in ("runs", "steps", "tokens", "FLOPs", "time", *(["price"] if priced else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     before, notes = "", dict.fromkeys(part.note for part in plan.parts if part.note)
-    marks = {note: "*" * place for place, note in enumerate(notes, start=1)}
+    marks = {note: str(place).translate(SUPERSCRIPTS) for place, note in enumerate(notes, start=1)}
     for part in plan.parts:
         named = escape(part.run) if part.run != before else ""
         table.add_row(
