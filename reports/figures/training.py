@@ -271,10 +271,12 @@ def _functions(frame: pd.DataFrame) -> list[str]:
 
 
 def _draw_rewards(frame: pd.DataFrame, names: Sequence[str], label: str, canvas: Canvas) -> None:
-    axes = _axes(canvas, Curve("reward", label, "mean per completion"))
+    curve = Curve("reward", label, "mean per completion")
+    axes = _axes(canvas, curve)
     for name, colour in zip(names, SERIES, strict=False):
         function = name.partition("/")[2]
         _line(axes, Line(frame, function, function), Curve(name, name, ""), colour, 1.6)
+    _finish(axes, curve)
 
 
 def _moving(frames: Sequence[pd.DataFrame], curves: Sequence[Curve]) -> tuple[list[Curve], str]:
@@ -341,10 +343,14 @@ def _axes(canvas: Canvas, curve: Curve) -> Axes:
 
 
 def _finish(axes: Axes, curve: Curve) -> None:
-    """Limits and labels of the axis, once all is drawn.
+    """Limits and labels of the axes, once all is drawn.
 
-    A curve that is constant or near zero must not look wild: its axis starts at 0.
+    A curve that is constant or near zero must not look wild: its axis starts at 0. So does that of steps
+    while there is a single one.
     """
+    if axes.dataLim.width == 0:
+        last = max(axes.dataLim.x1, 1)
+        axes.set_xlim(-0.05 * last, 1.05 * last)
     if curve.log:
         log_ticks(axes.yaxis)
     if curve.zero:
