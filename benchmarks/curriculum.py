@@ -5,7 +5,7 @@ r"""Does a curriculum help? The embedded policy with and without one, at equal s
         --train "tiny-math:train[:200]" --benchmarks tiny-math       hard questions, many of them out of reach
 
 First the untrained policy is measured once on the training questions, eight samples each: their pass rates.
-Then every arm of ``ARMS`` is trained from every seed with the same number of steps and completions, and
+Then every arm is trained from every seed with the same number of steps and completions, and
 measured on the benchmarks' questions. Printed: how many training questions a band keeps, the share of groups
 with equal rewards, pass@1, and each arm's difference from the plain one with a 95% interval over seeds and
 questions (Holm's correction over all arms). What the measurement of pass rates takes is told, not counted.
@@ -37,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/curriculum"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--train", nargs="+", default=TRAIN)
     parser.add_argument("--benchmarks", nargs="+", default=["tiny-aime", "tiny-math[:60]"])
@@ -50,7 +51,8 @@ def main() -> None:
     tokens = sum(question.tokens or 0 for question in every)
     print(f"{inside} of {len(every)} questions are in the band; that took {tokens:,} tokens")
     arms = []
-    for name, curriculum in ARMS.items():
+    for name in asked.arms:
+        curriculum = ARMS[name]
         table = {**curriculum, "rates": str(rates)} if "band" in curriculum else curriculum
         runs = [_trained(asked, name, table, seed) for seed in asked.seeds]
         arms.append(Arm(name, tuple(read_evaluations(run / "evals" / "final") for run in runs)))
