@@ -16,7 +16,6 @@ from reports.figures import evals
 from reports.sheet import ROWS, Chapter, render_sheet
 from reports.study import MOST_NAMES, some
 
-
 SENTENCES = 24
 """Of more differences than that, the summary says what they amount to rather than each in a sentence."""
 CAUTIONS = 20

@@ -235,7 +235,7 @@ class Study:
 
     @property
     def in_one_folder(self) -> bool:
-        """Whether all of it lies in one sweep's or comparison's folder: then the view has every table of it."""
+        """Whether all of it lies in one sweep or comparison: then the view has a page of all its tables."""
         if len(self.folders) != 1 or not (self.sweeps or self.arms):
             return False
         inside = self.folders[0].resolve()
