@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,14 @@ from pathlib import Path
 from evals.base import io
 from evals.comparison.compare import SIGNIFICANT, Comparison
 from evals.comparison.ranking import Place
-from reports import prose, tables
+from reports import guide, prose, tables
 from reports.comparisons import Comparisons
 from reports.figures import evals
 from reports.sheet import ROWS, Chapter, render_sheet
 from reports.study import MOST_NAMES, some
 
+MINUS = re.compile(r"(?<=[ (])-(?=[\d.])")
+"""A terminal's minus, as sentences have it."""
 SENTENCES = 24
 """Of more differences than that, the summary says what they amount to rather than each in a sentence."""
 CAUTIONS = 20
@@ -47,12 +50,19 @@ def write_page(
         eyebrow=f"Comparison · {some(benchmarks)}",
         headline=_headline(found),
         chapters=[
-            Chapter("summary", "Summary", sentences=_summary(told, ranks)),
+            Chapter(
+                "summary",
+                "Summary",
+                sentences=_summary(told, ranks),
+                how_to=guide.how_to("summary"),
+                about=guide.about(benchmarks),
+            ),
             Chapter("ranking", "Ranking", () if drawn is None else (drawn, tables.ranking(ranks))),
             Chapter(
                 "differences",
                 "Differences",
                 (*(() if figure is None else (figure,)), tables.differences(found)),
+                how_to=guide.how_to("comparisons"),
             ),
             Chapter("flips", "Flips", (tables.flips(found, max(1, min(FLIPS, ROWS // len(comparisons)))),)),
             Chapter("warnings", "Warnings", sentences=_cautions(told)),
@@ -67,7 +77,7 @@ def write_page(
 def _summary(told: Sequence[Comparison], ranks: Mapping[str, tuple[Place, ...]]) -> tuple[str, ...]:
     if len(told) > SENTENCES:
         return tuple(prose.crowd(Comparisons(tuple(told), (), ranks)))
-    return tuple(one.sentence for one in told)
+    return tuple(MINUS.sub("−", one.sentence) for one in told)
 
 
 def _cautions(told: Sequence[Comparison]) -> tuple[str, ...]:
@@ -96,4 +106,4 @@ def _headline(found: Comparisons) -> str:
     if pairs == 1:
         return "They differ." if clear else "No difference could be shown."
     level = f"{100 * SIGNIFICANT:.0f}%"
-    return f"{clear} of {pairs} differences are significant at {level} after Holm's correction."
+    return f"{clear:,} of {pairs:,} differences are significant at {level} after Holm's correction."

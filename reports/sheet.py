@@ -20,12 +20,17 @@ ROWS = 150
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of a sheet: ``id`` is its anchor; sentences come before tables and figures."""
+    """A section of a sheet: ``id`` is its anchor; sentences come before tables and figures.
+
+    Folded above them: ``how_to`` read it, and ``about`` the benchmarks, (name, what it consists of).
+    """
 
     id: str
     title: str
     items: tuple[Table | Figure, ...] = ()
     sentences: tuple[str, ...] = ()
+    how_to: tuple[str, ...] = ()
+    about: Sequence[tuple[str, str]] = ()
 
 
 def render_sheet(

@@ -13,6 +13,7 @@ from evals.stats.intervals import Estimate
 from evals.stats.metrics import QuestionStats
 from reports.cells import Cell, Column, Table
 from reports.compare_page import write_page
+from reports.figures.evals import _tick
 from reports.page import LIMIT
 from reports.sheet import ROWS, Chapter, render_sheet
 
@@ -45,6 +46,20 @@ def test_one_pair_is_named_in_the_title(tmp_path: Path) -> None:
     assert "<h1>new against base</h1>" in page
     assert "new is better than base" in page
     assert "They differ." in page
+    assert page.count("<summary>How to read this</summary>") == 2
+    assert "a score here says nothing about AIME" in page  # what the benchmark is
+
+
+def test_a_minus_is_one_and_a_name_keeps_its_hyphens(tmp_path: Path) -> None:
+    found = compare_arms([_arm("seed-1", [6, 7] * 9), _arm("winner-2", [1, 2] * 9)])
+    page = write_page(found, tmp_path / "page.html").read_text()
+    assert "winner-2 is worse than seed" in page
+    assert "difference −62.5 points (95% interval −" in page
+
+
+def test_a_long_row_of_the_forest_has_two_lines() -> None:
+    assert _tick("tiny-aime · winner − base") == "tiny-aime · winner − base"
+    assert _tick("tiny-aime · winner-seed-2 − winner-seed-1") == "tiny-aime\nwinner-seed-2 − winner-seed-1"
 
 
 def _crowd(models: int, benchmarks: int) -> tuple[list[Comparison], dict[str, tuple[Place, ...]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,14 @@ def test_two_evaluations_have_their_intervals_and_no_settings(sweep_folder: Path
 def test_a_folder_that_holds_nothing_is_one_sentence(sweep_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="contains neither a sweep, a run nor an evaluation"):
         difference(sweep_folder, tmp_path)
+
+
+def test_the_base_of_a_sweep_without_a_winner_stands_beside_that_of_one_with(
+    sweep_folder: Path, fresh_sweep: Path
+) -> None:
+    for folder in (fresh_sweep / "evals").glob("winner-*"):
+        shutil.rmtree(folder)
+    figures = {each.name: each for each in difference(sweep_folder, fresh_sweep).figures}
+    assert figures["tiny-aime, base"].difference == 0
+    assert figures["tiny-aime, winner, seed 1"].b is None
+    assert "tiny-aime" not in figures
