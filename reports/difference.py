@@ -66,11 +66,10 @@ class Figure:
         gap = self.difference
         if gap is None:
             return "–"
+        sign, size = "−" if gap < 0 else "+", abs(gap)
         if self.share:
-            return f"{100 * gap:+.1f} points"
-        if self.name == TIME:
-            return ("−" if gap < 0 else "+") + duration(abs(gap))
-        return f"{gap:+.4g}"
+            return f"{sign}{100 * size:.1f} points"
+        return sign + (duration(size) if self.name == TIME else plain(size))
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,7 @@ def _flat(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[st
 
 def _figures(a: Study, b: Study) -> Iterator[Figure]:
     evaluated = [_trained(study) for study in (a, b)]
-    if not all(
-        evaluated
-    ):  # of a sweep without a winner there is the base alone
+    if not all(evaluated):  # of a sweep without a winner there is the base alone
         evaluated = [study.evaluations for study in (a, b)]
     several = any(len({each.model for each in found}) > 1 for found in evaluated)
     scored = [_scored(found, several) for found in evaluated]

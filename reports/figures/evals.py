@@ -157,7 +157,7 @@ def _draw_forest(found: Sequence[Comparison], canvas: Canvas) -> None:
         for value in one.per_seed if len(one.per_seed) > 1 else ():
             seed = axes.plot([100 * value], [row + 0.2], "s", color=ORANGE, ms=4, zorder=4)
             tag(*seed, entry=ONE_SEED, tip=f"{_label(one, found)}, one seed: {signed(value)} points")
-    axes.set_yticks(range(len(found)), [_tick(_label(one, found)) for one in found])
+    axes.set_yticks(range(len(found)), _ticks([_label(one, found) for one in found]))
     axes.tick_params(axis="y", labelsize=9, labelcolor=INK)
     axes.set_ylim(len(found) - 0.4, -0.6)
     source = f" from {found[0].a}" if _one_reference(found) else ""
@@ -180,10 +180,10 @@ def _label(one: Comparison, found: Sequence[Comparison]) -> str:
     return f"{one.benchmark}{APART}{pair}" if several else one.benchmark
 
 
-def _tick(text: str) -> str:
-    """A row's label; of a long one the benchmark has a line of its own."""
-    parts = text.split(APART) if len(text) > LABEL else [text]
-    return "\n".join(map(label, parts))
+def _ticks(texts: Sequence[str]) -> list[str]:
+    """The rows' labels; where one is long, benchmarks have lines of their own."""
+    long = any(len(text) > LABEL for text in texts)
+    return ["\n".join(map(label, text.split(APART))) if long else label(text) for text in texts]
 
 
 def at_k(study: Study) -> Figure | None:

@@ -13,7 +13,7 @@ from evals.stats.intervals import Estimate
 from evals.stats.metrics import QuestionStats
 from reports.cells import Cell, Column, Table
 from reports.compare_page import write_page
-from reports.figures.evals import _tick
+from reports.figures.evals import _ticks
 from reports.page import LIMIT
 from reports.sheet import ROWS, Chapter, render_sheet
 
@@ -58,8 +58,9 @@ def test_a_minus_is_one_and_a_name_keeps_its_hyphens(tmp_path: Path) -> None:
 
 
 def test_a_long_row_of_the_forest_has_two_lines() -> None:
-    assert _tick("tiny-aime · winner − base") == "tiny-aime · winner − base"
-    assert _tick("tiny-aime · winner-seed-2 − winner-seed-1") == "tiny-aime\nwinner-seed-2 − winner-seed-1"
+    short, long = "tiny-aime · winner − base", "tiny-aime · winner-seed-2 − winner-seed-1"
+    assert _ticks([short]) == [short]
+    assert _ticks([short, long]) == ["tiny-aime\nwinner − base", "tiny-aime\nwinner-seed-2 − winner-seed-1"]
 
 
 def _crowd(models: int, benchmarks: int) -> tuple[list[Comparison], dict[str, tuple[Place, ...]]]:

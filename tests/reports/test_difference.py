@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evals.base.errors import UsageError
-from reports.difference import difference
+from reports.difference import Figure, difference
 
 
 def test_the_settings_of_two_trials_and_what_they_logged(sweep_folder: Path) -> None:
@@ -55,3 +55,9 @@ def test_the_base_of_a_sweep_without_a_winner_stands_beside_that_of_one_with(
     assert figures["tiny-aime, base"].difference == 0
     assert figures["tiny-aime, winner, seed 1"].b is None
     assert "tiny-aime" not in figures
+
+
+def test_a_gap_is_told_as_people_write_it() -> None:
+    assert Figure("tokens", False, 482903, 324509).gap == "−158,394"
+    assert Figure("pass@1", True, 0.5, 0.25).gap == "−25.0 points"
+    assert Figure("kl", False, 0.01, 0.0125).gap == "+0.0025"
