@@ -239,7 +239,8 @@ class Study:
         if len(self.folders) != 1 or not (self.sweeps or self.arms):
             return False
         inside = self.folders[0].resolve()
-        return all(one.folder.resolve().is_relative_to(inside) for one in (*self.runs, *self.evaluations))
+        parts = [run.folder for run in self.runs] + [one.folder for one in self.evaluations]
+        return all(part.resolve().is_relative_to(inside) for part in parts)
 
     def sources(self) -> list[Sweep | Training]:
         """What has a manifest: the sweeps, then the runs."""
