@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 def collect(folders: Sequence[Path]) -> Study:
     """Reads sweep, run and evaluation folders, in the order given."""
-    study = Study()
+    study = Study(folders=tuple(folders))
     for folder, name in zip(folders, _names(folders), strict=True):
         try:
             _collect_folder(folder, name, study, several=len(folders) > 1)

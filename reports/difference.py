@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from harness.sweep.evaluation import is_share
 from reports.cells import percent, plain
 from reports.collect import collect
 from reports.costs import costs
-from reports.study import Study
+from reports.study import Evaluation, Study
 
 LAST = ("reward", "dev/pass@1", "length", "kl", "entropy", "truncated", "mfu", "memory_gib")
 """Metrics of which the last logged value is compared; rewards by function come besides."""
@@ -66,11 +66,10 @@ class Figure:
         gap = self.difference
         if gap is None:
             return "–"
+        sign, size = "−" if gap < 0 else "+", abs(gap)
         if self.share:
-            return f"{100 * gap:+.1f} points"
-        if self.name == TIME:
-            return ("−" if gap < 0 else "+") + duration(abs(gap))
-        return f"{gap:+.4g}"
+            return f"{sign}{100 * size:.1f} points"
+        return sign + (duration(size) if self.name == TIME else plain(size))
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,11 @@ def _flat(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def _figures(a: Study, b: Study) -> Iterator[Figure]:
-    scored = [_scored(study) for study in (a, b)]
+    evaluated = [_trained(study) for study in (a, b)]
+    if not all(evaluated):  # of a sweep without a winner there is the base alone
+        evaluated = [study.evaluations for study in (a, b)]
+    several = any(len({each.model for each in found}) > 1 for found in evaluated)
+    scored = [_scored(found, several) for found in evaluated]
     for name in dict.fromkeys([*scored[0], *scored[1]]):
         cells = [percent(scores.get(name)) for scores in scored]
         bounds = [(cell.low, cell.high) for cell in cells if cell.low is not None and cell.high is not None]
@@ -132,13 +135,15 @@ def _figures(a: Study, b: Study) -> Iterator[Figure]:
         yield Figure(name, share, logged[0].get(name), logged[1].get(name))
 
 
-def _scored(study: Study) -> dict[str, Any]:
-    """pass@1 as scores.json has it, by benchmark and, where several were measured, by model."""
-    trained = [each for each in study.evaluations if each.role == "trained"] or study.evaluations
-    several = len({each.model for each in trained}) > 1
+def _trained(study: Study) -> list[Evaluation]:
+    return [each for each in study.evaluations if each.role == "trained"]
+
+
+def _scored(found: Sequence[Evaluation], several: bool) -> dict[str, Any]:
+    """pass@1 as scores.json has it, by benchmark and, where either side has several models, by model."""
     return {
         f"{each.benchmark}, {each.model}" if several else each.benchmark: each.scores.get("pass@1")
-        for each in trained
+        for each in found
     }
 
 

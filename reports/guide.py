@@ -15,7 +15,7 @@ HOW_TO: dict[str, tuple[str, ...]] = {
         "pairing by question, at 5%, corrected for every comparison on the page.",
         "“Not significant” does not mean “equal”: look at the interval. One from −8 to +12 points says that "
         "these data cannot tell.",
-        "Read the warnings next: a grave one can change a conclusion.",
+        "Where there are warnings, read them next: a grave one can change a conclusion.",
     ),
     "results": (
         "pass@1 is the share of samples that are right, averaged over questions; the small figures are "
@@ -31,10 +31,10 @@ HOW_TO: dict[str, tuple[str, ...]] = {
         "Every row is a difference, question by question: the model's rate minus the baseline's, in "
         "points. Above "
         "0 the model is better.",
-        "Pairing takes out how hard the questions are, so that a difference may be significant although two "
-        "intervals under Results overlap.",
-        "Open some of the questions that turned: a gain that comes from format alone looks the same in "
-        "a table.",
+        "Pairing takes out how hard the questions are, so that a difference may be significant although the "
+        "two models' own intervals overlap.",
+        "Read responses to some of the questions that turned: a gain that comes from format alone looks the "
+        "same in a table.",
     ),
     "controls": (
         "A control has the settings and the seeds of what it explains, and rewards that say nothing of "

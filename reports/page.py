@@ -30,6 +30,7 @@ from reports.comparisons import Comparisons
 from reports.figures.svg import MODELS
 from reports.samples import browser, training
 from reports.samples.browser import QuestionView
+from reports.sheet import ROWS
 from reports.study import Evaluation, Study, Sweep
 from reports.templating import policy, script_text, template, template_text, version
 from reports.winner import winner_of
@@ -41,8 +42,8 @@ LINKS = 30_000
 """Bytes that links to samples take, about."""
 ATTEMPTS = 3
 """Times that samples are chosen anew because the page came out longer than its limit."""
-ROWS = 150
-"""Rows of a table that the page shows."""
+EXPORTED = "harness report --export csv writes them all."
+IN_VIEW = "harness view shows them all under “tables in full”, and harness report --export csv writes them."
 COMMIT = re.compile("[0-9a-f]{7,64}")
 CHECKOUT = """git clone ADDRESS grpo-harness && cd grpo-harness
 git checkout {commit}
@@ -137,6 +138,7 @@ def _without_samples(study: Study, compared: Comparisons, problems: list[str]) -
         "protocols": _tried("Protocols", partial(_protocols, study), problems),
         "told": _tried("Warnings", partial(prose.warnings, study, compared), problems) or [],
         "rows": ROWS,
+        "elsewhere": IN_VIEW if study.in_one_folder else EXPORTED,
         "version": version(),
     }
 

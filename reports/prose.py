@@ -108,7 +108,7 @@ def summary(study: Study, comparisons: Comparisons) -> list[str]:
         base = study.baseline()
         return [*_arms([one for one in found if one.a == base]), counted(found, base)]
     if comparisons.crowded:
-        told = list(_crowd(comparisons))
+        told = list(crowd(comparisons))
     else:
         told = [_difference(one) for one in comparisons.differences]
     for sweep in study.sweeps:
@@ -162,7 +162,7 @@ def _from_one(clear: Sequence[Comparison]) -> str:
     )
 
 
-def _crowd(comparisons: Comparisons) -> Iterator[str]:
+def crowd(comparisons: Comparisons) -> Iterator[str]:
     """What many differences amount to: the groups of a ranking, or counts where there is none."""
     for benchmark, places in comparisons.ranks.items():
         groups: dict[int, list[Place]] = {}

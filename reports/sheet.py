@@ -14,19 +14,32 @@ from reports.figures.svg import Figure
 from reports.sections import failure
 from reports.templating import policy, script_text, template, template_text, version
 
+ROWS = 150
+"""Rows of a table that a page shows."""
+
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of a sheet: ``id`` is its anchor; sentences come before tables and figures."""
+    """A section of a sheet: ``id`` is its anchor; sentences come before tables and figures.
+
+    Folded above them: ``how_to`` read it, and ``about`` the benchmarks, (name, what it consists of).
+    """
 
     id: str
     title: str
     items: tuple[Table | Figure, ...] = ()
     sentences: tuple[str, ...] = ()
+    how_to: tuple[str, ...] = ()
+    about: Sequence[tuple[str, str]] = ()
 
 
-def render_sheet(title: str, eyebrow: str, headline: str, chapters: Sequence[Chapter], command: str) -> str:
-    """The page as HTML; chapters with nothing in them are left out. ``command`` made it."""
+def render_sheet(
+    title: str, eyebrow: str, headline: str, chapters: Sequence[Chapter], command: str, elsewhere: str
+) -> str:
+    """The page as HTML; chapters with nothing in them are left out. ``command`` made it.
+
+    ``elsewhere`` says where all rows of a table are, of which the page has the first ``ROWS``.
+    """
     style, script = template_text("page.css"), script_text()
     problems: list[str] = []
     shown = [
@@ -45,6 +58,8 @@ def render_sheet(title: str, eyebrow: str, headline: str, chapters: Sequence[Cha
         headline=headline,
         chapters=shown,
         command=command,
+        rows=ROWS,
+        elsewhere=elsewhere,
         version=version(),
     )
 

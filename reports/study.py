@@ -200,7 +200,7 @@ class ArmsFolder:
 
 @dataclass
 class Study:
-    """Everything that one report is about."""
+    """Everything that one report is about; ``folders`` are those that were named."""
 
     sweeps: list[Sweep] = field(default_factory=list)
     runs: list[Training] = field(default_factory=list)
@@ -213,6 +213,7 @@ class Study:
     """Tasks of lm-eval, with every metric."""
     probes: list[tuple[str, Probe]] = field(default_factory=list)
     """What `harness probe` found, by the name of its folder."""
+    folders: Sequence[Path] = ()
 
     @property
     def title(self) -> str:
@@ -231,6 +232,15 @@ class Study:
     def empty(self) -> bool:
         """Whether there is nothing to report."""
         return not (self.sweeps or self.runs or self.evaluations or self.suites or self.probes)
+
+    @property
+    def in_one_folder(self) -> bool:
+        """Whether all of it lies in one sweep or comparison: then the view has a page of all its tables."""
+        if len(self.folders) != 1 or not (self.sweeps or self.arms):
+            return False
+        inside = self.folders[0].resolve()
+        parts = [run.folder for run in self.runs] + [one.folder for one in self.evaluations]
+        return all(part.resolve().is_relative_to(inside) for part in parts)
 
     def sources(self) -> list[Sweep | Training]:
         """What has a manifest: the sweeps, then the runs."""

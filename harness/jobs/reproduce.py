@@ -220,4 +220,5 @@ def _page(table: str, cells: Sequence[Reproduced], problems: Sequence[str]) -> s
             Chapter("warnings", "Warnings", sentences=tuple(problems)),
         ],
         command=shlex.join(["harness", *sys.argv[1:]]),
+        elsewhere=f"{table}.csv beside this page has them all.",
     )

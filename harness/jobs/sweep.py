@@ -13,7 +13,7 @@ from evals.base.progress import Progress
 from evals.scores import Scores
 from harness.config import Experiment, tasks_of
 from harness.jobs.sweep_controls import control_winner
-from harness.jobs.sweep_line import SweepLine, estimate
+from harness.jobs.sweep_line import SweepLine, estimate, title
 from harness.jobs.sweep_tracking import SweepTracking
 from harness.sweep.checks import check_sweep
 from harness.sweep.costs import LEDGER, ledger
@@ -147,7 +147,7 @@ def _search(
     line, objective = SweepLine(experiment.sweep), experiment.sweep.objectives[0]
     if len(experiment.sweep.objectives) > 1 and experiment.sweep.pruner != "none":
         progress.say("With several objectives, trials are not pruned: sweep.pruner has no effect.")
-    with progress.step("sweep", total) as update:
+    with progress.step(title(experiment.sweep.trials, confirmations), total) as update:
 
         def show(event: Event) -> None:
             nonlocal confirmed

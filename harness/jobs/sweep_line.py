@@ -29,6 +29,12 @@ def run_figures(objective: str, reward: float | None, value: float | None) -> st
     return told if value is None else f"{told}, {name} {shown(objective, value)}"
 
 
+def title(trials: int, confirmations: int) -> str:
+    """What the bar of a sweep counts: "sweep, 8 trials + 2 runs to confirm"."""
+    runs = "1 run" if confirmations == 1 else f"{confirmations} runs"
+    return f"sweep, {trials} trials" + (f" + {runs} to confirm" if confirmations else "")
+
+
 class SweepLine:
     """Told every event of a sweep, it says what the run of the last one is at, and what was best so far."""
 

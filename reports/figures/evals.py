@@ -16,6 +16,7 @@ from reports.comparisons import Comparisons
 from reports.figures.svg import (
     BLUE,
     INK,
+    LABEL,
     MARKS,
     MODELS,
     MUTED,
@@ -134,6 +135,8 @@ def _told_best(every: Sequence[Comparison]) -> list[Comparison]:
     return [one for one in found if one in largest]
 
 
+APART = " · "
+"""Between a benchmark and a pair."""
 CLEAR, UNCLEAR, ONE_SEED = "significant at 5% (Holm)", "not significant", "one training seed"
 
 
@@ -154,7 +157,7 @@ def _draw_forest(found: Sequence[Comparison], canvas: Canvas) -> None:
         for value in one.per_seed if len(one.per_seed) > 1 else ():
             seed = axes.plot([100 * value], [row + 0.2], "s", color=ORANGE, ms=4, zorder=4)
             tag(*seed, entry=ONE_SEED, tip=f"{_label(one, found)}, one seed: {signed(value)} points")
-    axes.set_yticks(range(len(found)), [label(_label(one, found)) for one in found])
+    axes.set_yticks(range(len(found)), _ticks([_label(one, found) for one in found]))
     axes.tick_params(axis="y", labelsize=9, labelcolor=INK)
     axes.set_ylim(len(found) - 0.4, -0.6)
     source = f" from {found[0].a}" if _one_reference(found) else ""
@@ -174,7 +177,13 @@ def _label(one: Comparison, found: Sequence[Comparison]) -> str:
     if len({other.benchmark for other in found}) == 1:
         return pair
     several = len({(other.a, other.b) for other in found}) > 1
-    return f"{one.benchmark} · {pair}" if several else one.benchmark
+    return f"{one.benchmark}{APART}{pair}" if several else one.benchmark
+
+
+def _ticks(texts: Sequence[str]) -> list[str]:
+    """The rows' labels; where one is long, benchmarks have lines of their own."""
+    long = any(len(text) > LABEL for text in texts)
+    return ["\n".join(map(label, text.split(APART))) if long else label(text) for text in texts]
 
 
 def at_k(study: Study) -> Figure | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from evals.base.errors import UsageError
-from reports.difference import difference
+from reports.difference import Figure, difference
 
 
 def test_the_settings_of_two_trials_and_what_they_logged(sweep_folder: Path) -> None:
@@ -43,3 +44,20 @@ def test_two_evaluations_have_their_intervals_and_no_settings(sweep_folder: Path
 def test_a_folder_that_holds_nothing_is_one_sentence(sweep_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="contains neither a sweep, a run nor an evaluation"):
         difference(sweep_folder, tmp_path)
+
+
+def test_the_base_of_a_sweep_without_a_winner_stands_beside_that_of_one_with(
+    sweep_folder: Path, fresh_sweep: Path
+) -> None:
+    for folder in (fresh_sweep / "evals").glob("winner-*"):
+        shutil.rmtree(folder)
+    figures = {each.name: each for each in difference(sweep_folder, fresh_sweep).figures}
+    assert figures["tiny-aime, base"].difference == 0
+    assert figures["tiny-aime, winner, seed 1"].b is None
+    assert "tiny-aime" not in figures
+
+
+def test_a_gap_is_told_as_people_write_it() -> None:
+    assert Figure("tokens", False, 482903, 324509).gap == "−158,394"
+    assert Figure("pass@1", True, 0.5, 0.25).gap == "−25.0 points"
+    assert Figure("kl", False, 0.01, 0.0125).gap == "+0.0025"

@@ -65,6 +65,7 @@ def test_40_models_keep_to_the_limit_and_rows_that_are_cut_are_in_the_view(tmp_p
     assert len(text.encode()) <= page.LIMIT
     assert _rows(text, "differences") == page.ROWS
     assert f"The first {page.ROWS} of 273 rows" in text
+    assert "harness view shows them all under “tables in full”" in text
     assert all(f"{arm} − base" in text for arm in arms)  # what matters most comes first
     assert "The first 12 of 13." in text
     full = Pages(tmp_path, ServedLinks()).tables("many")
@@ -82,3 +83,15 @@ def test_a_page_shows_fewer_questions_rather_than_be_too_long(
     text = page.render(study)
     assert 400_000 < len(text.encode()) <= 500_000
     assert 'class="question' in text
+
+
+def test_rows_of_separate_folders_are_said_to_be_where_they_are(
+    compared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The view has no page of all tables where the folders of a report are not one sweep or comparison."""
+    monkeypatch.setattr(page, "ROWS", 2)
+    folders = [compared / "evals" / "base", compared / "arms" / "rl" / "seed-0" / "evals" / "final"]
+    text = page.render(collect(folders))
+    assert "The first 2 of 6 rows" in text
+    assert "harness report --export csv writes them all." in text
+    assert "tables in full" not in text

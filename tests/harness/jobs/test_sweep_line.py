@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.config import read_experiment
 from harness.config.shipped import experiment_file
-from harness.jobs.sweep_line import SweepLine
+from harness.jobs.sweep_line import SweepLine, title
 from harness.sweep.events import Counts, Event
 
 
@@ -39,3 +39,8 @@ def test_the_best_of_what_shall_be_small() -> None:
     for trial, value in enumerate((352.0, 120.5, 200.0)):
         told.take(Event("complete", counts, trial=trial, step=18, value=value, job=f"trials/{trial}"))
     assert "best 120.5 (trial 1)" in str(told)
+
+
+def test_the_bar_says_what_it_counts() -> None:
+    assert title(8, 2) == "sweep, 8 trials + 2 runs to confirm"
+    assert title(8, 0) == "sweep, 8 trials"
