@@ -345,8 +345,7 @@ def _axes(canvas: Canvas, curve: Curve) -> Axes:
 def _finish(axes: Axes, curve: Curve) -> None:
     """Limits and labels of the axes, once all is drawn.
 
-    A curve that is constant or near zero must not look wild: its axis starts at 0. So does that of steps
-    while there is a single one.
+    A curve that is constant or near zero must not look wild: its axis starts at 0, as a single step's does.
     """
     if axes.dataLim.width == 0:
         last = max(axes.dataLim.x1, 1)
