@@ -96,7 +96,9 @@ def server_of(
     if price is not None:
         del asked["price"]
         asked |= _prices(price)
-    table = {"addresses": addresses} if addresses is not None or known is None else known.model_dump()
+    table: dict[str, Any] = (
+        {"addresses": addresses} if addresses is not None or known is None else known.model_dump()
+    )
     try:
         return Server(**{**table, **asked})
     except ValidationError as error:
