@@ -5,6 +5,7 @@
 
 Also the seconds that new weights take to the sampler, tokens a second of whole steps, and what vLLM samples
 by itself (``LLM.generate`` on the same prompts, same engine). What is not there to measure is "not measured".
+The update is forward, backward and optimiser alone; whole steps have sync, probe and rewards too.
 
 Weights are random, the trainer is the real one: 32 completions of 4,096 tokens a step, of which the first is
 warm-up. Completions run to the length limit, for random weights hardly ever end. The micro-batch begins far
@@ -20,6 +21,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
@@ -62,6 +64,8 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 LATIN, CYRILLIC = "abcdefghijklmnopqrstuvwxyz", "абвгдежзиклмнопрстуфхцчшщ"
 PROMPT = 128
+STEP = ("seconds/rollout", "seconds/reward", "seconds/update")
+"""What a whole step takes; the sync and the probe are in the last."""
 
 
 def random_policy(size: str, positions: int, folder: Path) -> None:
@@ -100,13 +104,12 @@ def questions() -> list[tuple[Task, Question]]:
 
 @dataclass
 class Measured:
-    """Metrics of each step, the micro-batch in tokens that fitted, who sampled, seconds of each sync, and
-    tokens a second that vLLM samples by itself, where it is there."""
+    """Metrics of each step, its seconds of the sync among them (``seconds/sync``), the micro-batch in tokens
+    that fitted, who sampled, and tokens a second that vLLM samples by itself, where it is there."""
 
     rows: list[dict[str, Any]]
     budget: int
     engine: str
-    syncs: list[float]
     bare: float | None
 
 
@@ -156,10 +159,10 @@ def measure(options: argparse.Namespace, folder: Path) -> Measured:
         ],
     )
     policy = load_policy(experiment.policy, trainable=True)
-    run, rows = Run(folder / "run", experiment), []
+    run, rows = Run(folder / "run", experiment), list[dict[str, Any]]()
     (stage,) = experiment.stages
     assert isinstance(stage, GRPO)
-    sampler, syncs = make_engine(engine, policy), []
+    sampler, syncs = make_engine(engine, policy), list[float]()
     sync = sampler.sync
 
     def timed(model: Any) -> None:
@@ -168,16 +171,52 @@ def measure(options: argparse.Namespace, folder: Path) -> Measured:
         syncs.append(time.perf_counter() - began)
 
     sampler.sync = timed  # type: ignore[method-assign]
-    train_stage(stage, StageRun(run, policy, sampler, questions(), on_step=rows.append))
+
+    def kept(row: Mapping[str, Any]) -> None:
+        rows.append({**row, "seconds/sync": syncs[-1]})
+
+    train_stage(stage, StageRun(run, policy, sampler, questions(), on_step=kept))
     run.close()
     bare = bare_speed(sampler, options)
     newest = checkpoint.newest(run.checkpoints)
     assert newest is not None
     budget = torch.load(newest / "trainer.pt", map_location="cpu", weights_only=True)["budget"]
-    return Measured(rows, int(budget), engine, syncs, bare)
+    return Measured(rows, int(budget), engine, bare)
 
 
-def main() -> None:
+def told(found: Measured) -> list[str]:
+    """What was measured, a line each: medians over all steps but the first, which is warm-up."""
+    rows = found.rows[1:] or found.rows
+
+    def median(of: Callable[[dict[str, Any]], float]) -> float:
+        return statistics.median(map(of, rows))
+
+    def learning(row: Mapping[str, Any]) -> float:
+        return float(row["seconds/update"] - row["seconds/sync"] - row.get("seconds/probe", 0.0))
+
+    sampled = median(lambda row: row["tokens"] / row["seconds/rollout"])
+    learned = median(lambda row: row["tokens"] / learning(row))
+    whole = median(lambda row: row["tokens"] / sum(row[phase] for phase in STEP))
+    mfu = {"rollout": "", "update": ""}
+    if all("mfu/update" in row and "mfu/rollout" in row for row in rows):
+        shares = {
+            "rollout": median(lambda row: row["mfu/rollout"]),
+            "update": median(lambda row: row["mfu/update"] * row["seconds/update"] / learning(row)),
+        }
+        mfu = {phase: f", MFU {100 * share:.1f}%" for phase, share in shares.items()}
+    bare = f"{sampled / found.bare:.2f} of {found.bare:,.0f} tokens/s" if found.bare else "not measured"
+    return [
+        f" rollout: {sampled:10,.0f} tokens/s{mfu['rollout']}",
+        f"  update: {learned:10,.0f} tokens/s{mfu['update']}",
+        f"  of bare vLLM: {bare}",
+        f"end to end: {whole:10,.0f} tokens/s on one device",
+        f"    sync: {median(lambda row: row['seconds/sync']):.2f} s",
+        f"  memory: {max(row['memory_gib'] for row in found.rows):.1f} GiB at most",
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints; ``arguments`` in place of the command line's."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -188,7 +227,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4096, help="of a completion")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--gradient-checkpointing", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     transformers_logging.disable_progress_bar()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("PyTorch sees no GPU here; --device cpu --size tiny shows that the benchmark runs")
@@ -199,25 +238,9 @@ def main() -> None:
         except UsageError as error:
             raise SystemExit(f"error: {error}") from None
     peak = peak_flops(torch.device(options.device), getattr(torch, options.dtype))
-    told = "unknown" if peak is None else f"{peak / 1e12:.3g} TFLOP/s"
-    rows = found.rows
-    print(f"{name}, {options.size}, {options.dtype}, peak {told}, sampled by {found.engine}")
-    measured = rows[1:] or rows
-    for phase in ("rollout", "update"):
-        speed = statistics.median(row["tokens"] / row[f"seconds/{phase}"] for row in measured)
-        used = [row[f"mfu/{phase}"] for row in measured if f"mfu/{phase}" in row]
-        share = f", MFU {100 * statistics.median(used):.1f}%" if used else ""
-        print(f"{phase:>8}: {speed:10,.0f} tokens/s{share}")
-    sampled = statistics.median(row["tokens"] / row["seconds/rollout"] for row in measured)
-    bare = (
-        "not measured" if found.bare is None else f"{sampled / found.bare:.2f} of {found.bare:,.0f} tokens/s"
-    )
-    print(f"  of bare vLLM: {bare}")
-    phases = ("seconds/rollout", "seconds/reward", "seconds/update")
-    whole = statistics.median(row["tokens"] / sum(row[phase] for phase in phases) for row in measured)
-    print(f"end to end: {whole:10,.0f} tokens/s on one device")
-    print(f"    sync: {statistics.median(found.syncs[1:] or found.syncs):.2f} s")
-    print(f"  memory: {max(row['memory_gib'] for row in rows):.1f} GiB at most")
+    reached = "unknown" if peak is None else f"{peak / 1e12:.3g} TFLOP/s"
+    print(f"{name}, {options.size}, {options.dtype}, peak {reached}, sampled by {found.engine}")
+    print(*told(found), sep="\n")
     fitted = found.budget // (PROMPT + options.tokens)
     print(f"   batch: {found.budget:,} tokens a micro-batch, {fitted} completions")
 

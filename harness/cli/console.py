@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -28,6 +27,7 @@ from harness.cli.questions import TaskRow
 if TYPE_CHECKING:
     from harness.cli.plugins import Listed
     from harness.jobs.compare import Result as ArmsResult
+    from harness.jobs.reproduce import Reproduction
     from reports.papers.verdicts import Reproduced
 
 HEADINGS = ("benchmark", "n × k", "pass@1 [95%]", "cons@k [95%]", "unparsed", "cut")
@@ -282,9 +282,9 @@ def _comparison_row(one: Comparison) -> list[str]:
     ]
 
 
-def reproduction(cells: Sequence[Reproduced], written: Sequence[Path]) -> None:
-    """A paper's table: a line per cell that was measured, then why the others were not."""
-    console = Terminal()
+def reproduction(done: Reproduction) -> None:
+    """A paper's table: a line per cell that was measured, what servers took, why the others were not."""
+    console, cells = Terminal(), done.cells
     measured = [cell for cell in cells if cell.ours.value is not None]
     if measured:
         table = plain_table(None)
@@ -303,6 +303,9 @@ def reproduction(cells: Sequence[Reproduced], written: Sequence[Path]) -> None:
                 f"[{colour}]{cell.verdict}[/{colour}]",
             )
         console.print(table)
+    for (model, task), bill in done.bills.items():
+        for line in bills.cost_lines(bill):
+            console.print(f"{model}, {task}: {line}", markup=False)
     missing = plain_table(None)
     for heading in ("not run", "benchmarks", "why"):
         missing.add_column(heading, overflow="fold")
@@ -310,7 +313,7 @@ def reproduction(cells: Sequence[Reproduced], written: Sequence[Path]) -> None:
         missing.add_row(escape(model), escape(", ".join(dict.fromkeys(benchmarks))), escape(why))
     if missing.row_count:
         console.print(missing)
-    console.print(f"Written: {', '.join(str(path) for path in written)}", markup=False, soft_wrap=True)
+    console.print(f"Written: {', '.join(str(path) for path in done.files)}", markup=False, soft_wrap=True)
 
 
 def _by_reason(cells: Sequence[Reproduced]) -> dict[tuple[str, str], list[str]]:

@@ -96,7 +96,7 @@ def reproduce(
     if as_json:
         print_json([cell.to_json() for cell in done.cells])
     else:
-        console.reproduction(done.cells, done.files)
+        console.reproduction(done)
     for problem in done.problems:
         typer.echo(printable(problem), err=True)
     if not done.measured:

@@ -73,8 +73,12 @@ def server_of(
     model: str | None,
     concurrency: int | None,
     price: str | None,
+    known: Server | None = None,
 ) -> Server | None:
     """The `[policy.server]` table that the options describe; None without an address.
+
+    ``known`` is an experiment file's, which options without --server change. With --server nothing of it
+    stays: its key is not for another address.
 
     Raises:
         UsageError: an option is invalid, or has no effect without --server.
@@ -84,21 +88,36 @@ def server_of(
     given = {"api": api, "key_env": key_env, "model": model, "concurrency": concurrency, "price": price}
     asked: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if addresses is None:
-        if asked:
+        if known is None and asked:
             option = {"model": "served-model"}.get(first := next(iter(asked)), first).replace("_", "-")
             raise UsageError(f"--{option} has no effect without --server")
-        return None
+        if not asked:
+            return known
     if price is not None:
         del asked["price"]
         asked |= _prices(price)
+    table: dict[str, Any] = (
+        {"addresses": addresses} if addresses is not None or known is None else known.model_dump()
+    )
     try:
-        return Server(addresses=addresses, **asked)
+        return Server(**{**table, **asked})
     except ValidationError as error:
         first_error = error.errors()[0]
         key = str(first_error["loc"][0]) if first_error["loc"] else "addresses"
         option = {"addresses": "server", "price_in": "price", "price_out": "price"}.get(key, key)
         said = first_error["msg"].removeprefix("Value error, ")
         raise UsageError(f"--{option.replace('_', '-')}: {said}") from None
+
+
+def server_in(model: str) -> Server | None:
+    """The `[policy.server]` table of MODEL where that is an experiment file.
+
+    Raises:
+        UsageError: as ``policy_of``.
+    """
+    from harness import config
+
+    return config.read_experiment([Path(model)]).policy.server if model.endswith(".toml") else None
 
 
 def policy_of(model: str, given: Mapping[str, Any]) -> Policy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +13,21 @@ from evals.base import io as files
 from evals.base.errors import JobError, UsageError
 from evals.base.progress import Progress
 from evals.recorded import score_file
+from evals.stats.tables import Bill
 from evals.task import TaskError
 from evals.tasks import registry
 from harness import config
 from harness.engines.registry import EngineKind
 from harness.engines.served import ServedEngine
 from harness.train.benchmarks import evaluate
-from reports import export
+from reports import costs, export
+from reports.cells import Table
 from reports.collect import collect
 from reports.papers import feasibility, verdicts
 from reports.papers.published import Published
 from reports.papers.verdicts import PROTOCOL, Reproduced
 from reports.sheet import Chapter, render_sheet
+from reports.study import Study
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The judged cells, the files they were written to, and what could not be used, a sentence each."""
+    """The judged cells, the files they were written to, and what could not be used, a sentence each.
+
+    ``bills`` has what a server took for its answers, by model and task, where its price is known.
+    """
 
     cells: list[Reproduced]
     files: list[Path]
     problems: list[str]
+    bills: Mapping[tuple[str, str], Bill]
 
     @property
     def measured(self) -> int:
@@ -79,13 +86,13 @@ def run_plan(
             raise UsageError(f"{table} has no model {name!r}; accepted: {known}")
     served = _served(settings) if settings.server is not None else ()
     why_not = {}
-    for cell in _measurable(cells):
+    for cell in _measurable(cells, settings):
         folder = out / "evals" / cell.model
         reason = _measure(cell, folder, progress, settings, served)
         if reason:
             why_not[cell.model, cell.task] = reason
     study = collect([path for path in sorted((out / "evals").glob("*")) if path.is_dir()])
-    return _write(table, out, verdicts.judge(cells, study, why_not), study.problems)
+    return _write(table, out, verdicts.judge(cells, study, why_not), study, study.problems)
 
 
 def from_recordings(
@@ -118,15 +125,19 @@ def from_recordings(
             except TaskError as error:
                 problems.append(f"{error}; it is left out.")
     study = collect([path for folder in [*folders, out / "recorded"] for path in _evaluations(folder)])
-    return _write(table, out, verdicts.judge(cells, study), [*problems, *study.problems])
+    return _write(table, out, verdicts.judge(cells, study), study, [*problems, *study.problems])
 
 
-def _measurable(cells: Sequence[Published]) -> list[Published]:
-    """A cell for each model and task that can be evaluated at all; of its metrics the most samples."""
+def _measurable(cells: Sequence[Published], settings: Settings) -> list[Published]:
+    """A cell for each model and task that can be evaluated at all; of its metrics the most samples.
+
+    A model without published weights can be where the server's name for it is given.
+    """
+    named = settings.models if settings.server is not None and settings.server.model else ()
     found: dict[tuple[str, str], Published] = {}
     for cell in cells:
         key = (cell.model, cell.task)
-        if cell.task and cell.hub and not cell.closed:
+        if cell.task and (cell.model in named or (cell.hub and not cell.closed)):
             found[key] = max(found.get(key, cell), cell, key=lambda one: one.samples)
     return list(found.values())
 
@@ -166,7 +177,8 @@ def _measure(
     changes = {"max_tokens": settings.max_tokens, "template": settings.template}
     given = {key: value for key, value in changes.items() if value is not None}
     protocol = protocols.get(PROTOCOL).changed(samples=samples, **given)
-    policy = config.Policy(model=cell.hub, **({"server": server} if server else {"dtype": "bfloat16"}))
+    name = cell.hub or cell.model
+    policy = config.Policy(model=name, **({"server": server} if server else {"dtype": "bfloat16"}))
     try:
         evaluate(policy, [(task, protocol)], folder, progress, settings.engine)
     except (UsageError, TaskError, JobError, OSError) as error:
@@ -194,18 +206,19 @@ def _evaluations(folder: Path) -> list[Path]:
     return sorted({path.parent.parent for path in folder.rglob("scores.json")})
 
 
-def _write(table: str, out: Path, cells: list[Reproduced], problems: list[str]) -> Reproduction:
+def _write(table: str, out: Path, cells: list[Reproduced], study: Study, problems: list[str]) -> Reproduction:
     shown = verdicts.as_table(table, cells)
     written = []
     for name, render in export.TABLE_FORMATS.items():
         written.append(out / f"{table}.{name}")
         files.write_text(written[-1], render(shown))
     written.append(out / f"{table}.html")
-    files.write_text(written[-1], _page(table, cells, problems))
-    return Reproduction(cells, written, problems)
+    paid = {(e.model, e.benchmark): bill for e in study.evaluations if (bill := e.scores.get("cost"))}
+    files.write_text(written[-1], _page(table, cells, costs.table(study) if paid else None, problems))
+    return Reproduction(cells, written, problems, paid)
 
 
-def _page(table: str, cells: Sequence[Reproduced], problems: Sequence[str]) -> str:
+def _page(table: str, cells: Sequence[Reproduced], cost: Table | None, problems: Sequence[str]) -> str:
     measured, figure = [c for c in cells if c.ours.value is not None], verdicts.as_figure(table, cells)
     shown = sorted(cells, key=lambda cell: cell.ours.value is None)  # what was measured comes first
     sources = ", ".join(dict.fromkeys(cell.published.source for cell in cells))
@@ -216,6 +229,7 @@ def _page(table: str, cells: Sequence[Reproduced], problems: Sequence[str]) -> s
         chapters=[
             Chapter("measured", "Measured", () if figure is None else (figure,)),
             Chapter("cells", "Every cell", (verdicts.as_table(table, shown),)),
+            Chapter("cost", "Cost", () if cost is None else (cost,)),
             Chapter("rule", "How a verdict is made", sentences=verdicts.RULES if measured else ()),
             Chapter("warnings", "Warnings", sentences=tuple(problems)),
         ],

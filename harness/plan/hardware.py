@@ -34,9 +34,9 @@ MOMENTS: Mapping[str, float] = {"adamw": 8, "adamw8bit": 2 + 2 * 4 / 256}
 FROZEN: Mapping[str, int] = {"float32": 4, "bfloat16": 2}
 """Bytes that a parameter which is not trained takes beside those that are, by the policy's dtype."""
 WHOLE = 4
-"""Bytes a parameter takes in the float32 copy that the transformers engine keeps beside shards."""
+"""Bytes a parameter takes in float32: the transformers engine's copy beside shards, the reference policy."""
 SAMPLER = 2
-"""Bytes a parameter takes in the sampler or the reference policy, in bfloat16."""
+"""Bytes a parameter takes where it is read to sample, in bfloat16."""
 ACTIVATIONS = 34
 """Bytes of activations per token, layer and hidden unit, kept for the backward pass (Korthikanti et al. 2022,
 eq. 1, with fused attention)."""
@@ -69,7 +69,7 @@ def memory(experiment: Experiment, devices: int) -> Memory:
     tokens = max((stage.micro_batch_tokens for stage in stages), default=0)
     trained = policy.parameters if experiment.policy.lora is None else policy.adapters
     moments = trained * max((MOMENTS[s.optimizer] for s in stages if not s.offload_optimizer), default=0.0)
-    copied = SAMPLER * policy.parameters if experiment.policy.lora is None else 0
+    copied = WHOLE * policy.parameters if experiment.policy.lora is None else 0
     beside = [s.reference.offload for s in stages if isinstance(s, GRPO) and s.beta > 0]
     held = LEARNED * trained + moments + copied * (False in beside) + _frozen(experiment.policy, policy)
     held /= devices
@@ -102,7 +102,8 @@ def _sampler(experiment: Experiment, devices: int) -> float:
     """Bytes of the weights that an engine on the same device samples, beside what is trained."""
     if whole_copy(experiment, devices):
         return 0.0
-    return SAMPLER * architecture(experiment.policy).parameters / _width(experiment.policy)
+    policy = experiment.policy
+    return FROZEN[policy.dtype] * architecture(policy).parameters / _width(policy)
 
 
 def _width(policy: Policy) -> int:

@@ -135,7 +135,7 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
     Scorer(policy.model, policy, temperature=1.0)
     if by_pieces:  # no process needs a whole copy
         policy = sharding.shard(policy, keep_whole=False)
-    alone = _sampler(run, policy, asked, dev, own_weights=bool(ahead))
+    alone = _sampler(run, policy, asked, dev, progress, own_weights=bool(ahead))
     width = int(experiment.policy.engine.settings.get("tensor_parallel", 1))
     engine = alone if alone is None or dist.world() == 1 else SpreadEngine(alone, width)
     if not by_pieces:
@@ -208,7 +208,9 @@ def _stages(
     return outcome
 
 
-def _sampler(run: Run, policy: Policy, asked: Asked, dev: Asked, own_weights: bool) -> RolloutEngine | None:
+def _sampler(
+    run: Run, policy: Policy, asked: Asked, dev: Asked, progress: Progress, own_weights: bool
+) -> RolloutEngine | None:
     """What samples the policy in training; None where no stage does: a model that is only fine-tuned and
     measured afterwards needs no engine that can run it here."""
     experiment = run.experiment
@@ -221,8 +223,15 @@ def _sampler(run: Run, policy: Policy, asked: Asked, dev: Asked, own_weights: bo
     ):
         return None
     needed = room(experiment, asked, dev) if kind.kind != "transformers" else None
-    if experiment.policy.servers is not None:
-        return servers_engine(experiment.policy, policy, needed, run.folder / "servers")
+    servers = experiment.policy.servers
+    if servers is not None:
+        logs = run.folder / "servers"
+        told = f"started; logs: {logs}" if servers.count else ", ".join(servers.addresses)
+        progress.say(
+            f"waiting for {servers.count or len(servers.addresses)} vLLM server(s), at most "
+            f"{servers.starts_within:.0f} s: {told}"
+        )
+        return servers_engine(experiment.policy, policy, needed, logs)
     share = experiment.policy.vllm_memory
     return make_engine(kind, policy, own_weights, room=needed, memory_share=share)
 

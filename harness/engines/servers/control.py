@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -13,6 +13,8 @@ from evals.base.errors import JobError, UsageError
 
 SOON = 10.0
 """Seconds for an answer that nobody depends on."""
+T = TypeVar("T")
+
 SHOWN = 300
 """Characters of what a server says that are passed on."""
 
@@ -30,6 +32,7 @@ class Control:
 
         Raises:
             JobError: it does not, in ``seconds``.
+            UsageError: what answers is another program.
         """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -37,10 +40,16 @@ class Control:
             if why is not None:
                 raise JobError(why)
             try:
-                if self._client.get("/health", timeout=10.0).is_success:
-                    return
+                answer = self._client.get("/health", timeout=10.0)
             except httpx.TransportError:
                 pass
+            else:
+                if answer.is_success:
+                    return
+                if answer.status_code == httpx.codes.NOT_FOUND or answer.is_redirect:
+                    raise UsageError(
+                        f"policy.servers: {self.address} is not a vLLM server: it has no /health"
+                    )
             time.sleep(0.5)
         raise JobError(f"policy.servers: {self.address} did not answer within {seconds:.0f} s")
 
@@ -50,11 +59,15 @@ class Control:
         Raises:
             UsageError: the server takes no such orders.
         """
-        return int(self._ask("GET", "/get_world_size")["world_size"])
+        return self._told("GET", "/get_world_size", lambda answer: int(answer["world_size"]))
 
     def served(self) -> str:
-        """The name by which the model is asked."""
-        return str(self._ask("GET", "/v1/models")["data"][0]["id"])
+        """The name by which the model is asked.
+
+        Raises:
+            UsageError: the server is not one of vLLM's.
+        """
+        return self._told("GET", "/v1/models", lambda answer: str(answer["data"][0]["id"]))
 
     def pause(self) -> None:
         """Lets completions that have begun stand still where they are; new ones wait.
@@ -72,8 +85,8 @@ class Control:
             JobError: as ``order``, or the server keeps what the old weights computed.
         """
         self.order("/update_weight_version", {"new_version": str(version)})
-        told = self._ask("POST", "/reset_prefix_cache?reset_running_requests=true")
-        if not told["success"]:
+        path = "/reset_prefix_cache?reset_running_requests=true"
+        if not self._told("POST", path, lambda answer: bool(answer["success"])):
             raise JobError(
                 f"policy.servers: {self.address} did not clear the cache computed with the old weights"
             )
@@ -92,7 +105,18 @@ class Control:
         """
         self._ask("POST", path, body)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def _told(self, method: str, path: str, read: Callable[[Any], T]) -> T:
+        """What ``read`` makes of the JSON that the server answers."""
+        answer = self._ask(method, path)
+        try:
+            return read(answer.json())
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            said = " ".join(answer.text.split())[:SHOWN]
+            raise UsageError(
+                f"policy.servers: {self.address} is not a vLLM server: it answers {path} with {said!r}"
+            ) from None
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
             answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
@@ -111,7 +135,7 @@ class Control:
             raise JobError(
                 f"policy.servers: {self.address} rejected {path} with status {answer.status_code}: {said}"
             )
-        return answer.json() if answer.content else None
+        return answer
 
     def close(self) -> None:
         self._client.close()

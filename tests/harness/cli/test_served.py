@@ -117,3 +117,26 @@ def test_an_experiment_file_names_the_server_and_the_price(
     page = (tmp_path / "out/report.html").read_text()
     assert "Price" in page
     assert json.dumps("sk-secret")[1:-1] not in page
+
+
+def test_options_change_the_files_table_and_another_address_gets_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MY_KEY", "sk-secret")
+    asked = ("asked.toml", "--benchmarks", "tiny-aime[:3]", "--samples", "1", "--quiet")
+    with chat_server() as server, chat_server() as other:
+        (tmp_path / "asked.toml").write_text(
+            f"""
+            name = "asked"
+            policy = {{ model = "m", server = {{ addresses = "{server.address}", key_env = "MY_KEY" }} }}
+            data = {{ train = [] }}
+            """
+        )
+        assert run(monkeypatch, *asked, "--out", "a", "--price", "3000,0", "--served-model", "there") == 0
+        assert run(monkeypatch, *asked, "--out", "b", "--server", other.address) == 0
+    told = io.read_json(next((tmp_path / "a").rglob("scores.json")))["cost"]
+    assert told["total"] == pytest.approx(3 * 10 * 3000 / 1e6)
+    assert {body["model"] for body in server.asked} == {"there"}
+    assert server.keys == {"Bearer sk-secret"}
+    assert (len(other.asked), other.keys) == (3, {None})

@@ -12,6 +12,7 @@ from evals.base.errors import UsageError
 from evals.base.progress import Progress
 from evals.tasks import registry
 from harness import config
+from harness.cli import app
 from harness.jobs.reproduce import Reproduction, Settings, from_recordings, run_plan
 from reports.papers import feasibility
 from tests.harness.engines.chat_server import Answer, chat_server, completion
@@ -81,6 +82,35 @@ def test_a_server_answers_for_the_models_that_it_serves(tmp_path: Path) -> None:
         assert {body["model"] for body in state.asked} == {"org/big", "mine"}
     found = sorted(path.parts[-3] for path in (tmp_path / "out" / "evals").rglob("scores.json"))
     assert found == ["big", "other"]
+
+
+def test_a_model_without_weights_is_asked_where_it_is_served_and_its_price_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper = _paper(tmp_path / "paper.csv", "t1,GPT-4o-0513,Sums,pass@1,50,x,,,tiny-aime,2,0")
+    asked = [
+        "reproduce",
+        "t1",
+        "--paper",
+        str(paper),
+        "--models",
+        "GPT-4o-0513",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with chat_server() as state:
+        served = ["--server", state.address, "--served-model", "gpt-4o", "--price", "1000,2000"]
+        app(asked + served, standalone_mode=False)
+    questions = len(registry.load_spec("tiny-aime")[1])
+    assert {body["model"] for body in state.asked} == {"gpt-4o"}
+    assert len(state.asked) == 2 * questions
+    # The server counts 10 tokens of each prompt and 5 of each response.
+    took = 2 * questions * (10 * 1000 + 5 * 2000) / 1e6
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"GPT-4o-0513, tiny-aime: cost {took:,.4f}" in told
+    page = (tmp_path / "out" / "t1.html").read_text()
+    assert 'id="cost"' in page
+    assert f"{took:.4f}" in page
 
 
 def test_samples_in_a_folder_named_after_the_model_are_graded(data_folder: Path, tmp_path: Path) -> None:

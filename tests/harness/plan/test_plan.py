@@ -20,6 +20,7 @@ from harness.config import Budget, Experiment, OnPolicyDistill, Policy, read_exp
 from harness.config.choice import Choice
 from harness.config.servers import Servers
 from harness.config.shipped import experiment_file
+from harness.config.terms import Reference
 from harness.models.architecture import architecture
 from harness.models.devices import DEVICES
 from harness.models.policy import load_policy
@@ -31,6 +32,7 @@ from harness.plan.profile import Tried, first
 from harness.plan.work import Work
 from harness.plan.workload import assumed, work
 from harness.sweep.executors import local
+from harness.train.grpo.reference import make_reference
 from harness.train.ledger import stage_costs
 from harness.train.pipeline import run_experiment
 from tests.harness.plan.planned import raw
@@ -191,8 +193,30 @@ def test_adapters_are_planned_as_they_are_trained(
     loaded = load_policy(adapted.policy, trainable=True)
     assert own.adapters == sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
     whole = adapted.model_copy(update={"policy": adapted.policy.model_copy(update={"lora": None})})
-    saved = (16 + 2 - 4) * own.parameters - 16 * own.adapters  # the reference policy is the frozen one
+    saved = (16 + 4 - 4) * own.parameters - 16 * own.adapters  # the reference policy is the frozen one
     assert memory(whole, 1).learning - memory(adapted, 1).learning == pytest.approx(saved / 2**30)
+
+
+def test_copies_of_the_policy_are_planned_in_the_dtype_that_they_have(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """The reference policy is float32 as the master weights are, vLLM's copy is of the policy's dtype."""
+
+    def planned(dtype: str, beta: float) -> tuple[float, float]:
+        changed = raw(tmp_path / "policy")
+        changed["policy"] |= {"dtype": dtype, "engine": "vllm"}
+        changed["stages"] = [
+            {**stage, "beta": beta} for stage in changed["stages"] if stage["kind"] == "grpo"
+        ]
+        found = memory(validate(changed, "test"), 1)
+        return found.learning * 2**30, found.sampling * 2**30
+
+    loaded = load_policy(experiment.policy.model_copy(update={"dtype": "bfloat16"}), trainable=True)
+    copy = make_reference(loaded, Reference()).model
+    held = sum(p.numel() * p.element_size() for p in copy.parameters())
+    assert planned("bfloat16", 0.1)[0] - planned("bfloat16", 0.0)[0] == pytest.approx(held)
+    count = sum(p.numel() for p in copy.parameters())
+    assert planned("float32", 0.0)[1] - planned("bfloat16", 0.0)[1] == pytest.approx((4 - 2) * count)
 
 
 def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) -> None:
@@ -314,10 +338,10 @@ def test_small_gpus_settings_take_what_their_bytes_say() -> None:
     count, linear = 7.6156, 6.5255
     adapters = {"lora": {"rank": 16}}
     plain = learning({})[0]
-    assert plain == pytest.approx(18 * count, rel=1e-3)
+    assert plain == pytest.approx(20 * count, rel=1e-3)
     assert learning({}, optimizer="adamw8bit")[0] == pytest.approx(plain - (6 - 8 / 256) * count, rel=1e-3)
     away = learning({}, offload_optimizer=True, reference={"offload": True})
-    assert away == pytest.approx((10 * count, 10 * count), rel=1e-3)  # the reference visits for its pass
+    assert away == pytest.approx((12 * count, 12 * count), rel=1e-3)  # the reference visits for its pass
     assert learning({}, offload_optimizer=True)[1] == pytest.approx(8 * count, rel=1e-3)
     wide, codes = learning(adapters)[0], learning({**adapters, "quantization": "nf4"})[0]
     assert wide - codes == pytest.approx(linear * (2 - BITS / 8), rel=1e-3)
