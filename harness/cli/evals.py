@@ -157,14 +157,14 @@ def evaluate_command(
     from harness.models.sources import is_here, short_name
     from harness.train.benchmarks import evaluate, protocol_for, split_names
 
-    known = served.server_in(model)
+    own = served.server_in(model)
     given = {
         "revision": revision,
         "dtype": dtype,
         "device": device,
         "vllm_memory": vllm_memory,
         "trust_remote_code": trust_remote_code,
-        "server": served.server_of(server, api, key_env, served_model, concurrency, price, known),
+        "server": served.server_of(server, api, key_env, served_model, concurrency, price, own),
     }
     policy = served.policy_of(model, given)
     served.check_unused(

@@ -78,13 +78,13 @@ def probe(
     from harness.models.sources import short_name
     from harness.train.benchmarks import known_tasks
 
-    known = served.server_in(model)
+    own = served.server_in(model)
     given = {
         "revision": revision,
         "dtype": dtype,
         "device": device,
         "trust_remote_code": trust_remote_code,
-        "server": served.server_of(server, api, key_env, served_model, concurrency, price, known),
+        "server": served.server_of(server, api, key_env, served_model, concurrency, price, own),
     }
     policy = served.policy_of(model, given)
     served.check_unused(
