@@ -30,6 +30,7 @@ from httpx import codes
 from evals.base.flow import MOST, Flow
 from evals.base.secrets import mask
 
+log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -94,6 +95,7 @@ class Client:
         self._flow = Flow(most)
         self._failed = 0
         self._down = ""
+        self._told = False
 
     @property
     def address(self) -> str:
@@ -182,11 +184,19 @@ class Client:
                 break
             if full:
                 self._flow.slower(entered, wait)
+            else:
+                self._tell_of(reason)
             await asyncio.sleep(wait)
         self._failed += 1
         if self._failed >= IN_A_ROW:
             self._down = f"{reason}; {self._failed} requests in a row had no answer"
         raise ServerError(reason)
+
+    def _tell_of(self, reason: str) -> None:
+        """Says once that requests are tried again: it may take minutes until one is given up."""
+        if not self._told:
+            self._told = True
+            log.warning("%s %s; trying again", self.address, reason)
 
     async def _try(self, path: str, content: bytes | None, parse: Callable[[Any], T]) -> T:
         method, headers = ("GET", {}) if content is None else ("POST", {"Content-Type": "application/json"})

@@ -179,6 +179,22 @@ def test_a_fault_that_may_pass_is_tried_again(bad: bytes) -> None:
         assert len(seen) == 2
 
 
+def test_that_it_tries_again_is_said_once_and_not_where_a_server_is_only_busy(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for bad, told in ((b"", 1), (reply(b"", "429 Too Many", "Retry-After: 0"), 0)):
+        caplog.clear()
+        with server(bad) as (url, _):
+            client = Client(url.replace("//", f"//user:{KEY}@"), seconds=5, pauses=(0.01,))
+            for _ in range(2):
+                with pytest.raises(ServerError):
+                    client.post("/x", {}, lambda answer: answer)
+            client.close()
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) == told
+        assert all("trying again" in line and KEY not in line for line in lines)
+
+
 def test_retry_after_is_obeyed_in_seconds_and_as_a_date() -> None:
     for date, least in ((False, 0.9), (True, 0.5)):
         wait = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True) if date else "1"
