@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from evals.base.errors import UsageError
 from evals.base.registry import nearest
 from harness.config.table import Table
 
@@ -21,7 +22,7 @@ SAID_ELSEWHERE = {
     "dtype": "policy.dtype says it",
     "trust_remote_code": "policy.trust_remote_code says it",
     "gpu_memory_utilization": "it is memory_share here",
-    "tensor_parallel_size": "it is called tensor_parallel here",
+    "tensor_parallel_size": "it is tensor_parallel here",
     "data_parallel_size": "it is data_parallel here",
     "max_num_seqs": "it is batch_size here",
     "seed": "every completion has its own seed",
@@ -73,6 +74,19 @@ class VllmSettings(Table):
     def passed_on(self) -> dict[str, Any]:
         """What goes to vLLM's EngineArgs under their own names."""
         return dict(self.model_extra or {})
+
+
+def check_copies(copies: object, key: str = "policy.engine") -> None:
+    """Refuses several copies of the weights where no server has them.
+
+    Raises:
+        UsageError: ``copies`` is not 1; it names ``key``.
+    """
+    if copies != 1:
+        raise UsageError(
+            f"{key}.data_parallel: one process runs one copy of the weights; for more, sample on servers "
+            "(policy.servers, or harness eval --server) or train in several processes"
+        )
 
 
 @cache

@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 
 from evals.base.errors import UsageError, first_line
 from harness import config
-from harness.engines.vllm_settings import VllmSettings
+from harness.engines.vllm_settings import VllmSettings, check_copies
 from harness.models import dist, head, sharding
 from harness.models.damage import check_folder
 from harness.models.policy import NO_LIMIT, Policy, load_tokenizer, positions
@@ -128,11 +128,7 @@ def start(subject: Subject, device: torch.device, settings: VllmSettings, share:
     Raises:
         UsageError: vLLM cannot run this architecture, or not with this memory or these settings.
     """
-    if settings.data_parallel > 1:
-        raise UsageError(
-            "policy.engine.data_parallel: one process runs one copy of the weights; for more, sample on "
-            "servers (policy.servers, or harness eval --server) or train in several processes"
-        )
+    check_copies(settings.data_parallel)
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     from vllm import LLM

@@ -22,6 +22,7 @@ from harness import config
 from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Pretrain, Reject, Training, parts
 from harness.config.kinds import ENGINES, LOSSES, TRACKERS
 from harness.config.names import TINY_TRACES
+from harness.engines.vllm_settings import check_copies
 from harness.rewards import check_names
 from harness.rewards.registry import JUDGE, single_reward
 from harness.train.mistakes import Mistakes
@@ -231,6 +232,8 @@ def _check_engines(experiment: Experiment) -> None:
     for key, choice in (("policy.engine", experiment.policy.engine), ("eval.engine", experiment.eval.engine)):
         if choice.kind not in ENGINES.built_in or choice.settings:
             ENGINES.factory(choice.kind, choice.settings, key)
+        if choice.kind == "vllm" and (key == "eval.engine" or experiment.policy.servers is None):
+            check_copies(choice.settings.get("data_parallel", 1), key)
 
 
 def check_ahead(experiment: Experiment, processes: int = 1) -> None:

@@ -109,6 +109,18 @@ def test_settings_of_an_advantage_that_do_not_fit_the_group_are_refused() -> Non
         check_experiment(made)
 
 
+def test_copies_of_the_weights_are_for_servers() -> None:
+    copied = {"kind": "vllm", "data_parallel": 2}
+    servers = config.Policy(model="tiny", template="tags", engine=copied, servers={"count": 1})
+    check_experiment(experiment(servers, [GRPO()]))
+    alone = config.Policy(model="tiny", template="tags", engine=copied)
+    with pytest.raises(UsageError, match=r"policy\.engine\.data_parallel: one process runs one copy"):
+        check_experiment(experiment(alone, [GRPO()]))
+    measured = Eval(benchmarks=["tiny-aime"], engine=copied)
+    with pytest.raises(UsageError, match=r"eval\.engine\.data_parallel: one process runs one copy"):
+        check_experiment(experiment(config.Policy(model="tiny", template="tags"), [GRPO()], eval=measured))
+
+
 def test_samples_of_a_benchmark_that_is_not_measured_are_refused() -> None:
     made = experiment(
         config.Policy(model="tiny", template="tags"),
