@@ -99,10 +99,13 @@ def whole_copy(experiment: Experiment, devices: int) -> float:
 
 
 def _sampler(experiment: Experiment, devices: int) -> float:
-    """Bytes of the weights that an engine on the same device samples, beside what is trained."""
-    if whole_copy(experiment, devices):
-        return 0.0
+    """Bytes of the weights that an engine on the same device samples, beside what is trained.
+
+    The transformers engine samples what is trained; its products in bfloat16 make a copy in that dtype.
+    """
     policy = experiment.policy
+    if whole_copy(experiment, devices) or (policy.engine.kind, policy.dtype) == ("transformers", "float32"):
+        return 0.0
     return FROZEN[policy.dtype] * architecture(policy).parameters / _width(policy)
 
 
