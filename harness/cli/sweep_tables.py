@@ -43,7 +43,8 @@ def sweep_result(result: SweepResult) -> None:
         table.add_row(f"[bold]{escape(name)}[/bold]")
         for each in scores:
             table.add_row(*scores_row(each), end_section=each is scores[-1])
-    console.print(table)
+    if any(result.scores.values()):
+        console.print(table)
     console.print(f"Report: {result.report.resolve().as_uri()}", markup=False, soft_wrap=True)
 
 
