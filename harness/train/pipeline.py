@@ -227,10 +227,9 @@ def _sampler(
     if servers is not None:
         logs = run.folder / "servers"
         told = f"started; logs: {logs}" if servers.count else ", ".join(servers.addresses)
-        progress.say(
-            f"waiting for {servers.count or len(servers.addresses)} vLLM server(s), at most "
-            f"{servers.starts_within:.0f} s: {told}"
-        )
+        many = servers.count or len(servers.addresses)
+        waited = "a vLLM server" if many == 1 else f"{many} vLLM servers"
+        progress.say(f"waiting for {waited}, at most {servers.starts_within:.0f} s: {told}")
         return servers_engine(experiment.policy, policy, needed, logs)
     share = experiment.policy.vllm_memory
     return make_engine(kind, policy, own_weights, room=needed, memory_share=share)
