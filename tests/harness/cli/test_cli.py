@@ -25,6 +25,7 @@ from harness import cli
 from harness.config import read_experiment
 from harness.config.shipped import experiment_file
 from harness.models.policy import Policy, save_policy
+from reports.compare_page import MINUS
 
 COMMANDS = (
     "quickstart",
@@ -261,7 +262,7 @@ def test_an_evaluation_goes_on_and_can_be_scored_and_compared(
     told = harness("compare", tmp_path / "a", tmp_path / "b", "--out", page)
     assert told.code == 0, told.err
     assert "a = a, b = b" in told.out
-    sentences = [row["sentence"] for row in json.loads(compared.out)]
+    sentences = [MINUS.sub("−", row["sentence"]) for row in json.loads(compared.out)]
     assert all(html.escape(sentence) in page.read_text() for sentence in sentences)
     words = ("report", tmp_path / "a", "--out", tmp_path / "page.html", "--export", "csv,md", "--json")
     reported = harness(*words)
