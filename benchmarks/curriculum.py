@@ -3,10 +3,12 @@ r"""Does a curriculum help? The embedded policy with and without one, at equal s
     python benchmarks/curriculum.py
     python benchmarks/curriculum.py --out runs/hard --steps 72 \
         --train "tiny-math:train[:200]" --benchmarks tiny-math       hard questions, many of them out of reach
+    python benchmarks/curriculum.py --out runs/mixed --steps 72 --seeds 1 2 3 4 --arms plain band \
+        --train "tiny-math:train[:200]" "gsm8k:train[:600]" --benchmarks tiny-math    most of them are
 
 First the untrained policy is measured once on the training questions, eight samples each: their pass rates.
-Then every arm is trained from every seed with the same number of steps and completions, and
-measured on the benchmarks' questions. Printed: how many training questions a band keeps, the share of groups
+Then every arm is trained from every seed with the same number of steps and completions, and measured on
+the benchmarks' questions. Printed: how many training questions a band keeps, the share of groups
 with equal rewards, pass@1, and each arm's difference from the plain one with a 95% interval over seeds and
 questions (Holm's correction over all arms). What the measurement of pass rates takes is told, not counted.
 Runs that are there already are not trained again.
