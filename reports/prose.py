@@ -9,13 +9,12 @@ from typing import Literal
 from evals.base.text import printable
 from evals.comparison.compare import Comparison
 from evals.comparison.ranking import Place
-from harness.sweep.evaluation import is_share
-from reports.cells import percent, plain, signed
+from reports import sweep_prose
+from reports.cells import percent, signed
 from reports.comparisons import Comparisons
 from reports.contamination import seen_beside
 from reports.leading_arms import counted, headline_of_arms
-from reports.measures import objective, objective_gap, on_dev
-from reports.study import Evaluation, Study, Sweep, some
+from reports.study import Evaluation, Study, some
 
 SUBJECTS = {"winner": "The winner", "unconfirmed": "The best trial, which was not confirmed,"}
 """What a headline calls a sweep's models."""
@@ -45,11 +44,9 @@ def headline(study: Study, comparisons: Comparisons) -> str:
             return "The sweep chose no winner."
         if study.evaluations or study.suites:
             return "What was measured, with its uncertainty."
-        return (
-            "Training so far; nothing has been evaluated yet."
-            if study.runs or study.sweeps
-            else "Nothing yet."
-        )
+        if study.sweeps:
+            return sweep_prose.headline(study.sweeps)
+        return "Training so far; nothing has been evaluated yet." if study.runs else "Nothing yet."
     if study.arms:
         return headline_of_arms(_of_arms(study, comparisons), study.untrained())
     if comparisons.crowded and comparisons.ranks:
@@ -112,7 +109,7 @@ def summary(study: Study, comparisons: Comparisons) -> list[str]:
     else:
         told = [_difference(one) for one in comparisons.differences]
     for sweep in study.sweeps:
-        told.extend(_sweep(sweep))
+        told.extend(sweep_prose.sentences(sweep))
     for run in study.runs:
         if not run.metrics.empty:
             told.append(
@@ -207,63 +204,6 @@ def _difference(one: Comparison) -> str:
         f"{one.a} {percent(one.value_a).text}%; {signed(found.value)} points "
         f"(95% interval {signed(found.low)} to {signed(found.high)}, {one.questions} questions), {told}."
     )
-
-
-def _sweep(sweep: Sweep) -> Iterator[str]:
-    rows = sweep.rows()
-    if not rows:
-        return
-    states = [str(trial.state) for trial in rows]
-    names = (
-        ("complete", "ran to the end"),
-        ("pruned", "were pruned"),
-        ("failed", "failed"),
-        ("running", "still run"),
-    )
-    parts = [f"{states.count(state)} {text}" for state, text in names if state in states]
-    spent = sum(trial.seconds for trial in rows)
-    ended = ", pruned and failed ones included" if {"pruned", "failed"} & set(states) else ""
-    took = f" They took {_duration(spent)} in all{ended}." if spent else ""
-    yield f"The sweep tried {len(rows)} settings: {some(parts)}.{took}"
-    chosen = sweep.candidate
-    if chosen is None:
-        if sweep.state != "running":
-            yield "No trial came to its end, so there is no winner."
-        return
-    at = chosen.selection.value
-    fresh = [run.value for run in chosen.confirmation if run.value is not None]
-    if at is not None and fresh:
-        mean = sum(fresh) / len(fresh)
-        seeds = "a fresh seed" if len(fresh) == 1 else f"{len(fresh)} fresh seeds"
-        seeds += f" for {sweep.confirm_steps} steps" if sweep.confirm_steps else ""
-        yield (
-            f"Trial {chosen.trial} was chosen at {objective(sweep, at)}{on_dev(sweep)}; trained "
-            f"again with {seeds} its settings reach {objective(sweep, mean)}, {_gap(sweep, mean - at)}."
-        )
-    gain = sweep.summary.selection.improvement
-    if gain:
-        low, high = (objective_gap(sweep, bound).removesuffix(" points") for bound in gain.ci95)
-        over = "over" if is_share(sweep.objective) else "against"
-        value, interval = objective_gap(sweep, gain.value), f"(95% interval {low} to {high})"
-        if sweep.winner:
-            yield f"Confirmed: {value} {over} the base policy{on_dev(sweep)} {interval}."
-        else:
-            change = f"the change from the base policy{on_dev(sweep)}"
-            yield f"No winner: with fresh seeds {change} is {value} {interval}."
-    elif sweep.winner is None:
-        yield "No winner is declared."
-
-
-def _duration(seconds: float) -> str:
-    """ "48 seconds", "12 minutes", "3.4 hours"."""
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
-
-
-def _gap(sweep: Sweep, gap: float) -> str:
-    size = f"{100 * abs(gap):.1f} points" if is_share(sweep.objective) else plain(abs(gap))
-    return "the same" if size in ("0.0 points", "0") else f"{size} {'lower' if gap < 0 else 'higher'}"
 
 
 def warnings(study: Study, comparisons: Comparisons) -> list[Warning]:
