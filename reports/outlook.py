@@ -252,9 +252,9 @@ def sentence(found: Outlook) -> str:
     scale, unit = (100.0, "%") if is_share(found.metric) else (1.0, "")
     low, high = (f"{scale * each:.3g}" for each in found.interval80)
     text = (
-        f"{found.metric} is {scale * found.value:.3g}{unit} at step {found.step}, "
+        f"{found.metric} is {scale * found.value:.3g}{unit} at step {found.step:,}, "
         f"{scale * found.now:.3g}{unit} by its fitted curve, and heading for "
-        f"{scale * found.forecast:.3g}{unit} at step {found.horizon} (80% interval {low} to {high}{unit})"
+        f"{scale * found.forecast:.3g}{unit} at step {found.horizon:,} (80% interval {low} to {high}{unit})"
     )
     points = " points" if unit else ""
     text += f": a gain of {signed_plain(scale * found.gain)}{points}"
