@@ -1,12 +1,13 @@
 """Does a warm start from a smaller policy pay? Sweeps, replayed on what every point of a grid came to.
 
     python benchmarks/warm_start.py runs/transfer-small runs/transfer-large
+    python benchmarks/warm_start.py runs/transfer-tiny-small runs/transfer-tiny runs/transfer-tiny-teacher
 
-experiments/tiny-transfer.toml says how to make the two folders: finished grid sweeps of the same points,
-of a small and of a large policy. They are looked up in place of training. Sweeps by TPE run on them, from
-many seeds: of the large policy alone, and warm-started from a sweep of the small one, at equal compute by the
-FLOPs of both ledgers. Regret is the best value of the large policy's points less that of the best trial: both
-have the noise of their dev evaluations.
+experiments/tiny-transfer.toml says how to make the folders: finished grid sweeps of the same points, of
+policies from the smallest to the largest. They are looked up in place of training. Sweeps by TPE run on them,
+from many seeds: of the largest policy alone, and of each policy warm-started from the sweep of the one
+before, at equal compute by the FLOPs of all ledgers. Regret is the best value of the large policy's points
+less that of the best trial: both have the noise of their dev evaluations.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.config import Experiment, dump_toml, read_experiment, validate
@@ -28,6 +30,9 @@ from harness.sweep.study import Record, Study
 from harness.sweep.summary import Selection
 from harness.sweep.warm_start import translate
 
+TRIALS = ((6, 3, 4), (8, 3, 4), (8, 4, 6))
+"""Trials of the smallest policy, of each between, and of the largest."""
+
 
 class Table:
     """What each point of a grid came to, and what a trial costs."""
@@ -37,6 +42,10 @@ class Table:
         trials = [trial for trial in read_summary(folder).trials if trial.state == "complete"]
         self.points = {_key(trial.params): trial.history[-1] for trial in trials}
         self.flops = ledger(folder).total.flops / len(trials)
+
+    @property
+    def model(self) -> str:
+        return self.experiment.policy.model
 
     @property
     def best(self) -> float:
@@ -79,31 +88,35 @@ def _key(params: Params) -> str:
     return json.dumps(params, sort_keys=True)
 
 
-def replay(small: Table, large: Table, small_trials: int, large_trials: int, sweeps: int) -> None:
-    equal = round(large_trials + small_trials * small.flops / large.flops)
+def replay(tables: Sequence[Table], trials: Sequence[int], sweeps: int) -> None:
+    """``trials`` of each policy, the smallest first."""
+    *smaller, large = tables
+    spent = sum(count * table.flops for count, table in zip(trials[:-1], smaller, strict=True)) / large.flops
+    equal = round(trials[-1] + spent)
     ways: dict[str, list[list[float]]] = {
         "alone": [],
         "warm": [],
-        "alone, without the small sweep's cost": [],
+        "alone, without the smaller sweeps' cost": [],
     }
     for seed in range(sweeps):
         with tempfile.TemporaryDirectory() as name:
-            folders = {each: Path(name) / each for each in ("small", "warm", "alone")}
-            for folder in folders.values():
+            before = None
+            for place, (table, count) in enumerate(zip(tables, trials, strict=True)):
+                folder = Path(name) / str(place)
                 folder.mkdir()
-            small.sweep(small_trials, seed, None, folders["small"])
-            ways["warm"].append(large.sweep(large_trials, seed, folders["small"], folders["warm"]))
-            alone = large.sweep(equal, seed, None, folders["alone"])
+                found = table.sweep(count, seed, before, folder)
+                before = folder
+            (Path(name) / "alone").mkdir()
+            alone = large.sweep(equal, seed, None, Path(name) / "alone")
+        ways["warm"].append(found)
         ways["alone"].append(alone)
-        ways["alone, without the small sweep's cost"].append(alone[:large_trials])
-    print(
-        f"{small_trials} trials of the small policy cost as much as {equal - large_trials} of the large "
-        f"({small.flops / large.flops:.2f} each); {sweeps} sweeps"
-    )
+        ways["alone, without the smaller sweeps' cost"].append(alone[: trials[-1]])
+    asked = ", ".join(f"{count} of {table.model}" for count, table in zip(trials, tables, strict=True))
+    print(f"trials: {asked}; the smaller ones cost as much as {spent:.1f} of the last; {sweeps} sweeps")
     for way, sweeps_of in ways.items():
         regrets = [large.best - max(values) for values in sweeps_of]
         print(
-            f"  {way}: {len(sweeps_of[0])} trials of the large policy, regret "
+            f"  {way}: {len(sweeps_of[0])} trials of {large.model}, regret "
             f"{statistics.mean(regrets):.4f} ± {_stderr(regrets):.4f}, "
             f"best point found in {sum(regret == 0 for regret in regrets) / sweeps:.0%}"
         )
@@ -117,19 +130,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("small", type=Path, help="the folder of the small policy's grid sweep")
-    parser.add_argument("large", type=Path, help="the folder of the large policy's")
+    parser.add_argument("folders", type=Path, nargs="+", help="grid sweeps, of the smallest policy first")
     parser.add_argument("--sweeps", type=int, default=60)
     chosen = parser.parse_args()
-    small, large = Table(chosen.small), Table(chosen.large)
-    print(f"best: {small.best:.3f} (small), {large.best:.3f} (large)")
-    for table in (small, large):
+    if len(chosen.folders) < 2:
+        parser.error("name at least two folders: of a smaller policy, and of a larger one")
+    tables = [Table(folder) for folder in chosen.folders]
+    for table in tables:
         for point, evaluation in sorted(table.points.items(), key=lambda each: -each[1].value):
-            print(
-                f"  {table.experiment.policy.model}: {point} {evaluation.value:.3f} ± {evaluation.stderr:.3f}"
-            )
-    for small_trials, large_trials in ((6, 4), (8, 4), (8, 6)):
-        replay(small, large, small_trials, large_trials, chosen.sweeps)
+            print(f"{table.model}: {point} {evaluation.value:.3f} ± {evaluation.stderr:.3f}")
+    for first, between, last in TRIALS:
+        replay(tables, [first, *[between] * (len(tables) - 2), last], chosen.sweeps)
 
 
 if __name__ == "__main__":
