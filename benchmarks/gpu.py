@@ -159,10 +159,12 @@ def measure(options: argparse.Namespace, folder: Path) -> Measured:
         ],
     )
     policy = load_policy(experiment.policy, trainable=True)
-    run, rows = Run(folder / "run", experiment), list[dict[str, Any]]()
+    run = Run(folder / "run", experiment)
+    rows: list[dict[str, Any]] = []
+    syncs: list[float] = []
     (stage,) = experiment.stages
     assert isinstance(stage, GRPO)
-    sampler, syncs = make_engine(engine, policy), list[float]()
+    sampler = make_engine(engine, policy)
     sync = sampler.sync
 
     def timed(model: Any) -> None:

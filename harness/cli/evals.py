@@ -157,7 +157,8 @@ def evaluate_command(
     from harness.models.sources import is_here, short_name
     from harness.train.benchmarks import evaluate, protocol_for, split_names
 
-    own = served.server_in(model)
+    written = served.policy_in(model)
+    own = None if written is None else written.server
     given = {
         "revision": revision,
         "dtype": dtype,
@@ -166,7 +167,7 @@ def evaluate_command(
         "trust_remote_code": trust_remote_code,
         "server": served.server_of(server, api, key_env, served_model, concurrency, price, own),
     }
-    policy = served.policy_of(model, given)
+    policy = served.policy_of(model, written, given)
     served.check_unused(
         policy, engine=(engine, "transformers"), engine_set=(engine_set, None), batch_size=(batch_size, None)
     )

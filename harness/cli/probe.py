@@ -78,7 +78,8 @@ def probe(
     from harness.models.sources import short_name
     from harness.train.benchmarks import known_tasks
 
-    own = served.server_in(model)
+    written = served.policy_in(model)
+    own = None if written is None else written.server
     given = {
         "revision": revision,
         "dtype": dtype,
@@ -86,7 +87,7 @@ def probe(
         "trust_remote_code": trust_remote_code,
         "server": served.server_of(server, api, key_env, served_model, concurrency, price, own),
     }
-    policy = served.policy_of(model, given)
+    policy = served.policy_of(model, written, given)
     served.check_unused(
         policy, engine=(engine, "transformers"), engine_set=(engine_set, None), batch_size=(batch_size, None)
     )

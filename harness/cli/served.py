@@ -109,30 +109,24 @@ def server_of(
         raise UsageError(f"--{option.replace('_', '-')}: {said}") from None
 
 
-def server_in(model: str) -> Server | None:
-    """The `[policy.server]` table of MODEL where that is an experiment file.
-
-    Raises:
-        UsageError: as ``policy_of``.
-    """
-    from harness import config
-
-    return config.read_experiment([Path(model)]).policy.server if model.endswith(".toml") else None
-
-
-def policy_of(model: str, given: Mapping[str, Any]) -> Policy:
-    """The policy that MODEL and the options describe. ``given`` overrides the settings of an experiment file.
+def policy_in(model: str) -> Policy | None:
+    """The policy of MODEL where that is an experiment file.
 
     Raises:
         UsageError: no such file, or an invalid experiment.
     """
     from harness import config
 
+    return config.read_experiment([Path(model)]).policy if model.endswith(".toml") else None
+
+
+def policy_of(model: str, written: Policy | None, given: Mapping[str, Any]) -> Policy:
+    """The policy that MODEL and the options describe; ``given`` overrides what is ``written`` in its file."""
+    from harness import config
+
     fields = config.Policy.model_fields
     asked = {key: value for key, value in given.items() if value != fields[key].default}
-    if not model.endswith(".toml"):
-        return config.Policy(model=model, **asked)
-    return config.read_experiment([Path(model)]).policy.model_copy(update=asked)
+    return config.Policy(model=model, **asked) if written is None else written.model_copy(update=asked)
 
 
 def check_unused(policy: Policy, **options: tuple[object, object]) -> None:

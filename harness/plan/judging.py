@@ -1,4 +1,4 @@
-"""What a judge is asked, where its price is known: of responses that rewards, filters or graders have judged.
+"""What a judge is asked about responses, by rewards, filters or graders, where its price is known.
 
 How much a judge reads and writes is assumed; it is at a server, so that it takes no time on a run's devices.
 """
@@ -54,9 +54,10 @@ def graders_judging(part: Work, asked: Asked) -> Iterator[Work]:
     for task, questions in asked:
         alike[task.grader] += questions
     every = sum(map(len, alike.values()))
-    for grader in JUDGING.keys() & alike.keys():
+    for grader, questions in alike.items():
+        if grader not in JUDGING:
+            continue
         each, rubric, reply = JUDGING[grader]
-        questions = alike[grader]
         gold = fmean(len(question.gold) for question in questions) / CHARACTERS
         requests = part.responses * each * len(questions) / every
         yield from _asked(

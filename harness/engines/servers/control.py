@@ -13,10 +13,10 @@ from evals.base.errors import JobError, UsageError
 
 SOON = 10.0
 """Seconds for an answer that nobody depends on."""
-T = TypeVar("T")
-
 SHOWN = 300
 """Characters of what a server says that are passed on."""
+
+T = TypeVar("T")
 
 
 class Control:
