@@ -45,7 +45,7 @@ def sentences(sweep: Sweep) -> Iterator[str]:
     chosen = sweep.candidate
     if chosen is None:
         if sweep.state != "running":
-            yield "No trial came to its end, so there is no winner."
+            yield "No trial finished, so there is no winner."
         return
     at = chosen.selection.value
     fresh = [run.value for run in chosen.confirmation if run.value is not None]

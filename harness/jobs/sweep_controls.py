@@ -40,7 +40,7 @@ def control_winner(
     ``scores``: of the base policy ("base") and of the winner's seeds ("winner-…").
 
     Raises:
-        JobError: a control did not come to its end, or left no checkpoint.
+        JobError: a control did not finish, or left no checkpoint.
     """
     if experiment.controls is None or summary.winner is None:
         return ()

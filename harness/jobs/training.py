@@ -15,7 +15,7 @@ def train_all(jobs: Sequence[Job], crew: Crew, title: str, progress: Progress) -
     """Trains every job on ``crew``, or goes on with what is there; ``title`` stands beside the bar.
 
     Raises:
-        JobError: a run did not come to its end.
+        JobError: a run did not finish.
         KeyboardInterrupt: after every run was ended.
     """
     waiting, done = list(jobs), 0

@@ -287,7 +287,7 @@ class Dispatcher:
         )
 
     def _require_metrics(self, job: Job) -> None:
-        """That a run which came to its end has named all that it is judged by."""
+        """That a run which has finished has named all that it is judged by."""
         progress = job.progress
         assert progress is not None
         absent = [name for name in self.sweep.watched if name not in progress.names]

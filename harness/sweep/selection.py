@@ -134,7 +134,7 @@ def verdict(
     """
     if not candidates:
         why = f"none of the {out_of_bounds} complete trials keeps within the constraints"
-        why = why if out_of_bounds else "no trial came to its end"
+        why = why if out_of_bounds else "no trial finished"
         return Selected(None, Selection(verdict=f"No winner: {why}."))
     sign = 1 if maximize else -1
     tried = [each for each in candidates if each.confirmations]
@@ -194,7 +194,7 @@ def _sentence(
     if wanted == 0:
         return True, f"Trial {number} did best; it was not confirmed (confirm_seeds = 0)."
     if confirmed == 0:
-        return False, f"No winner: none of the {wanted} fresh trainings of trial {number} came to its end."
+        return False, f"No winner: none of the {wanted} fresh trainings of trial {number} finished."
     if gain is None:
         return (
             True,
