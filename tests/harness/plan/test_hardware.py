@@ -12,6 +12,7 @@ import pytest
 from harness.config import Experiment, Policy, validate
 from harness.config.choice import Choice
 from harness.config.servers import Servers
+from harness.config.terms import Reference
 from harness.models.architecture import architecture
 from harness.models.devices import DEVICES
 from harness.models.policy import load_policy
@@ -20,6 +21,7 @@ from harness.plan.hardware import OPERATIONS, SAMPLING, SCHEDULING, SENDING, mem
 from harness.plan.plan import plan_on
 from harness.plan.work import Work
 from harness.plan.workload import assumed, work
+from harness.train.grpo.reference import make_reference
 from tests.harness.plan.planned import raw
 
 
@@ -166,3 +168,25 @@ def test_a_decoding_step_takes_what_sending_its_work_takes_however_small_the_mod
     reading = 2 * architecture(large).parameters / DEVICES["h200"].bandwidth
     part = Work("x", "measure", large, 1, sampled=1000, sampling_flops=1, batch=1, prompt=100, length=1000)
     assert seconds(part, DEVICES["h200"], 1) > 1000 * reading
+
+
+def test_copies_of_the_policy_are_planned_in_the_dtype_that_they_have(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """The reference policy is float32 as the master weights are, vLLM's copy is of the policy's dtype."""
+
+    def planned(dtype: str, beta: float) -> tuple[float, float]:
+        changed = raw(tmp_path / "policy")
+        changed["policy"] |= {"dtype": dtype, "engine": "vllm"}
+        changed["stages"] = [
+            {**stage, "beta": beta} for stage in changed["stages"] if stage["kind"] == "grpo"
+        ]
+        found = memory(validate(changed, "test"), 1)
+        return found.learning * 2**30, found.sampling * 2**30
+
+    loaded = load_policy(experiment.policy.model_copy(update={"dtype": "bfloat16"}), trainable=True)
+    copy = make_reference(loaded, Reference()).model
+    held = sum(p.numel() * p.element_size() for p in copy.parameters())
+    assert planned("bfloat16", 0.1)[0] - planned("bfloat16", 0.0)[0] == pytest.approx(held)
+    count = sum(p.numel() for p in copy.parameters())
+    assert planned("float32", 0.0)[1] - planned("bfloat16", 0.0)[1] == pytest.approx((4 - 2) * count)

@@ -16,17 +16,13 @@ from evals.tasks.registry import load_spec
 from harness.config import Budget, Experiment, OnPolicyDistill, Policy, read_experiment, validate
 from harness.config.servers import Servers
 from harness.config.shipped import experiment_file
-from harness.config.terms import Reference
 from harness.models.architecture import architecture
 from harness.models.devices import DEVICES
-from harness.models.policy import load_policy
 from harness.plan import plan as planning
-from harness.plan.hardware import memory
 from harness.plan.plan import plan_here, plan_on
 from harness.plan.profile import Tried, first
 from harness.plan.workload import assumed, work
 from harness.sweep.executors import local
-from harness.train.grpo.reference import make_reference
 from harness.train.ledger import stage_costs
 from harness.train.pipeline import run_experiment
 from tests.harness.plan.planned import raw
@@ -169,28 +165,6 @@ def test_benchmarks_between_stages_are_counted(experiment: Experiment, tmp_path:
         "between: tiny-aime",
         "tiny-aime",
     ]
-
-
-def test_copies_of_the_policy_are_planned_in_the_dtype_that_they_have(
-    experiment: Experiment, tmp_path: Path
-) -> None:
-    """The reference policy is float32 as the master weights are, vLLM's copy is of the policy's dtype."""
-
-    def planned(dtype: str, beta: float) -> tuple[float, float]:
-        changed = raw(tmp_path / "policy")
-        changed["policy"] |= {"dtype": dtype, "engine": "vllm"}
-        changed["stages"] = [
-            {**stage, "beta": beta} for stage in changed["stages"] if stage["kind"] == "grpo"
-        ]
-        found = memory(validate(changed, "test"), 1)
-        return found.learning * 2**30, found.sampling * 2**30
-
-    loaded = load_policy(experiment.policy.model_copy(update={"dtype": "bfloat16"}), trainable=True)
-    copy = make_reference(loaded, Reference()).model
-    held = sum(p.numel() * p.element_size() for p in copy.parameters())
-    assert planned("bfloat16", 0.1)[0] - planned("bfloat16", 0.0)[0] == pytest.approx(held)
-    count = sum(p.numel() for p in copy.parameters())
-    assert planned("float32", 0.0)[1] - planned("bfloat16", 0.0)[1] == pytest.approx((4 - 2) * count)
 
 
 def test_the_shipped_comparison_is_priced_without_its_models(data_folder: Path) -> None:
