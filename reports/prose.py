@@ -40,7 +40,8 @@ def headline(study: Study, comparisons: Comparisons) -> str:
     """One sentence: the finding."""
     found = comparisons.differences
     if not found:
-        if any(sweep.rows() and sweep.winner is None for sweep in study.sweeps):
+        ended = [sweep for sweep in study.sweeps if sweep.state != "running"]
+        if any(sweep.rows() and sweep.winner is None for sweep in ended):
             return "The sweep chose no winner."
         if study.evaluations or study.suites:
             return "What was measured, with its uncertainty."

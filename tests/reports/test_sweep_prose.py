@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.sweep.summary import Summary
-from reports.study import Sweep
+from reports import prose
+from reports.comparisons import Comparisons
+from reports.study import Study, Sweep
 from reports.sweep_prose import headline, sentences
 
 
@@ -35,3 +37,12 @@ def test_while_it_runs_nothing_is_best_yet() -> None:
     assert headline([sweep("running")]) == "Training so far; nothing has been evaluated yet."
     nothing = replace(sweep(), summary=Summary.model_validate({"name": "x", "objective": "dev/pass@1"}))
     assert headline([nothing]) == "Training so far; nothing has been evaluated yet."
+
+
+def test_a_sweep_that_still_runs_has_not_chosen_yet() -> None:
+    def told(state: str) -> str:
+        undecided = sweep(state, selection={}, winner=None)
+        return prose.headline(Study(sweeps=[undecided]), Comparisons((), ()))
+
+    assert told("running") == "Training so far; nothing has been evaluated yet."
+    assert told("done") == "The sweep chose no winner."
