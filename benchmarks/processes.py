@@ -4,6 +4,7 @@ Both are the same run: how far their metrics differ, at most over its steps, is 
 
     python benchmarks/processes.py                          SmolLM2-135M (smollm2), sampled by a vLLM server
     python benchmarks/processes.py --engine transformers    sampled in each process, from a whole copy
+    python benchmarks/processes.py --lora 16                adapters of that rank, the base frozen
 
 The engine "servers" starts one vLLM server, which is not counted: it holds what samples. "vllm" has its own
 copy in each process. RSS counts libraries once a process, some 0.5 GiB that no sharding saves.
@@ -33,9 +34,12 @@ POLICIES: dict[str, dict[str, Any]] = {
 
 def peaks(options: argparse.Namespace, processes: int, folder: Path) -> dict[str, Any]:
     """Peak RSS of each process that trains, in GiB, and the run's own figures of its last step."""
+    policy = {"model": options.model, "template": "tags", "device": "cpu", **POLICIES[options.engine]}
+    if options.lora:
+        policy["lora"] = {"rank": options.lora}
     told = {
         "name": "processes",
-        "policy": {"model": options.model, "template": "tags", "device": "cpu", **POLICIES[options.engine]},
+        "policy": policy,
         "data": {"train": "small-sums:train[:8]"},
         "stages": [
             {
@@ -43,7 +47,7 @@ def peaks(options: argparse.Namespace, processes: int, folder: Path) -> dict[str
                 "steps": options.steps,
                 "completions_per_step": 16,
                 "group_size": 8,
-                "learning_rate": 1e-5,
+                "learning_rate": 1e-4 if options.lora else 1e-5,
                 # What an untrained model's samples differ in, so that there is something to learn.
                 "rewards": {"accuracy": 1.0, "answered": 0.5, "cosine": 0.5},
                 "max_tokens": options.tokens,
@@ -90,6 +94,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--engine", choices=list(POLICIES), default="servers")
+    parser.add_argument("--lora", type=int, default=0, help="rank of adapters (default: all weights learn)")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=32, help="of a completion")
     options = parser.parse_args()

@@ -8,6 +8,7 @@ adapter that was not trained yet adds exactly nothing, since its second matrix b
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -64,8 +65,8 @@ def size(settings: config.LoRA, model: torch.nn.Module) -> int:
     return sum(settings.rank * sum(layer.weight.shape) for layer in adapted)  # GPT-2's layers name no sides
 
 
-def attach(model: torch.nn.Module, settings: config.LoRA, seed: int) -> None:
-    """Freezes ``model`` and puts float32 adapters into it, in place, initialised as ``seed`` says.
+def attach(model: torch.nn.Module, settings: config.LoRA) -> None:
+    """Freezes ``model``, which may lie on the meta device, and puts float32 adapters into it, in place.
 
     In a mixture of experts, the experts' stacked weights and the routers stay as they are: peft would take
     "all-linear" for them too, and its adapters on stacked weights cannot be merged weight by weight.
@@ -86,8 +87,7 @@ def attach(model: torch.nn.Module, settings: config.LoRA, seed: int) -> None:
     # Inside a module without a configuration, peft leaves the targets as they are named: for a mixture that
     # it knows, it would rewrite "gate_proj" and the like to the experts' stacked weights.
     holder: Any = torch.nn.ModuleDict({"held": model}) if mixture else model
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # which peft draws from
         try:
             peft.inject_adapter_in_model(wanted, holder, NAME)
         except ValueError as error:
@@ -97,6 +97,19 @@ def attach(model: torch.nn.Module, settings: config.LoRA, seed: int) -> None:
         raise UsageError("policy.lora.targets: peft cannot merge adapters on these layers; choose others")
     for parameter in adapter(model).values():
         parameter.data = parameter.data.float()
+
+
+def initialise(model: torch.nn.Module, seed: int) -> None:
+    """Draws what adapters begin with, as Hu et al. do: A uniformly (He et al. 2015), B zero.
+
+    ``model`` may be sharded: the values depend on ``seed`` alone.
+    """
+    source = torch.Generator().manual_seed(seed)
+    values = {name: torch.zeros(parameter.shape) for name, parameter in adapter(model).items()}
+    for name, value in values.items():
+        if ".lora_A." in name:
+            torch.nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=source)
+    put(model, values)
 
 
 def check_used(model: torch.nn.Module, name: str) -> None:
@@ -167,6 +180,11 @@ def merged(
                 yield f"{owner}.{leaf}", tensor.float() + layer.get_delta_weight(NAME)
         else:
             yield f"{owner}.{leaf}", tensor
+
+
+def plain_name(name: str) -> str:
+    """What a model without adapters calls the weight ``name`` of one that may have some."""
+    return name.replace(".base_layer.", ".")
 
 
 def named_as_merged(

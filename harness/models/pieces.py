@@ -1,7 +1,7 @@
 """A policy's weights as checkpoint files name them, put together one piece at a time.
 
 Out of FSDP2's shards each tensor is gathered when it is its turn, so that no process holds a whole copy: all
-processes of a run have to take the pieces together, in order. Adapters come merged.
+processes of a run have to take the pieces together, in order. Adapters come merged. The way in is ``blocks``.
 """
 
 from __future__ import annotations
@@ -69,19 +69,22 @@ def _in_files(
     found = merged(model, ((name, see(state[name].detach())) for name in names))
     whole = ((name, sharding.whole(tensor)) for name, tensor in found)
     converts = _converts(model)
-    for block, tensors in groupby(whole, key=lambda pair: _block(pair[0])):
+    for block, tensors in groupby(whole, key=lambda pair: block_of(pair[0])):
         if block is None or not converts:
             yield from tensors
         else:
             yield from revert_weight_conversion(model, dict(tensors)).items()
 
 
-def _block(name: str) -> str | None:
+def block_of(name: str) -> str | None:
+    """The name of the block that a weight belongs to ("model.layers.3"); None outside all blocks."""
     found = BLOCK.match(name)
     return None if found is None else found[1]
 
 
 def _converts(model: PreTrainedModel) -> bool:
     """Whether files have some weights under other names or in other pieces."""
+    if getattr(model, "_weight_conversions", None) == []:
+        return False  # nothing was converted when it was loaded
     nothing: dict[str, torch.Tensor] = {}
     return revert_weight_conversion(model, nothing) is not nothing

@@ -23,7 +23,7 @@ from transformers import (
 
 from evals.base.errors import JobError, UsageError, first_line
 from harness import config
-from harness.models import dist, head, lora, pieces, quantized, sharding, shards, stored
+from harness.models import blocks, dist, head, lora, pieces, quantized, sharding, shards
 from harness.models.damage import check_folder, check_pointer
 from harness.models.digest import tensors_hash
 from harness.models.sources import find, full_name
@@ -85,8 +85,7 @@ def load_policy(
 
     With ``policy.lora`` what is trained are float32 adapters, initialised by ``seed``; the frozen weights
     then have the forward pass's dtype, or four bits (``policy.quantization``). ``in_shards``: what is trained
-    is sharded over the run's processes and each reads its own part, where files have the weights as the model
-    has them.
+    is sharded over the run's processes, and each reads its own part, unless an adapter has to be added first.
 
     Raises:
         UsageError: no such model, revision, folder or device; or the folder holds no whole causal model.
@@ -101,26 +100,30 @@ def load_policy(
     quantize = device if trainable and settings.quantization is not None else None
     if quantize is not None:
         quantized.check("policy.quantization", is_adapter=adapter is not None)
-    sharded = in_shards and trainable and adapter is None and adapters is None
-    found = _load_in_shards(folder, device, settings.trust_remote_code) if sharded else None
-    # An adapter is added in float32, as it is where the policy that has it is sampled and saved.
-    model = found or _load_model(
-        folder, torch.float32 if adapter else kept, settings.trust_remote_code, quantize
-    )
+    sharded = in_shards and trainable and adapter is None and dist.world() > 1
+    if sharded:
+        model = _empty_model(folder, kept, settings.trust_remote_code)
+    else:
+        # An adapter is added in float32, as it is where the policy that has it is sampled and saved.
+        model = _load_model(folder, torch.float32 if adapter else kept, settings.trust_remote_code, quantize)
     if adapter is not None:
         lora.merge_from(adapter, model)
         torch.nn.Module.to(model, kept)
     if adapters is not None:
         lora.check(adapters, model, name)
-        lora.attach(model, adapters, seed)
+        lora.attach(model, adapters)
+    if sharded:
+        model = sharding.shard_empty(model, device)
+        blocks.load(model, folder)
+    if adapters is not None:
+        lora.initialise(model, seed)
     if settings.head_dtype == "float32" and dtype != torch.float32:
         head.to_float32(model)
     if trainable and settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if found is None:
-        torch.nn.Module.to(
-            model, device
-        )  # by the base class: transformers' own decorators hide its signature
+    if not sharded:
+        # By the base class: transformers' own decorators hide its signature.
+        torch.nn.Module.to(model, device)
     policy = Policy(
         model=model.train(trainable),
         tokenizer=load_tokenizer(folder),
@@ -237,33 +240,27 @@ def device_of(name: str, key: str = "policy") -> torch.device:
     return torch.device(name)
 
 
-def _load_in_shards(folder: Path, device: torch.device, trust: bool) -> PreTrainedModel | None:
-    """The folder's model in float32, of which this process reads its part; None where one process trains, or
-    files have the weights in other pieces than the model."""
-    if dist.world() == 1:
-        return None
+def _empty_model(folder: Path, dtype: torch.dtype, trust: bool) -> PreTrainedModel:
+    """The folder's model without weights: its parameters lie on the meta device."""
     check_folder(folder, trust)
     try:
         known = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
         with init_empty_weights(include_buffers=False):
-            made: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-                known, dtype=torch.float32, trust_remote_code=trust
+            model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                known, dtype=dtype, trust_remote_code=trust
             )
-        made.tie_weights()
+        model.tie_weights()
         if (folder / "generation_config.json").is_file():
-            made.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+            model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # as for a model that is loaded whole
         raise UsageError(
             f"{folder}: cannot be loaded as a causal language model: {first_line(error)}"
         ) from error
-    if not stored.model_names(made) <= stored.places(folder).keys():
-        return None
-    _mend_generation_config(made, folder)
+    _mend_generation_config(model, folder)
     if _caps_attention(known):
-        made.set_attn_implementation("eager")
-    model: PreTrainedModel = sharding.shard_empty(made, device)
-    sharding.load_weights(model, shards.Stored(folder))
-    return model
+        model.set_attn_implementation("eager")
+    made: PreTrainedModel = sharding.keep_float32(model, dtype)
+    return made
 
 
 def _load_model(

@@ -8,6 +8,7 @@ what they are given.
 from __future__ import annotations
 
 import copy
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -62,11 +63,10 @@ def shard_copy(model: Any) -> Any:
     """A second model with the weights of ``model``, each process making its own part of it alone."""
     if not is_sharded(model):
         return shard_model(copy.deepcopy(model))
-    with torch.device("meta"):
-        made = plain_class(model)(copy.deepcopy(model.config))
+    made = on_meta(model)
     if head.is_float32(model):
         head.to_float32(made)
-    made = shard_empty(made.to(model.dtype), model.device)
+    made = shard_empty(made, model.device)
     with torch.no_grad():
         for mine, theirs in (
             (made.parameters(), model.parameters()),
@@ -75,6 +75,22 @@ def shard_copy(model: Any) -> Any:
             for one, other in zip(mine, theirs, strict=True):
                 one.copy_(other)
     return made
+
+
+def on_meta(model: Any) -> Any:
+    """A model like ``model`` on the meta device, without adapters."""
+    with torch.device("meta"):
+        made = plain_class(model)(copy.deepcopy(model.config))
+    return keep_float32(made.to(model.dtype), model.dtype)
+
+
+def keep_float32(model: Any, dtype: torch.dtype) -> Any:
+    """Gives back float32 to the weights that transformers keeps so where it loads ``model`` in ``dtype``."""
+    kept = [pattern.replace("*", ".*") for pattern in model._get_dtype_plan(dtype)]
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if kept and re.search("|".join(kept), name):
+            tensor.data = tensor.data.float()
+    return model
 
 
 def shard_empty(model: Any, device: torch.device) -> Any:

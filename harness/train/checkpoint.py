@@ -33,7 +33,7 @@ from transformers import AutoModelForCausalLM
 from evals.base import io
 from evals.base.errors import DamagedFileError, JobError, first_line
 from harness.config import Training
-from harness.models import dist, lora, sharding, shards, stored
+from harness.models import blocks, dist, lora, sharding, shards
 from harness.models.policy import ADAPTER, Policy, save_policy
 from harness.train.grpo.reference import Reference
 from harness.train.mending import checkpoint_steps as steps
@@ -309,8 +309,8 @@ def read(path: Path, model: torch.nn.Module) -> dict[str, Any]:
     try:
         if lora.is_adapted(model):
             lora.load(model, path / ADAPTER)
-        elif sharding.is_sharded(model) and stored.model_names(model) <= stored.places(path).keys():
-            sharding.load_weights(model, shards.Stored(path))
+        elif sharding.is_sharded(model):
+            blocks.load(model, path)
         else:
             saved = AutoModelForCausalLM.from_pretrained(
                 path,

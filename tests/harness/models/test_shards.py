@@ -71,7 +71,7 @@ def test_pieces_are_what_a_file_has(tiny_random_policy: Policy, tmp_path: Path) 
 def test_adapters_come_merged(tiny_random_policy: Policy) -> None:
     model = tiny_random_policy.model
     plain = dict(pieces.pieces(model))
-    lora.attach(model, config.LoRA(rank=4), seed=0)
+    lora.attach(model, config.LoRA(rank=4))
     for parameter in lora.adapter(model).values():
         torch.nn.init.normal_(parameter, std=0.1)
     found, outline = dict(pieces.pieces(model)), pieces.described(model)
