@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,10 @@ from evals.base.errors import UsageError
 from evals.base.text import printable
 from harness.cli import served
 from harness.cli.app import MEASURE, EngineKind, Json, Quiet, app, print_json
+from harness.cli.prompts import with_system
+
+if TYPE_CHECKING:
+    from evals.templates import Template
 
 
 @app.command(rich_help_panel=MEASURE)
@@ -54,11 +58,15 @@ def reproduce(
         str | None,
         typer.Option(help="Prompt template. With one other than chat-boxed, no verdicts are given."),
     ] = None,
+    system_prompt: Annotated[
+        str | None, typer.Option(help="A system message. The paper has none: no verdicts are given.")
+    ] = None,
     engine: EngineKind = "transformers",
     server: served.Addresses = None,
     api: served.Api = None,
     key_env: served.KeyEnv = None,
     served_model: served.ServedModel = None,
+    chat_template_kwargs: served.ChatTemplateKwargs = None,
     concurrency: served.Concurrency = None,
     price: served.Price = None,
     out: Annotated[Path | None, typer.Option(help="Output folder. By default runs/reproduce-TABLE.")] = None,
@@ -76,7 +84,6 @@ def reproduce(
 
     Example: harness reproduce table5 --server http://localhost:8000/v1
     """
-    from evals import templates
     from evals.base.progress import Progress
     from harness.cli import console
     from harness.jobs import reproduce as job
@@ -86,12 +93,19 @@ def reproduce(
     if asked is not None and (recorded or engine != "transformers"):
         raise UsageError(f"--{'from' if recorded else 'engine'} has no effect with --server: leave one out")
     if recorded:
+        _check_unused(
+            models=models,
+            samples=samples,
+            max_tokens=max_tokens,
+            template=template,
+            system_prompt=system_prompt,
+            chat_template_kwargs=chat_template_kwargs,
+        )
         done = job.from_recordings(table, recorded, folder, progress, papers or ())
     else:
         names = tuple(name.strip() for name in models.split(",")) if models else ()
-        if template is not None:
-            templates.check(template)
-        settings = job.Settings(engine, names, samples, hours, max_tokens, template, asked)
+        wording = _wording(template, system_prompt, chat_template_kwargs)
+        settings = job.Settings(engine, names, samples, hours, max_tokens, wording, asked)
         done = job.run_plan(table, folder, progress, settings, papers or ())
     if as_json:
         print_json([cell.to_json() for cell in done.cells])
@@ -101,3 +115,27 @@ def reproduce(
         typer.echo(printable(problem), err=True)
     if not done.measured:
         raise typer.Exit(1)
+
+
+def _check_unused(**options: object) -> None:
+    """Refuses options that say how to sample, where recorded samples are read."""
+    for name, given in options.items():
+        if given is not None:
+            raise UsageError(f"--{name.replace('_', '-')} has no effect with --from: leave one out")
+
+
+def _wording(template: str | None, system: str | None, settings: str | None) -> str | Template | None:
+    """The template that the options choose; None: the paper's.
+
+    Raises:
+        UsageError: no such template, or not one of the kind that the other options change.
+    """
+    from evals import protocols, templates
+    from reports.papers.verdicts import PROTOCOL
+
+    if template is not None:
+        templates.check(template)
+    if system is None and settings is None:
+        return template
+    chosen = template or protocols.get(PROTOCOL).template
+    return served.with_chat_settings(chosen if system is None else with_system(chosen, system), settings)

@@ -16,6 +16,7 @@ from evals.recorded import score_file
 from evals.stats.tables import Bill
 from evals.task import TaskError
 from evals.tasks import registry
+from evals.templates import Template
 from harness import config
 from harness.engines.registry import EngineKind
 from harness.engines.served import ServedEngine
@@ -44,7 +45,7 @@ class Settings:
     samples: int | None = None
     hours: float = feasibility.HOURS
     max_tokens: int | None = None
-    template: str | None = None
+    template: str | Template | None = None
     server: config.Server | None = None
 
 

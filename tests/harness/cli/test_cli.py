@@ -181,6 +181,10 @@ def test_the_module_is_a_program() -> None:
         (["track", "sync", "nowhere"], "nowhere: contains no W&B run that was recorded offline"),
         (["reproduce", "table3"], "unknown table 'table3'; accepted: table2, table4, table5, table6"),
         (["reproduce", "table5", "--from", "nowhere"], "nowhere: no such folder"),
+        (
+            ["reproduce", "table5", "--from", ".", "--max-tokens", "9"],
+            "--max-tokens has no effect with --from: leave one out",
+        ),
         (["reproduce", "table5", "--paper", "none.csv"], "none.csv: no such file"),
         (["reproduce", "table5", "--models", "GPT-9"], "table5 has no model 'GPT-9'; accepted: GPT-4o"),
         (["data", "check", "mnist"], "unknown task 'mnist'; accepted: aime24"),

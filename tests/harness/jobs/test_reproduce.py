@@ -113,6 +113,23 @@ def test_a_model_without_weights_is_asked_where_it_is_served_and_its_price_is_to
     assert f"{took:.4f}" in page
 
 
+def test_a_system_message_and_variables_go_to_the_server_and_no_verdict_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper = _paper(tmp_path / "paper.csv", "t1,big,Sums,pass@1,50,x,org/big,600,tiny-aime,2,0")
+    asked = ["reproduce", "t1", "--paper", str(paper), "--out", str(tmp_path / "out"), "--json"]
+    with chat_server() as state:
+        state.models = {"data": [{"id": "org/big"}]}
+        chat = ["--system-prompt", "Be brief.", "--chat-template-kwargs", '{"enable_thinking": false}']
+        app([*asked, "--server", state.address, *chat], standalone_mode=False)
+    for body in state.asked:
+        assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    [cell] = json.loads(capsys.readouterr().out)
+    assert cell["verdict"] == "not judged"
+    assert "'system': 'Be brief.'" in cell["why"]
+
+
 def test_samples_in_a_folder_named_after_the_model_are_graded(data_folder: Path, tmp_path: Path) -> None:
     questions = [json.loads(line) for line in (data_folder / "aime24.jsonl").read_text().splitlines()]
     model = tmp_path / "recorded" / "DeepSeek-R1-Distill-Qwen-1.5B" / "aime24"
