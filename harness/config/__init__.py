@@ -18,6 +18,7 @@ from harness.config.stages import (
     Pretrain,
     Reject,
     Stage,
+    are_sampled,
     parts,
 )
 from harness.config.sweep import Sweep, confirmed_stage
@@ -55,6 +56,7 @@ __all__ = [
     "Sweep",
     "Tracking",
     "Training",
+    "are_sampled",
     "confirmed_stage",
     "dump_toml",
     "parts",

@@ -359,6 +359,16 @@ STAGES: dict[str, type[Table]] = {
 }
 
 
+def are_sampled(stages: Sequence[Stage], dev: bool) -> bool:
+    """Whether the policy is sampled while it trains: by a stage, or on ``dev`` questions."""
+    return any(
+        isinstance(stage, GRPO | OnPolicyDistill)
+        or (isinstance(stage, Reject) and stage.teacher is None)
+        or (isinstance(stage, SFT) and dev)
+        for stage in parts(stages)
+    )
+
+
 def parts(stages: Sequence[Stage]) -> list[GRPO | SFT | Reject | OnPolicyDistill | Evaluate]:
     """The stages with each "distill" stage taken apart: these are what runs and what costs."""
     return [part for stage in stages for part in (stage.parts() if isinstance(stage, Distill) else [stage])]

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, parts
+from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, are_sampled, parts
 from harness.models import quantized
 from harness.models.architecture import Architecture, architecture
 from harness.models.devices import Device
@@ -94,8 +94,11 @@ def whole_copy(experiment: Experiment, devices: int) -> float:
     """Bytes of the copy of the policy that the transformers engine keeps on each of several devices."""
     if devices == 1 or experiment.policy.servers or experiment.policy.engine.kind != "transformers":
         return 0.0
-    samples = any(isinstance(stage, SAMPLING_STAGES) for stage in parts(experiment.stages))
-    return WHOLE * architecture(experiment.policy).parameters * samples
+    if not are_sampled(experiment.stages, bool(experiment.data.dev)):
+        return 0.0
+    policy = architecture(experiment.policy)
+    frozen = _frozen(experiment.policy, policy)
+    return frozen + WHOLE * (policy.adapters if frozen else policy.parameters)
 
 
 def _sampler(experiment: Experiment, devices: int) -> float:

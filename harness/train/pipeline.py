@@ -13,7 +13,7 @@ from evals.engine import Engine
 from evals.scores import Scores
 from evals.task import folder_of
 from harness import config
-from harness.config import GRPO, SFT, Evaluate, Experiment, OnPolicyDistill, Reject, parts
+from harness.config import GRPO, Evaluate, Experiment, OnPolicyDistill, Reject, are_sampled, parts
 from harness.config.names import FINAL
 from harness.engines.registry import RolloutEngine, close, kind_takes_pieces, make_engine, servers_engine
 from harness.engines.served import ServedEngine
@@ -128,7 +128,7 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
     """The stages, one after another; steps are counted over all of them."""
     experiment = run.experiment
     asked, dev = sets.of(experiment.data.train), sets.of(experiment.data.dev)
-    by_pieces = kind_takes_pieces(experiment.policy)
+    by_pieces = kind_takes_pieces(experiment.policy) or not are_sampled(experiment.stages, bool(dev))
     policy = load_policy(experiment.policy, trainable=True, seed=experiment.seed, in_shards=by_pieces)
     ahead = [stage for stage in parts(experiment.stages) if isinstance(stage, GRPO) and stage.rollout_ahead]
     # Refuses what cannot be trained, before anything is sampled.
@@ -139,7 +139,7 @@ def _train(run: Run, progress: Progress, tracker: Tracker, sets: QuestionSets) -
     width = int(experiment.policy.engine.settings.get("tensor_parallel", 1))
     engine = alone if alone is None or dist.world() == 1 else SpreadEngine(alone, width)
     if not by_pieces:
-        policy = sharding.shard(policy, keep_whole=alone is not None)
+        policy = sharding.shard(policy)
     try:
         return _stages(run, progress, tracker, sets, policy, alone, engine)
     finally:
@@ -214,13 +214,8 @@ def _sampler(
     """What samples the policy in training; None where no stage does: a model that is only fine-tuned and
     measured afterwards needs no engine that can run it here."""
     experiment = run.experiment
-    kind, stages = experiment.policy.engine, parts(experiment.stages)
-    if not any(
-        isinstance(stage, GRPO | OnPolicyDistill)
-        or (isinstance(stage, Reject) and stage.teacher is None)
-        or (isinstance(stage, SFT) and dev)
-        for stage in stages
-    ):
+    kind = experiment.policy.engine
+    if not are_sampled(experiment.stages, bool(dev)):
         return None
     needed = room(experiment, asked, dev) if kind.kind != "transformers" else None
     servers = experiment.policy.servers

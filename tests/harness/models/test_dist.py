@@ -69,15 +69,21 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def train(tiny_random_policy: Policy, tmp_path: Path) -> Train:
-    """``train(folder, processes, *stages, **policy settings)``; two processes: what they said."""
+    """``train(folder, processes, *stages, dev=, **policy settings)``; two processes: what they said."""
     model = tmp_path / "model"
     save_policy(tiny_random_policy, model)
 
-    def run(folder: Path, processes: int, *stages: dict[str, Any], **policy: Any) -> str:
+    def run(
+        folder: Path,
+        processes: int,
+        *stages: dict[str, Any],
+        dev: str = "tiny-math:train[8:11]",
+        **policy: Any,
+    ) -> str:
         experiment = {
             "name": "shared",
             "policy": {"model": str(model), "template": "tags", "device": "cpu", **policy},
-            "data": {"train": "tiny-math:train[:8]", "dev": "tiny-math:train[8:11]", "dev_samples": 2},
+            "data": {"train": "tiny-math:train[:8]", "dev": dev or [], "dev_samples": 2},
             "stages": stages,
             "eval": {"max_tokens": 4},
             "tracking": {"wandb": "off"},
@@ -150,6 +156,13 @@ def test_adapters_and_checkpointing_are_shared_too(train: Train, tmp_path: Path)
     policy = {"lora": {"rank": 4}, "gradient_checkpointing": True}
     train(tmp_path / "alone", 1, SFT, GRPO, **policy)
     train(tmp_path / "together", 2, SFT, GRPO, **policy)
+    assert_close(tmp_path / "together", tmp_path / "alone")
+
+
+def test_what_samples_nothing_reads_its_part_of_the_files(train: Train, tmp_path: Path) -> None:
+    tuning = {**SFT, "steps": LAST, "checkpoint_every": 1, "keep_checkpoints": LAST}
+    for folder, processes in ((tmp_path / "alone", 1), (tmp_path / "together", 2)):
+        train(folder, processes, tuning, dev="")
     assert_close(tmp_path / "together", tmp_path / "alone")
 
 

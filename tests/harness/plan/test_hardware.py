@@ -17,7 +17,16 @@ from harness.models.architecture import architecture
 from harness.models.devices import DEVICES
 from harness.models.policy import load_policy
 from harness.models.quantized import BITS
-from harness.plan.hardware import OPERATIONS, SAMPLING, SCHEDULING, SENDING, memory, seconds, server_devices
+from harness.plan.hardware import (
+    OPERATIONS,
+    SAMPLING,
+    SCHEDULING,
+    SENDING,
+    memory,
+    seconds,
+    server_devices,
+    whole_copy,
+)
 from harness.plan.plan import plan_on
 from harness.plan.work import Work
 from harness.plan.workload import assumed, work
@@ -168,6 +177,26 @@ def test_a_decoding_step_takes_what_sending_its_work_takes_however_small_the_mod
     reading = 2 * architecture(large).parameters / DEVICES["h200"].bandwidth
     part = Work("x", "measure", large, 1, sampled=1000, sampling_flops=1, batch=1, prompt=100, length=1000)
     assert seconds(part, DEVICES["h200"], 1) > 1000 * reading
+
+
+def test_several_processes_that_sample_with_transformers_have_a_whole_copy() -> None:
+    sft = {"kind": "sft", "data": "tiny-traces"}
+    grpo = {"kind": "grpo"}
+
+    def copied(stage: dict[str, Any], dev: list[str], devices: int = 8, **policy: Any) -> float:
+        told = {
+            "name": "x",
+            "policy": {"model": "Qwen/Qwen2.5-7B", "dtype": "bfloat16", **policy},
+            "data": {"train": "gsm8k", "dev": dev},
+            "stages": [stage],
+        }
+        return whole_copy(validate(told, "x"), devices)
+
+    size = architecture(Policy(model="Qwen/Qwen2.5-7B")).parameters
+    assert copied(grpo, []) == copied(sft, ["gsm8k"]) == 4 * size
+    assert copied(sft, []) == copied(grpo, [], devices=1) == copied(grpo, [], engine="vllm") == 0
+    adapters = architecture(Policy(model="Qwen/Qwen2.5-7B", lora={"rank": 16})).adapters
+    assert copied(grpo, [], lora={"rank": 16}) == 2 * size + 4 * adapters
 
 
 def test_copies_of_the_policy_are_planned_in_the_dtype_that_they_have(
