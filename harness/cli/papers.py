@@ -94,6 +94,7 @@ def reproduce(
         raise UsageError(f"--{'from' if recorded else 'engine'} has no effect with --server: leave one out")
     if recorded:
         _check_unused(
+            engine=None if engine == "transformers" else engine,
             models=models,
             samples=samples,
             max_tokens=max_tokens,

@@ -16,6 +16,7 @@ from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, 
 from harness.models import quantized
 from harness.models.architecture import Architecture, architecture
 from harness.models.devices import Device
+from harness.models.flops import BACKWARD, FROZEN_BACKWARD
 from harness.plan.work import Work
 
 LEARNING = 0.4
@@ -38,8 +39,10 @@ WHOLE = 4
 SAMPLER = 2
 """Bytes a parameter takes where it is read to sample, in bfloat16."""
 ACTIVATIONS = 34
-"""Bytes of activations per token, layer and hidden unit, kept for the backward pass (Korthikanti et al. 2022,
-eq. 1, with fused attention)."""
+"""Bytes of activations per token, layer and hidden unit, kept for the backward pass in 16 bits (Korthikanti
+et al. 2022, eq. 1, with fused attention)."""
+BOUNDARY = 2
+"""The same with ``gradient_checkpointing``: what a block is given. One block at a time has the others too."""
 FREE = 0.9
 """The share of a device's memory that can be used."""
 GIB = 2**30
@@ -75,7 +78,7 @@ def memory(experiment: Experiment, devices: int) -> Memory:
     held /= devices
     away = trained * max((MOMENTS[s.optimizer] for s in stages if s.offload_optimizer), default=0.0)
     away += copied * (True in beside)
-    activations = ACTIVATIONS * tokens * policy.hidden * policy.layers
+    activations = _activations(experiment.policy, policy) * tokens
     longest = max((stage.max_tokens for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0)
     sequences = max(
         (stage.completions_per_step for stage in stages if isinstance(stage, SAMPLING_STAGES)), default=0
@@ -88,6 +91,14 @@ def memory(experiment: Experiment, devices: int) -> Memory:
         (held + (0 if experiment.policy.servers else _sampler(experiment, devices) + keys)) / GIB,
         away / GIB,
     )
+
+
+def _activations(settings: Policy, policy: Architecture) -> float:
+    """Bytes that a token keeps for the backward pass."""
+    width = 2 if settings.dtype == "float32" else 1
+    if not settings.gradient_checkpointing:
+        return width * ACTIVATIONS * policy.hidden * policy.layers
+    return width * policy.hidden * (BOUNDARY * policy.layers + ACTIVATIONS)
 
 
 def whole_copy(experiment: Experiment, devices: int) -> float:
@@ -138,10 +149,16 @@ def server_devices(policy: Policy) -> int:
 
 def seconds(part: Work, device: Device, devices: int) -> float:
     """How long ``devices`` devices take for one part, and for what servers sample those of the servers."""
-    learning = part.learning_flops / (LEARNING * device.flops * devices)
+    learning = _recomputed(part.policy) * part.learning_flops / (LEARNING * device.flops * devices)
     apart = server_devices(part.policy) if part.role != "measure" else 0
     sampling = sampling_seconds(part, architecture(part.policy), device, apart or devices)
     return max(learning, sampling) if part.ahead else learning + sampling
+
+
+def _recomputed(policy: Policy) -> float:
+    """An update's products over those counted in its FLOPs: checkpointing does a forward pass more."""
+    once = 1 + (BACKWARD if policy.lora is None else FROZEN_BACKWARD)
+    return (once + policy.gradient_checkpointing) / once
 
 
 def sampling_seconds(part: Work, model: Architecture, device: Device, devices: int) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.base.notebook import shown
 from evals.base.progress import Progress
-from harness.config import Experiment, dump_toml
+from harness.config import Experiment, Policy, dump_toml
 from harness.config.compare import arm_experiment, untrained
 from harness.models.devices import Device
 from harness.plan.hardware import GIB, Memory, memory, seconds, server_devices, whole_copy
@@ -128,11 +128,9 @@ def plan_on(
     most = max((max(each.learning, each.sampling) for each in needed), default=0.0)
     warnings = []
     if most > device.memory:
-        ways = "use more devices, a smaller micro_batch_tokens"
-        ways += ", or LoRA" if experiment.policy.lora is None else ', or policy.dtype = "bfloat16"'
-        ways += "" if experiment.policy.lora is None else ' and policy.quantization = "nf4"'
         warnings.append(
-            f"needs {most:,.0f} GiB per device, but a {device.name} has {device.memory:.0f}: {ways}"
+            f"needs {most:,.0f} GiB per device, but a {device.name} has {device.memory:.0f}: "
+            f"use {', '.join(_ways(experiment.policy, count))} or more devices"
         )
     copied = max(
         (whole_copy(kind.experiment, count) for kind in _kinds(experiment) if kind.trains), default=0
@@ -183,6 +181,20 @@ def only_asks(experiment: Experiment) -> bool:
     """Whether nothing is trained and the policy is at a server: its answers are all that it takes."""
     trains = experiment.stages or experiment.compare or experiment.sweep
     return experiment.policy.server is not None and not trains
+
+
+def _ways(policy: Policy, devices: int) -> list[str]:
+    """What takes less memory than the policy does now."""
+    ways = ["a smaller micro_batch_tokens"]
+    if not policy.gradient_checkpointing:
+        ways.append("policy.gradient_checkpointing")
+    if policy.lora is None:
+        ways.append("LoRA")
+    if policy.dtype == "float32":
+        ways.append('policy.dtype = "bfloat16"')
+    if policy.lora is not None and policy.quantization is None and devices == 1:
+        ways.append('policy.quantization = "nf4"')
+    return ways
 
 
 def _plan_asked(experiment: Experiment, response: float | None) -> Plan:

@@ -179,6 +179,57 @@ def test_a_decoding_step_takes_what_sending_its_work_takes_however_small_the_mod
     assert seconds(part, DEVICES["h200"], 1) > 1000 * reading
 
 
+def test_activations_that_are_computed_again_take_less_memory_and_more_time(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    def planned(**policy: Any) -> tuple[float, float]:
+        changed = raw(tmp_path / "policy")
+        changed["policy"] |= {"dtype": "bfloat16", "engine": "vllm", **policy}
+        changed["stages"] = [
+            {**stage, "beta": 0.0, "micro_batch_tokens": 2**20}
+            for stage in changed["stages"]
+            if stage["kind"] == "grpo"
+        ]
+        read = validate(changed, "test")
+        [part] = [part for part in work(read, assumed(100)) if part.learned]
+        part = replace(part, sampled=0.0)
+        return memory(read, 1).learning * 2**30, seconds(part, DEVICES["h100"], 1)
+
+    model = architecture(experiment.policy)
+    kept, again = planned(), planned(gradient_checkpointing=True)
+    unit = 2**20 * model.hidden
+    assert kept[0] - again[0] == pytest.approx(unit * (34 * (model.layers - 1) - 2 * model.layers))
+    assert again[1] / kept[1] == pytest.approx(4 / 3)
+    adapters = {"lora": {"rank": 4}}
+    assert planned(gradient_checkpointing=True, **adapters)[1] / planned(**adapters)[1] == pytest.approx(
+        3 / 2
+    )
+    assert planned(dtype="float32")[0] - kept[0] == pytest.approx(unit * 34 * model.layers)
+
+
+def test_what_takes_less_memory_is_named_where_it_is_not_done_yet() -> None:
+    def said(devices: int, **policy: Any) -> str:
+        told = {
+            "name": "x",
+            "policy": {"model": "deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "engine": "vllm", **policy},
+            "data": {"train": "gsm8k"},
+            "stages": [{"kind": "grpo"}],
+        }
+        return (
+            plan_on(validate(told, "x"), DEVICES["l4"], devices, None, None)
+            .warnings[0]
+            .partition(": use ")[2]
+        )
+
+    assert said(1) == (
+        'a smaller micro_batch_tokens, policy.gradient_checkpointing, LoRA, policy.dtype = "bfloat16" '
+        "or more devices"
+    )
+    smaller = {"lora": {"rank": 16}, "dtype": "bfloat16", "gradient_checkpointing": True}
+    assert said(1, **smaller) == 'a smaller micro_batch_tokens, policy.quantization = "nf4" or more devices'
+    assert said(8, **smaller) == "a smaller micro_batch_tokens or more devices"  # FSDP2 cannot shard codes
+
+
 def test_several_processes_that_sample_with_transformers_have_a_whole_copy() -> None:
     sft = {"kind": "sft", "data": "tiny-traces"}
     grpo = {"kind": "grpo"}
