@@ -25,7 +25,7 @@ from harness.models.pieces import block_of
 
 @torch.no_grad()
 def load(model: Any, folder: Path) -> None:
-    """Reads the weights in ``folder`` into ``model``, which is sharded; adapters stay as they are.
+    """Reads the weights in ``folder`` into ``model``, sharded or not; adapters stay as they are.
 
     Raises:
         UsageError: the files lack weights of the model, or have two for one that it uses twice.
@@ -40,11 +40,11 @@ def load(model: Any, folder: Path) -> None:
         convert_and_load_state_dict_in_model(twin, dict(stored.tensors(places)), settings)
         for name, tensor in _taken(twin):
             source, mine = tied.get(name, name), shards[name]
-            found: Any = sharding.like(tensor, mine)
+            found = sharding.like(tensor, mine)
             if source in missing:
                 missing.discard(source)
                 mine.copy_(found)
-            elif not torch.equal(found.to_local(), mine.to_local()):
+            elif not torch.equal(sharding.own(found), sharding.own(mine)):
                 raise UsageError(
                     f"{folder}: {name} and {source} differ, which are one weight by the model's config.json; "
                     "set tie_word_embeddings to false there"

@@ -152,6 +152,11 @@ def like(tensor: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(tensor.to(model.device), model.device_mesh, model.placements, src_data_rank=None)
 
 
+def own(tensor: torch.Tensor) -> torch.Tensor:
+    """The part of a tensor that lies in this process."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def load_weights(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Copies whole tensors into ``model``, by name, sharded or not; a tied copy may be missing."""
     tied = getattr(model, "all_tied_weights_keys", None) or ()

@@ -32,38 +32,13 @@ from harness.train.micro_batch import MicroBatch
 from harness.train.run_dir import Run
 from harness.train.sft.stage import SftUpdater
 from harness.train.sft.stored import Tokens
-from tests.harness.models.architectures import LATENT, LONGROPE, MIXTURE, save
+from tests.harness.models.architectures import LATENT, LONGROPE, MIXTURE, RIGHT, save
 
 QUESTIONS = [Question(str(i), f"{i} plus {i}?", str(2 * i)) for i in range(4)]
 TASK = Task("sums", "Sums", "integer", ("train",), "train", lambda split: QUESTIONS, "made here")
 TEMPERATURE = 0.7
 EXACT = 3e-5
 """Nats: what float32 makes of the same sum in another order."""
-
-RIGHT: list[tuple[str, str, dict[str, Any]]] = [
-    ("Llama", "llama", {}),
-    ("Qwen2", "qwen2", {}),
-    ("Qwen3", "qwen3", {"head_dim": 16}),
-    ("Gemma", "gemma", {"head_dim": 16}),
-    ("Mistral", "mistral", {"sliding_window": None}),
-    ("OLMo 2", "olmo2", {}),
-    ("Phi-3", "phi3", {}),
-    ("SmolLM3", "smollm3", {}),
-    ("GLM-4", "glm4", {"head_dim": 16}),
-    ("Ernie 4.5", "ernie4_5", {}),
-    ("Hunyuan", "hunyuan_v1_dense", {"head_dim": 16}),
-    ("Apertus", "apertus", {}),
-    ("Ministral 3", "ministral3", {"head_dim": 16}),
-    ("GPT-NeoX", "gpt_neox", {}),
-    ("LFM2", "lfm2", {"layer_types": ["full_attention", "full_attention"]}),
-    ("Granite", "granite", {}),
-    ("StarCoder2", "starcoder2", {"sliding_window": None}),
-    ("GPT-2", "gpt2", {}),
-    ("OPT", "opt", {"ffn_dim": 96, "word_embed_proj_dim": 64}),
-    ("Qwen3-MoE", "qwen3_moe", {**MIXTURE, "num_experts": 4, "decoder_sparse_step": 1}),
-    ("Mixtral", "mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}),
-    ("dropout", "starcoder2", {"sliding_window": None, "residual_dropout": 0.1, "embedding_dropout": 0.1}),
-]
 
 Make = Callable[..., Path]
 

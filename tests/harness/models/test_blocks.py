@@ -11,23 +11,51 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from evals.base import io
+from evals.base.errors import UsageError
 from harness import config
-from harness.models import pieces, shards
-from harness.models.policy import load_policy
-from tests.harness.models.architectures import LATENT, MIXTURE, save
+from harness.models import blocks, pieces, shards, stored
+from harness.models.policy import load_policy, weights_hash
+from tests.harness.models.architectures import LATENT, MIXTURE, RIGHT, save
 
 SCRIPT = Path(__file__).with_name("read_in_shards.py")
 THREE: dict[str, Any] = {"num_hidden_layers": 3}
 CASES: list[tuple[str, dict[str, Any], str, int]] = [
-    ("qwen2", {**THREE, "tie_word_embeddings": True}, "float32", 0),
     ("qwen3_moe", {**THREE, **MIXTURE, "num_experts": 5, "decoder_sparse_step": 1}, "float32", 0),
     ("deepseek_v3", {**THREE, **LATENT}, "bfloat16", 2),
-    ("mixtral", {**THREE, "num_local_experts": 4, "sliding_window": None}, "float32", 2),
     ("gpt2", {"n_layer": 3, "n_embd": 64, "n_head": 4}, "bfloat16", 2),
 ]
+
+
+@pytest.mark.parametrize(("name", "kind", "settings"), RIGHT, ids=[row[0] for row in RIGHT])
+@pytest.mark.parametrize("inner", [False, True], ids=["whole", "inner"])
+def test_files_are_read_as_transformers_reads_them(
+    name: str,
+    kind: str,
+    settings: dict[str, Any],
+    inner: bool,
+    byte_tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+) -> None:
+    """``inner``: the files name the weights as the model without its head does, as GPT-2's do."""
+    folder = save(kind, settings, byte_tokenizer, tmp_path / kind)
+    wanted = AutoModelForCausalLM.from_pretrained(folder)
+    if inner:
+        plain = {
+            key.removeprefix(f"{wanted.base_model_prefix}."): tensor
+            for key, tensor in files_of(folder).items()
+        }
+        save_file(plain, folder / "model.safetensors", metadata={"format": "pt"})
+    model = AutoModelForCausalLM.from_config(wanted.config)
+    blocks.load(model, folder)
+    assert weights_hash(model) == weights_hash(wanted)
+    model.save_pretrained(tmp_path / "again")
+    wanted.save_pretrained(tmp_path / "wanted")
+    again, files = files_of(tmp_path / "again"), files_of(tmp_path / "wanted")
+    assert again.keys() == files.keys()
+    assert all(torch.equal(tensor, files[key]) for key, tensor in again.items())
 
 
 def read(folder: Path, dtype: str, rank: int, out: Path) -> subprocess.CompletedProcess[str]:
@@ -40,6 +68,10 @@ def read(folder: Path, dtype: str, rank: int, out: Path) -> subprocess.Completed
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
     )
+
+
+def files_of(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(shards.Stored(folder))
 
 
 @pytest.mark.slow
@@ -78,15 +110,32 @@ def test_it_is_the_model_that_one_process_loads(
     assert 0 < io.read_json(tmp_path / "out" / "sizes.json")["largest"] < whole / 2
 
 
-def test_files_that_do_not_fit_are_refused(byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["lm_head.weight", "model.embed_tokens.weight"])
+def test_two_values_of_one_weight_are_refused(
+    first: str, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = save("qwen2", {"tie_word_embeddings": True}, byte_tokenizer, tmp_path / "tied")
-    weights = load_file(folder / "model.safetensors")
-    other = {**weights, "lm_head.weight": weights["model.embed_tokens.weight"] + 1}
-    save_file(other, folder / "model.safetensors", metadata={"format": "pt"})
-    done = read(folder, "float32", 0, tmp_path / "two")
-    assert "differ, which are one weight by the model's config.json" in done.stderr
+    found = load_file(folder / "model.safetensors")
+    both = {**found, "lm_head.weight": found["model.embed_tokens.weight"].clone()}
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    expected = weights_hash(model)
+    save_file(both, folder / "model.safetensors", metadata={"format": "pt"})
+    in_order = dict.fromkeys([first, *both], folder / "model.safetensors")
+    monkeypatch.setattr(stored, "places", lambda _folder: in_order)
+    blocks.load(model, folder)
+    assert weights_hash(model) == expected
 
-    del weights["model.norm.weight"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    done = read(folder, "float32", 0, tmp_path / "one")
-    assert "1 weights of the model are missing, for example model.norm.weight" in done.stderr
+    both["lm_head.weight"] += 1
+    save_file(both, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match="differ, which are one weight by the model's"):
+        blocks.load(model, folder)
+
+
+def test_missing_weights_are_told(byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    folder = save("qwen2", {}, byte_tokenizer, tmp_path / "qwen2")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    found = load_file(folder / "model.safetensors")
+    del found["model.norm.weight"]
+    save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=r"1 weights .* are missing, for example model\.norm\.weight"):
+        blocks.load(model, folder)
