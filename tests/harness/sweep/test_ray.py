@@ -57,7 +57,7 @@ def test_nodes_that_do_not_see_the_folder(
 def test_a_node_that_dies_takes_no_trial_with_it(
     ray_cluster: Cluster, make_experiment: Make, sweep_it: Any, runs_in: RunsIn, tmp_path: Path
 ) -> None:
-    experiment = make_experiment(trials=6, workers=2, confirm_seeds=1)
+    experiment = make_experiment(trials=3, workers=2, confirm_seeds=1)
     expected, _ = sweep_it(experiment, tmp_path / "local")
     folder = tmp_path / "ray"
     orphans: list[psutil.Process] = []
@@ -71,7 +71,7 @@ def test_a_node_that_dies_takes_no_trial_with_it(
     assert orphans
     assert not any(orphan.is_running() for orphan in orphans)
     assert outcome(summary) == outcome(expected)
-    check_nothing_lost(folder, 6, 1)
+    check_nothing_lost(folder, 3, 1)
     first, *_, last = attempts_of(folder / "trials/0")
     assert (first.outcome, first.reason, last.outcome) == ("died", "the process is gone", "done")
     assert runs_in(folder) == []
