@@ -5,7 +5,6 @@ Both are the same run: how far their metrics differ, at most over its steps, is 
     python benchmarks/processes.py                          SmolLM2-135M (smollm2), sampled by a vLLM server
     python benchmarks/processes.py --engine transformers    sampled in each process, from a whole copy
     python benchmarks/processes.py --lora 16                adapters of that rank, the base frozen
-    python benchmarks/processes.py --engine vllm --share    the two processes share one vLLM (tensor_parallel)
 
 The engine "servers" starts one vLLM server, which is not counted: it holds what samples. "vllm" has its own
 copy in each process. RSS counts libraries once a process, some 0.5 GiB that no sharding saves.
@@ -36,8 +35,6 @@ POLICIES: dict[str, dict[str, Any]] = {
 def peaks(options: argparse.Namespace, processes: int, folder: Path) -> dict[str, Any]:
     """Peak RSS of each process that trains, in GiB, and the run's own figures of its last step."""
     policy = {"model": options.model, "template": "tags", "device": "cpu", **POLICIES[options.engine]}
-    if options.share and processes > 1:
-        policy["engine"] = {**policy["engine"], "tensor_parallel": processes}
     if options.lora:
         policy["lora"] = {"rank": options.lora}
     told = {
@@ -97,7 +94,6 @@ def main() -> None:
     )
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--engine", choices=list(POLICIES), default="servers")
-    parser.add_argument("--share", action="store_true", help="with --engine vllm: one copy of the weights")
     parser.add_argument("--lora", type=int, default=0, help="rank of adapters (default: all weights learn)")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=32, help="of a completion")
