@@ -24,15 +24,20 @@ from harness.models.pieces import block_of
 
 
 @torch.no_grad()
-def load(model: Any, folder: Path) -> None:
-    """Reads the weights in ``folder`` into ``model``, sharded or not; adapters stay as they are.
+def load(model: Any, folder: Path, adapter: Path | None = None) -> None:
+    """Reads the weights in ``folder`` into ``model``, sharded or not; adapters that it has stay as they are.
+
+    ``adapter``: the folder of one that is added to the weights, in float32 (``lora.adds_products``).
 
     Raises:
-        UsageError: the files lack weights of the model, or have two for one that it uses twice.
+        UsageError: the files lack weights of the model, or have two for one that it uses twice; or the
+            adapter is another model's.
     """
-    twin = sharding.on_meta(model)
+    dtype = model.dtype if adapter is None else torch.float32
+    added = {} if adapter is None else lora.products(adapter, sharding.on_meta(model, dtype))
+    twin = sharding.on_meta(model, dtype)
     conversions: Any = get_model_conversion_mapping(twin)
-    settings = LoadStateDictConfig(weight_mapping=conversions, dtype=twin.dtype)
+    settings = LoadStateDictConfig(weight_mapping=conversions, dtype=dtype)
     shards = {lora.plain_name(name): tensor for name, tensor in model.state_dict().items()}
     tied = twin.all_tied_weights_keys
     missing = {tied.get(name, name) for name in twin.state_dict()}
@@ -40,7 +45,8 @@ def load(model: Any, folder: Path) -> None:
         convert_and_load_state_dict_in_model(twin, dict(stored.tensors(places)), settings)
         for name, tensor in _taken(twin):
             source, mine = tied.get(name, name), shards[name]
-            found = sharding.like(tensor, mine)
+            tensor = tensor + added[name]() if name in added else tensor
+            found = sharding.like(tensor, mine).to(mine.dtype)
             if source in missing:
                 missing.discard(source)
                 mine.copy_(found)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 from evals.base.errors import UsageError, first_line
 from harness import config
 from harness.models import quantized, sharding
+from harness.models.stored import places
 
 NAME = "default"
 WEIGHTS = "adapter_model.safetensors"
@@ -237,6 +239,37 @@ def base_of(folder: Path) -> tuple[str, str | None] | None:
     return base, str(revision) if revision else None
 
 
+def adds_products(folder: Path) -> bool:
+    """Whether the adapter in ``folder`` is low-rank products of single layers and nothing else: no DoRA, no
+    layers trained whole, no experts that the model stacks."""
+    if not (folder / WEIGHTS).is_file():
+        return False
+    names = places(folder, WEIGHTS.removesuffix(".safetensors"))
+    return all(
+        name.endswith((".lora_A.weight", ".lora_B.weight")) and "experts" not in name for name in names
+    )
+
+
+def products(folder: Path, model: Any) -> dict[str, Callable[[], torch.Tensor]]:
+    """What the adapter in ``folder`` adds to each matrix, by the matrix's name.
+
+    ``model``, which it is for, lies on the meta device and is changed.
+
+    Raises:
+        UsageError: it is no adapter of this model.
+    """
+    try:
+        adapted = peft.PeftModel.from_pretrained(model, str(folder))
+    except Exception as error:  # as where it is merged
+        raise UsageError(f"{folder}: does not fit its base model: {first_line(error)}") from error
+    # peft has moved what it read to the meta device, where the base is.
+    values = {_with_name(key): tensor.float() for key, tensor in load_file(folder / WEIGHTS).items()}
+    adapted.load_state_dict(values, strict=False, assign=True)
+    modules: Any = adapted.get_base_model().named_modules()
+    layers: dict[str, Any] = {name: module for name, module in modules if isinstance(module, LoraLayer)}
+    return {f"{name}.weight": partial(layer.get_delta_weight, NAME) for name, layer in layers.items()}
+
+
 def merge_from(folder: Path, model: torch.nn.Module) -> None:
     """Adds the adapter in ``folder`` to ``model``'s matrices, in place.
 
@@ -286,6 +319,11 @@ def instead(model: torch.nn.Module, values: Mapping[str, torch.Tensor] | None) -
         else:
             for layer in layers:
                 layer.enable_adapters(True)
+
+
+def _with_name(key: str) -> str:
+    """What a model calls the adapter's weight that is ``key`` in peft's file."""
+    return f"{key.removesuffix('.weight')}.{NAME}.weight"
 
 
 def _places(settings: config.LoRA, model: torch.nn.Module) -> list[str]:

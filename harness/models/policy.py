@@ -85,7 +85,7 @@ def load_policy(
 
     With ``policy.lora`` what is trained are float32 adapters, initialised by ``seed``; the frozen weights
     then have the forward pass's dtype, or four bits (``policy.quantization``). ``in_shards``: what is trained
-    is sharded over the run's processes, and each reads its own part, unless an adapter has to be added first.
+    is sharded over the run's processes, and each reads its own part (but see ``lora.adds_products``).
 
     Raises:
         UsageError: no such model, revision, folder or device; or the folder holds no whole causal model.
@@ -100,21 +100,18 @@ def load_policy(
     quantize = device if trainable and settings.quantization is not None else None
     if quantize is not None:
         quantized.check("policy.quantization", is_adapter=adapter is not None)
-    sharded = in_shards and trainable and adapter is None and dist.world() > 1
+    by_blocks = adapter is None or lora.adds_products(adapter)
+    sharded = in_shards and trainable and dist.world() > 1 and by_blocks
     if sharded:
         model = _empty_model(folder, kept, settings.trust_remote_code)
     else:
-        # An adapter is added in float32, as it is where the policy that has it is sampled and saved.
-        model = _load_model(folder, torch.float32 if adapter else kept, settings.trust_remote_code, quantize)
-    if adapter is not None:
-        lora.merge_from(adapter, model)
-        torch.nn.Module.to(model, kept)
+        model = _whole_model(folder, adapter, kept, settings.trust_remote_code, quantize)
     if adapters is not None:
         lora.check(adapters, model, name)
         lora.attach(model, adapters)
     if sharded:
         model = sharding.shard_empty(model, device)
-        blocks.load(model, folder)
+        blocks.load(model, folder, adapter)
     if adapters is not None:
         lora.initialise(model, seed)
     if settings.head_dtype == "float32" and dtype != torch.float32:
@@ -261,6 +258,17 @@ def _empty_model(folder: Path, dtype: torch.dtype, trust: bool) -> PreTrainedMod
         model.set_attn_implementation("eager")
     made: PreTrainedModel = sharding.keep_float32(model, dtype)
     return made
+
+
+def _whole_model(
+    folder: Path, adapter: Path | None, dtype: torch.dtype, trust: bool, quantize: torch.device | None
+) -> PreTrainedModel:
+    """The folder's model with an adapter added: in float32, as where it was sampled and saved."""
+    if adapter is None:
+        return _load_model(folder, dtype, trust, quantize)
+    model = _load_model(folder, torch.float32, trust, quantize)
+    lora.merge_from(adapter, model)
+    return torch.nn.Module.to(model, dtype)
 
 
 def _load_model(

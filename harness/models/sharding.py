@@ -63,7 +63,7 @@ def shard_copy(model: Any) -> Any:
     """A second model with the weights of ``model``, each process making its own part of it alone."""
     if not is_sharded(model):
         return shard_model(copy.deepcopy(model))
-    made = on_meta(model)
+    made = on_meta(model, model.dtype)
     if head.is_float32(model):
         head.to_float32(made)
     made = shard_empty(made, model.device)
@@ -77,11 +77,11 @@ def shard_copy(model: Any) -> Any:
     return made
 
 
-def on_meta(model: Any) -> Any:
-    """A model like ``model`` on the meta device, without adapters."""
+def on_meta(model: Any, dtype: torch.dtype) -> Any:
+    """A model like ``model`` on the meta device, without adapters, as transformers loads it in ``dtype``."""
     with torch.device("meta"):
         made = plain_class(model)(copy.deepcopy(model.config))
-    return keep_float32(made.to(model.dtype), model.dtype)
+    return keep_float32(made.to(dtype), dtype)
 
 
 def keep_float32(model: Any, dtype: torch.dtype) -> Any:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from evals.base import io
 from evals.base.errors import UsageError
 from harness import config
-from harness.models import blocks, pieces, shards, stored
+from harness.models import blocks, lora, pieces, shards, stored
 from harness.models.policy import load_policy, weights_hash
 from tests.harness.models.architectures import LATENT, MIXTURE, RIGHT, save
 
@@ -108,6 +109,60 @@ def test_it_is_the_model_that_one_process_loads(
         assert torch.equal(saved[name], tensor), name
     whole = sum(parameter.nbytes for parameter in alone.model.parameters())
     assert 0 < io.read_json(tmp_path / "out" / "sizes.json")["largest"] < whole / 2
+
+
+def adapter_on(base: Path, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    """A random adapter of peft's for ``base``."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    lora.attach(model, config.LoRA(rank=2, alpha=6))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(1)
+        for parameter in lora.adapter(model).values():
+            parameter.normal_(std=0.1)
+    folder.mkdir()
+    lora.save(model, str(base), folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mixtral", "gemma"])
+def test_an_adapter_is_added_as_peft_merges_it(
+    kind: str, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    [settings] = [settings for _, other, settings in RIGHT if other == kind]
+    base = save(kind, settings, byte_tokenizer, tmp_path / kind)
+    adapter = adapter_on(base, tmp_path / "adapter")
+    assert lora.adds_products(adapter)
+    wanted = AutoModelForCausalLM.from_pretrained(base)
+    lora.merge_from(adapter, wanted)
+    for dtype in (torch.float32, torch.bfloat16):
+        model = AutoModelForCausalLM.from_config(wanted.config, dtype=dtype)
+        blocks.load(model, base, adapter)
+        for name, tensor in wanted.state_dict().items():
+            assert torch.equal(model.state_dict()[name], tensor.to(dtype)), name
+
+
+def test_an_adapter_that_is_more_than_products_is_merged_whole(
+    byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    base = save("llama", {}, byte_tokenizer, tmp_path / "llama")
+    for more in ({"use_dora": True}, {"modules_to_save": ["lm_head"]}):
+        model = AutoModelForCausalLM.from_pretrained(base)
+        peft.get_peft_model(model, peft.LoraConfig(r=2, **more)).save_pretrained(tmp_path / str(*more))
+        assert not lora.adds_products(tmp_path / str(*more)), more
+
+
+@pytest.mark.slow
+def test_two_processes_add_an_adapter_to_their_parts(
+    byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    base = save("llama", THREE, byte_tokenizer, tmp_path / "llama")
+    adapter = adapter_on(base, tmp_path / "adapter")
+    done = read(adapter, "float32", 0, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    together = load_file(tmp_path / "out" / "together.safetensors")
+    alone = load_policy(config.Policy(model=str(adapter), device="cpu"), trainable=True)
+    for name, tensor in alone.model.state_dict().items():
+        assert torch.equal(together[name], tensor), name
 
 
 @pytest.mark.parametrize("first", ["lm_head.weight", "model.embed_tokens.weight"])
