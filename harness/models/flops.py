@@ -22,6 +22,11 @@ FROZEN_BACKWARD = 1
 """The same where the weights are frozen and adapters learn: gradients pass through, none are taken."""
 
 
+def update_cost(lora: object | None) -> int:
+    """What a forward and a backward pass cost, in forward passes; ``lora`` None: all weights learn."""
+    return 1 + (BACKWARD if lora is None else FROZEN_BACKWARD)
+
+
 @dataclass(frozen=True)
 class Shape:
     """What of a model FLOPs depend on.

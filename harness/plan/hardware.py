@@ -16,7 +16,7 @@ from harness.config import GRPO, Experiment, OnPolicyDistill, Policy, Training, 
 from harness.models import quantized
 from harness.models.architecture import Architecture, architecture
 from harness.models.devices import Device
-from harness.models.flops import BACKWARD, FROZEN_BACKWARD
+from harness.models.flops import update_cost
 from harness.plan.work import Work
 
 LEARNING = 0.4
@@ -42,7 +42,7 @@ ACTIVATIONS = 34
 """Bytes of activations per token, layer and hidden unit, kept for the backward pass in 16 bits (Korthikanti
 et al. 2022, eq. 1, with fused attention)."""
 BOUNDARY = 2
-"""The same with ``gradient_checkpointing``: what a block is given. One block at a time has the others too."""
+"""The same with ``gradient_checkpointing``: a block's input. One block at a time has the rest as well."""
 FREE = 0.9
 """The share of a device's memory that can be used."""
 GIB = 2**30
@@ -157,7 +157,7 @@ def seconds(part: Work, device: Device, devices: int) -> float:
 
 def _recomputed(policy: Policy) -> float:
     """An update's products over those counted in its FLOPs: checkpointing does a forward pass more."""
-    once = 1 + (BACKWARD if policy.lora is None else FROZEN_BACKWARD)
+    once = update_cost(policy.lora)
     return (once + policy.gradient_checkpointing) / once
 
 

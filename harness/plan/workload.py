@@ -29,7 +29,7 @@ from harness.config import (
     tasks_of,
 )
 from harness.models.architecture import architecture
-from harness.models.flops import BACKWARD, FROZEN_BACKWARD, Shape
+from harness.models.flops import Shape, update_cost
 from harness.plan.judging import Asked, graders_judging, rewards_judging
 from harness.plan.work import CHARACTERS, Work
 from harness.train.budget import spent
@@ -100,11 +100,10 @@ def _training(experiment: Experiment, length: Lengths) -> Iterator[Work]:
 
 def grpo_work(stage: GRPO, policy: Policy, prompt: float, tokens: float) -> Work:
     """What all steps of the stage sample and learn, with prompts and responses of that many tokens."""
-    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
     groups = stage.completions_per_step // stage.group_size
     once = groups * _forward(architecture(policy).shape, prompt, tokens, stage.group_size)
     moves = stage.epochs * stage.minibatches > 1
-    passes = stage.epochs * (1 + backward) + moves + (stage.beta > 0)
+    passes = stage.epochs * update_cost(policy.lora) + moves + (stage.beta > 0)
     sampled = stage.steps * stage.completions_per_step * tokens
     return Work(
         stage.name,
@@ -123,11 +122,12 @@ def grpo_work(stage: GRPO, policy: Policy, prompt: float, tokens: float) -> Work
 
 
 def _fine_tuning(stage: SFT, policy: Policy, prompt: float, length: Lengths) -> Work:
-    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
     tokens = length(stage.name, 2 * TRACE)
     if isinstance(stage, Pretrain):
         tokens, prompt = stage.sequence_length, 1.0
-    once = stage.batch_size * _forward(architecture(policy).shape, prompt, tokens, 1) * (1 + backward)
+    once = (
+        stage.batch_size * _forward(architecture(policy).shape, prompt, tokens, 1) * update_cost(policy.lora)
+    )
     return Work(
         stage.name,
         "train",
@@ -180,7 +180,6 @@ def _dev_evaluations(
 
 def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: float) -> tuple[Work, Work]:
     """What the policy samples and learns, and what its teacher reads: a forward pass over as many tokens."""
-    backward = BACKWARD if policy.lora is None else FROZEN_BACKWARD
     count, steps = stage.completions_per_step, stage.steps
 
     def flops(who: Policy, completions: int, group: int) -> float:
@@ -199,7 +198,7 @@ def _on_policy(stage: OnPolicyDistill, policy: Policy, prompt: float, tokens: fl
         sampled=steps * stage.sampled * tokens,
         learned=steps * count * tokens,
         sampling_flops=drawn,
-        learning_flops=learned * (1 + backward),
+        learning_flops=learned * update_cost(policy.lora),
     )
     teacher = stage.teacher
     return student, replace(

@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 from evals.base.errors import JobError
 from harness.config import OnPolicyDistill
 from harness.models import dist, sharding
-from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
+from harness.models.flops import shape_of, update_cost
 from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
 from harness.train.distil.divergence import compare
@@ -102,8 +102,7 @@ class DistilUpdater:
             "loss": loss,
             "grad_norm": norm,
             "learning_rate": learning_rate,
-            "flops/update": (1 + (BACKWARD if self._policy.lora is None else FROZEN_BACKWARD))
-            * self._flops(rows),
+            "flops/update": update_cost(self._policy.lora) * self._flops(rows),
             "teacher/tokens": float(sum(len(row.completion_ids) for row in rows)),
             "seconds/teacher": self._seconds,
             **({} if teacher is None else {"flops/teacher": teacher}),

@@ -15,7 +15,7 @@ from evals.base import io
 from evals.base.errors import JobError
 from harness.config import GRPO
 from harness.models import dist, sharding
-from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
+from harness.models.flops import shape_of, update_cost
 from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
 from harness.train.forward import Scorer, Scores, evaluation_mode
@@ -158,8 +158,7 @@ class Updater:
             for group in groups.values()
         )
         moves = self._stage.epochs * self._stage.minibatches > 1
-        backward = BACKWARD if self._policy.lora is None else FROZEN_BACKWARD
-        passes = self._stage.epochs * (1 + backward) + moves + (self._reference is not None)
+        passes = self._stage.epochs * update_cost(self._policy.lora) + moves + (self._reference is not None)
         return once * passes
 
     def _known(self, rows: Sequence[Row]) -> _Known:

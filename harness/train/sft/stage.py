@@ -18,7 +18,7 @@ from evals.base.errors import JobError
 from evals.templates import Template
 from harness.config import SFT, Pretrain, tasks_of
 from harness.models import dist, sharding
-from harness.models.flops import BACKWARD, FROZEN_BACKWARD, shape_of
+from harness.models.flops import shape_of, update_cost
 from harness.models.policy import Policy
 from harness.train.batching import Row, level, my_rows, plan
 from harness.train.forward import Scorer, evaluation_mode
@@ -97,7 +97,7 @@ class SftUpdater:
             "grad_norm": norm,
             "learning_rate": learning_rate,
             "tokens": float(sum(sum(example.learned) for example in batch)),
-            "flops/update": (1 + (BACKWARD if self._policy.lora is None else FROZEN_BACKWARD))
+            "flops/update": update_cost(self._policy.lora)
             * sum(self._shape.forward(len(row.prompt_ids), [len(row.completion_ids)]) for row in rows),
         }
 
