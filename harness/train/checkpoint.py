@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
 
 from evals.base import io
 from evals.base.errors import DamagedFileError, JobError, first_line
@@ -309,16 +308,8 @@ def read(path: Path, model: torch.nn.Module) -> dict[str, Any]:
     try:
         if lora.is_adapted(model):
             lora.load(model, path / ADAPTER)
-        elif sharding.is_sharded(model):
-            blocks.load(model, path)
         else:
-            saved = AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=bool(getattr(model.config, "auto_map", None)),  # as when it was loaded
-            )
-            sharding.load_weights(model, saved.state_dict())
+            blocks.load(model, path)
         state: dict[str, Any] = _load(path / STATE, model)
         if shards.exist(path, OPTIMIZER):
             state["moments"] = shards.Stored(path, OPTIMIZER)
