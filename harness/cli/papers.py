@@ -11,7 +11,6 @@ from evals.base.errors import UsageError
 from evals.base.text import printable
 from harness.cli import served
 from harness.cli.app import MEASURE, EngineKind, Json, Quiet, app, print_json
-from harness.cli.prompts import with_system
 
 if TYPE_CHECKING:
     from evals.templates import Template
@@ -132,6 +131,7 @@ def _wording(template: str | None, system: str | None, settings: str | None) -> 
         UsageError: no such template, or not one of the kind that the other options change.
     """
     from evals import protocols, templates
+    from harness.cli.prompts import with_system
     from reports.papers.verdicts import PROTOCOL
 
     if template is not None:
