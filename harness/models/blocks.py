@@ -20,6 +20,7 @@ from transformers.modeling_utils import LoadStateDictConfig
 
 from evals.base.errors import UsageError
 from harness.models import lora, sharding, stored
+from harness.models.damage import check_complete
 from harness.models.pieces import block_of
 
 
@@ -31,7 +32,7 @@ def load(model: Any, folder: Path, adapter: Path | None = None) -> None:
 
     Raises:
         UsageError: the files lack weights of the model, or have two for one that it uses twice; or the
-            adapter is another model's.
+            adapter does not fit the model.
     """
     dtype = model.dtype if adapter is None else torch.float32
     added = {} if adapter is None else lora.products(adapter, sharding.on_meta(model, dtype))
@@ -55,11 +56,8 @@ def load(model: Any, folder: Path, adapter: Path | None = None) -> None:
                     f"{folder}: {name} and {source} differ, which are one weight by the model's config.json; "
                     "set tie_word_embeddings to false there"
                 )
-    if missing:
-        raise UsageError(
-            f"{folder}: {len(missing)} weights of the model are missing, for example {min(missing)}"
-        )
-    # By what was converted transformers knows how to save the weights in the same form.
+    check_complete(folder, missing)
+    # transformers saves the weights in the form of the files that it converted.
     model._weight_conversions = twin._weight_conversions
 
 
@@ -73,7 +71,7 @@ def _by_block(places: dict[str, Path], known: Container[str]) -> Iterator[dict[s
 
 
 def _taken(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and saved buffers that are real, by name; then they lie on the meta device again."""
+    """Parameters and saved buffers that have values, by name; then they lie on the meta device again."""
     for name, tensor in model.state_dict(keep_vars=True).items():
         if tensor.is_meta:
             continue

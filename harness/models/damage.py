@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from transformers import CONFIG_MAPPING
@@ -70,6 +70,18 @@ def check_code(folder: Path, trust: bool) -> None:
         raise UsageError(
             f"{folder}: this model comes with its own code ({code}); if you trust it, set "
             "policy.trust_remote_code = true (harness eval --trust-remote-code) to run it"
+        )
+
+
+def check_complete(folder: Path, missing: Collection[str]) -> None:
+    """Refuses a folder that lacks weights of its model, by their names: transformers would draw random ones.
+
+    Raises:
+        UsageError: says how many there are, and names one.
+    """
+    if missing:
+        raise UsageError(
+            f"{folder}: {len(missing)} weights of the model are missing, for example {min(missing)}"
         )
 
 

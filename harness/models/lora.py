@@ -102,7 +102,7 @@ def attach(model: torch.nn.Module, settings: config.LoRA) -> None:
 
 
 def initialise(model: torch.nn.Module, seed: int) -> None:
-    """Draws what adapters begin with, as Hu et al. do: A uniformly (He et al. 2015), B zero.
+    """Sets adapters to their initial values, as Hu et al. do: A uniform (He et al. 2015), B zero.
 
     ``model`` may be sharded: the values depend on ``seed`` alone.
     """
@@ -251,21 +251,19 @@ def adds_products(folder: Path) -> bool:
 
 
 def products(folder: Path, model: Any) -> dict[str, Callable[[], torch.Tensor]]:
-    """What the adapter in ``folder`` adds to each matrix, by the matrix's name.
+    """What the adapter in ``folder`` adds to each matrix of ``model``, by the matrix's name.
 
-    ``model``, which it is for, lies on the meta device and is changed.
+    ``model`` lies on the meta device and is changed.
 
     Raises:
-        UsageError: it is no adapter of this model.
+        UsageError: the adapter does not fit the model.
     """
-    try:
-        adapted = peft.PeftModel.from_pretrained(model, str(folder))
-    except Exception as error:  # as where it is merged
-        raise UsageError(f"{folder}: does not fit its base model: {first_line(error)}") from error
-    # peft has moved what it read to the meta device, where the base is.
-    values = {_with_name(key): tensor.float() for key, tensor in load_file(folder / WEIGHTS).items()}
-    adapted.load_state_dict(values, strict=False, assign=True)
-    modules: Any = adapted.get_base_model().named_modules()
+    with _fitting(folder):
+        adapted = peft.PeftModel.from_pretrained(model, str(folder)).get_base_model()
+        # peft has moved what it read to the meta device, where the base is.
+        values = {name: tensor.float() for name, tensor in _saved(adapted, folder).items()}
+        adapted.load_state_dict(values, strict=False, assign=True)
+    modules: Any = adapted.named_modules()
     layers: dict[str, Any] = {name: module for name, module in modules if isinstance(module, LoraLayer)}
     return {f"{name}.weight": partial(layer.get_delta_weight, NAME) for name, layer in layers.items()}
 
@@ -274,12 +272,18 @@ def merge_from(folder: Path, model: torch.nn.Module) -> None:
     """Adds the adapter in ``folder`` to ``model``'s matrices, in place.
 
     Raises:
-        UsageError: its weights are not there as safetensors, or are no adapter of this model.
+        UsageError: its weights are not there as safetensors, or do not fit the model.
     """
     if not (folder / WEIGHTS).is_file():
         raise UsageError(f"{folder}: no {WEIGHTS}, the adapter's weights")
-    try:
+    with _fitting(folder):
         peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # peft and torch let many classes through for weights of another model
         raise UsageError(f"{folder}: does not fit its base model: {first_line(error)}") from error
 
@@ -290,8 +294,13 @@ def load(model: torch.nn.Module, folder: Path) -> None:
     Raises:
         OSError, KeyError, ValueError: the file is not there, or is another model's.
     """
+    put(model, _saved(model, folder))
+
+
+def _saved(model: torch.nn.Module, folder: Path) -> dict[str, torch.Tensor]:
+    """The adapter's weights in ``folder`` by the names that they have in ``model``."""
     saved = load_file(folder / WEIGHTS)
-    put(model, {k: saved[PREFIX + k.replace(f".{NAME}.", ".")] for k in adapter(model)})
+    return {name: saved[PREFIX + name.replace(f".{NAME}.", ".")] for name in adapter(model)}
 
 
 def put(model: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> None:
@@ -319,11 +328,6 @@ def instead(model: torch.nn.Module, values: Mapping[str, torch.Tensor] | None) -
         else:
             for layer in layers:
                 layer.enable_adapters(True)
-
-
-def _with_name(key: str) -> str:
-    """What a model calls the adapter's weight that is ``key`` in peft's file."""
-    return f"{key.removesuffix('.weight')}.{NAME}.weight"
 
 
 def _places(settings: config.LoRA, model: torch.nn.Module) -> list[str]:

@@ -24,7 +24,7 @@ from transformers import (
 from evals.base.errors import JobError, UsageError, first_line
 from harness import config
 from harness.models import blocks, dist, head, lora, pieces, quantized, sharding, shards
-from harness.models.damage import check_folder, check_pointer
+from harness.models.damage import check_complete, check_folder, check_pointer
 from harness.models.digest import tensors_hash
 from harness.models.sources import find, full_name
 
@@ -100,8 +100,8 @@ def load_policy(
     quantize = device if trainable and settings.quantization is not None else None
     if quantize is not None:
         quantized.check("policy.quantization", is_adapter=adapter is not None)
-    by_blocks = adapter is None or lora.adds_products(adapter)
-    sharded = in_shards and trainable and dist.world() > 1 and by_blocks
+    sharded = in_shards and trainable and dist.world() > 1
+    sharded = sharded and (adapter is None or lora.adds_products(adapter))
     if sharded:
         model = _empty_model(folder, kept, settings.trust_remote_code)
     else:
@@ -300,11 +300,7 @@ def _load_model(
     _mend_generation_config(model, folder)
     if _caps_attention(model.config):  # which PyTorch's fused attention leaves out without a word
         model.set_attn_implementation("eager")
-    missing = sorted(pair[1]["missing_keys"])
-    if missing:  # transformers would go on with random values in their place
-        raise UsageError(
-            f"{folder}: {len(missing)} weights of the model are missing, for example {missing[0]}"
-        )
+    check_complete(folder, pair[1]["missing_keys"])
     return model
 
 

@@ -85,7 +85,7 @@ def on_meta(model: Any, dtype: torch.dtype) -> Any:
 
 
 def keep_float32(model: Any, dtype: torch.dtype) -> Any:
-    """Gives back float32 to the weights that transformers keeps so where it loads ``model`` in ``dtype``."""
+    """Casts to float32 the weights that transformers keeps so when it loads ``model`` in ``dtype``."""
     kept = [pattern.replace("*", ".*") for pattern in model._get_dtype_plan(dtype)]
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if kept and re.search("|".join(kept), name):

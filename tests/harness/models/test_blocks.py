@@ -44,10 +44,8 @@ def test_files_are_read_as_transformers_reads_them(
     folder = save(kind, settings, byte_tokenizer, tmp_path / kind)
     wanted = AutoModelForCausalLM.from_pretrained(folder)
     if inner:
-        plain = {
-            key.removeprefix(f"{wanted.base_model_prefix}."): tensor
-            for key, tensor in files_of(folder).items()
-        }
+        prefix = f"{wanted.base_model_prefix}."
+        plain = {key.removeprefix(prefix): tensor for key, tensor in files_of(folder).items()}
         save_file(plain, folder / "model.safetensors", metadata={"format": "pt"})
     model = AutoModelForCausalLM.from_config(wanted.config)
     blocks.load(model, folder)
@@ -111,9 +109,9 @@ def test_it_is_the_model_that_one_process_loads(
     assert 0 < io.read_json(tmp_path / "out" / "sizes.json")["largest"] < whole / 2
 
 
-def adapter_on(base: Path, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+def adapter_on(base: Path, folder: Path) -> Path:
     """A random adapter of peft's for ``base``."""
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(base)
     lora.attach(model, config.LoRA(rank=2, alpha=6))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)
